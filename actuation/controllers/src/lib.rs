@@ -1,0 +1,1 @@
+//! Dual-pods controller and launcher populator: watch, plan, execute

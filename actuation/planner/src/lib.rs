@@ -1,0 +1,1 @@
+//! PURE planner of actuation: node state to actions; hashes, server patch, budgets, population

@@ -1,0 +1,1 @@
+//! Requester, test requester and test server: what runs in server-requesting Pods and in suites

@@ -1,0 +1,1 @@
+//! Kubelet that runs Pods as local processes

@@ -1,0 +1,1 @@
+//! PURE Kubernetes API machinery: quantities, selectors, names, patches, schemas, protobuf, JSONPath

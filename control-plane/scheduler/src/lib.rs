@@ -1,0 +1,1 @@
+//! Scheduler: PURE filtering and scoring, thin binding

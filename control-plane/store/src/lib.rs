@@ -1,0 +1,1 @@
+//! Revisioned in-memory object store with a watch log

@@ -1,0 +1,1 @@
+//! Workload controllers: ReplicaSet, Deployment, garbage collection, namespaces, Pod collection

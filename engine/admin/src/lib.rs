@@ -1,0 +1,1 @@
+//! Drivers for inference engines: health, sleep, wake, model and metrics queries

@@ -1,0 +1,1 @@
+//! Embedded inference engine and simulator with an OpenAI API and vLLM's administration routes

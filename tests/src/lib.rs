@@ -1,0 +1,1 @@
+//! Tests across systems: end-to-end suites, crash tests, benchmarks
