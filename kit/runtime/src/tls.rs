@@ -1,0 +1,8 @@
+//! The one TLS provider of the process.
+
+/// Makes aws-lc-rs the process's provider. Idempotent; every `main` and every test that speaks TLS calls
+/// it first, because rustls panics at first use when it cannot choose.
+pub fn install_provider() {
+    // An error means that a provider is installed already, by us or by the host program: either is fine.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
