@@ -1,0 +1,1 @@
+//! Hashes that Kubernetes computes over objects.

@@ -1,0 +1,1 @@
+//! JSONPath as kubectl speaks it.

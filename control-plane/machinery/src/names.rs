@@ -1,0 +1,1 @@
+//! Names: which strings may name what.
