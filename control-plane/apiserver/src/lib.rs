@@ -1,1 +1,41 @@
-//! Kubernetes API server: one generic handler over a registry of kinds, in process and over HTTPS
+//! A Kubernetes API server as a library: one generic handler over a registry of kinds.
+//!
+//! [`ApiServer`] is a cheap handle. A request enters by [`ApiServer::handle`] with the [`User`] who makes it,
+//! whatever brought it: the HTTPS listener in [`serve`] (which authenticates) or the in-process client of
+//! [`ApiServer::client`]. From there: [`RequestInfo`] reads the path, [`auth`] decides, the handler in
+//! `handler/` does what the verb says for the row of the [`registry`], the store keeps it.
+//!
+//! | Module | Idea |
+//! |---|---|
+//! | [`request`], [`status`] | what is asked, and errors as clients see them |
+//! | [`registry`], `kinds/` | one row per kind, with its rules |
+//! | `handler/` | the verbs, written once |
+//! | [`crd`] | rows that come and go with CustomResourceDefinitions |
+//! | [`auth`] | authentication, RBAC, reviews, tokens |
+//! | [`discovery`], [`openapi`], [`table`] | what the server says about itself, and printed answers |
+//! | [`serve`], [`bootstrap`] | HTTPS, certificates, kubeconfig; the first objects |
+//! | [`client`] | `kube::Client` without sockets |
+
+pub mod auth;
+pub mod bootstrap;
+pub mod client;
+pub mod crd;
+pub mod discovery;
+mod handler;
+mod kinds;
+pub mod logs;
+pub mod openapi;
+mod options;
+pub mod registry;
+pub mod request;
+pub mod serve;
+mod server;
+pub mod status;
+pub mod table;
+pub mod validate;
+
+pub use axum::body::Body;
+pub use options::{Options, Profile};
+pub use request::{RequestInfo, User};
+pub use server::ApiServer;
+pub use status::ApiError;

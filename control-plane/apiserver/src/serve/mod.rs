@@ -1,0 +1,1 @@
+//! HTTPS, certificates and kubeconfig (being written by api2).

@@ -1,0 +1,101 @@
+//! The handle that everything else hangs on.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use dormouse_store::Store;
+use http::{Request, Response};
+use jiff::Timestamp;
+
+use crate::logs::PodLogs;
+use crate::registry::Registry;
+use crate::{Body, Options, Profile, User, auth, kinds};
+
+/// An API server: store, registry of kinds, options. Cloning it is cheap and shares everything.
+#[derive(Clone)]
+pub struct ApiServer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    registry: Registry,
+    options: Options,
+    auth: auth::State,
+    pod_logs: RwLock<Option<Arc<dyn PodLogs>>>,
+}
+
+impl std::fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiServer").field("options", &self.inner.options).finish_non_exhaustive()
+    }
+}
+
+impl ApiServer {
+    /// A server with the built-in kinds and, but for the bare profile, the bootstrap objects.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let store = Store::new(dormouse_store::Options { log_events: options.watch_log_events, log_bytes: options.watch_log_bytes });
+        let registry = Registry::default();
+        registry.add(kinds::builtin());
+        let auth = auth::State::new(&options);
+        let server = Self { inner: Arc::new(Inner { store, registry, options, auth, pod_logs: RwLock::default() }) };
+        if server.profile() == Profile::Full {
+            crate::bootstrap::install(&server);
+        }
+        server
+    }
+
+    /// The one entrance: `user` asks `request`. Never fails; problems are `Status` answers.
+    ///
+    /// The transport has authenticated (and impersonated); authorization happens here.
+    pub async fn handle(&self, request: Request<Body>, user: User) -> Response<Body> {
+        crate::handler::handle(self, request, user).await
+    }
+
+    /// The objects.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The kinds.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    /// The options it was started with.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.inner.options
+    }
+
+    /// How much of a cluster it pretends to be.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        self.inner.options.profile
+    }
+
+    /// The time by the server's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.inner.options.clock.now()
+    }
+
+    /// What authentication and authorization hold.
+    #[must_use]
+    pub fn auth(&self) -> &auth::State {
+        &self.inner.auth
+    }
+
+    /// Names who can read the logs of Pods; the node side calls it once.
+    pub fn set_pod_logs(&self, logs: Arc<dyn PodLogs>) {
+        *self.inner.pod_logs.write().unwrap_or_else(PoisonError::into_inner) = Some(logs);
+    }
+
+    /// Who can read the logs of Pods.
+    #[must_use]
+    pub fn pod_logs(&self) -> Option<Arc<dyn PodLogs>> {
+        self.inner.pod_logs.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
