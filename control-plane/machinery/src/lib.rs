@@ -15,6 +15,8 @@
 //! | [`quantity`], [`selector`], [`names`] | the small grammars |
 //! | [`jsonpath`], [`yaml`], [`hash`] | paths of `kubectl -o jsonpath`, YAML to JSON, hashes |
 
+pub mod field;
+pub mod go;
 pub mod hash;
 pub mod jsonpath;
 pub mod names;

@@ -4,6 +4,7 @@
 
 mod golden;
 mod json_patch;
+mod jsonpath;
 mod names;
 mod protobuf;
 mod quantities;
@@ -11,3 +12,4 @@ mod selectors;
 mod strategic;
 mod strict;
 mod structural;
+mod yaml;
