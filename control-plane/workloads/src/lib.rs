@@ -1,1 +1,43 @@
-//! Workload controllers: ReplicaSet, Deployment, garbage collection, namespaces, Pod collection
+//! Workload controllers of the embedded plane: ReplicaSet, Deployment, garbage collection by owner,
+//! namespace life cycle, default service accounts, collection of Pods on lost nodes.
+//!
+//! Each controller is a module with an index, a pure decision where there is one worth the name, and a
+//! reconciler that executes it. They speak to the API as any client does.
+
+mod deployment;
+mod garbage;
+mod namespace;
+mod pod_gc;
+mod pods;
+mod replicaset;
+mod resources;
+
+use std::time::Duration;
+
+use dormouse_runtime::{CancellationToken, SharedClock};
+use kube::Client;
+
+/// How the controllers run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Wall time.
+    pub clock: SharedClock,
+    /// How long a Pod outlives its node object.
+    pub pod_gc_delay: Duration,
+    /// PEM of the authority that signs the API server's certificate, put into `kube-root-ca.crt` of every namespace.
+    pub root_ca_pem: String,
+}
+
+/// Runs all of them until `shutdown`.
+pub async fn run(client: Client, options: Options, shutdown: CancellationToken) {
+    let all = async {
+        tokio::join!(
+            replicaset::run(client.clone(), options.clock.clone()),
+            deployment::run(client.clone(), options.clock.clone()),
+            garbage::run(client.clone()),
+            namespace::run(client.clone(), options.root_ca_pem.clone()),
+            pod_gc::run(client.clone(), options.clock.clone(), options.pod_gc_delay),
+        );
+    };
+    tokio::select! { () = all => {}, () = shutdown.cancelled() => {} }
+}

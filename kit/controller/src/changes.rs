@@ -4,7 +4,6 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
-use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -27,14 +26,6 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     collect(watcher::watcher(api, config))
-}
-
-/// As [`changes`], of metadata alone.
-pub fn metadata_changes<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Change<PartialObjectMeta<K>>> + Send
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    collect(watcher::metadata_watcher(api, config))
 }
 
 /// What the fold carries: the events still to come, the objects of a list under way, failures in a row.

@@ -8,7 +8,9 @@
 mod changes;
 mod errors;
 mod queue;
+mod workers;
 
-pub use changes::{Change, changes, metadata_changes};
+pub use changes::{Change, changes};
 pub use errors::{conflict, gone_is_done, not_found};
 pub use queue::{Backoff, Queue};
+pub use workers::{Outcome, workers};

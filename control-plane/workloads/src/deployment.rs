@@ -1,0 +1,457 @@
+//! Deployment: rolls a template out over ReplicaSets.
+//!
+//! One ReplicaSet per template, found by comparing templates (the hash label left out), named by a hash of
+//! our own. The rollout decision is pure ([`rollout`]); the reconciler makes sets, scales them and writes the
+//! status that `kubectl rollout status` reads.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dormouse_controller::{Backoff, Change, Outcome, Queue, changes, gone_is_done, not_found, workers};
+use dormouse_machinery::hash;
+use dormouse_runtime::SharedClock;
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet};
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde_json::{Value, json};
+
+type Key = (String, String);
+
+const HASH: &str = "pod-template-hash";
+const REVISION: &str = "deployment.kubernetes.io/revision";
+const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
+
+/// What the rollout decision knows of one ReplicaSet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SetFacts {
+    pub name: String,
+    pub wanted: i32,
+    pub actual: i32,
+    pub available: i32,
+    /// Runs the current template.
+    pub new: bool,
+}
+
+/// How a Deployment replaces Pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strategy {
+    Recreate,
+    Rolling { surge: i32, unavailable: i32 },
+}
+
+impl Strategy {
+    fn of(spec: &DeploymentSpec) -> Self {
+        let strategy = spec.strategy.as_ref();
+        if strategy.and_then(|s| s.type_.as_deref()) == Some("Recreate") {
+            return Self::Recreate;
+        }
+        let rolling = strategy.and_then(|s| s.rolling_update.as_ref());
+        let wanted = spec.replicas.unwrap_or(1);
+        let surge = portion(rolling.and_then(|r| r.max_surge.as_ref()), wanted, true);
+        let unavailable = portion(rolling.and_then(|r| r.max_unavailable.as_ref()), wanted, false);
+        // Both nought would never move.
+        Self::Rolling { surge, unavailable: if surge == 0 && unavailable == 0 { 1 } else { unavailable } }
+    }
+}
+
+/// A number or a percentage of `total`; absent means 25 %.
+fn portion(value: Option<&IntOrString>, total: i32, up: bool) -> i32 {
+    let percent = |p: i64| {
+        let n = i64::from(total) * p;
+        i32::try_from(if up { (n + 99) / 100 } else { n / 100 }).unwrap_or(i32::MAX)
+    };
+    match value {
+        Some(IntOrString::Int(n)) => (*n).max(0),
+        Some(IntOrString::String(s)) => s.trim_end_matches('%').parse().map_or(0, percent),
+        None => percent(25),
+    }
+}
+
+/// PURE: the replicas each set is to ask for next; sets not named stay as they are. Old sets come oldest first.
+pub(crate) fn rollout(wanted: i32, strategy: Strategy, sets: &[SetFacts]) -> BTreeMap<String, i32> {
+    let mut next = BTreeMap::new();
+    let Some(new) = sets.iter().find(|s| s.new) else { return next };
+    let old: Vec<&SetFacts> = sets.iter().filter(|s| !s.new).collect();
+    match strategy {
+        Strategy::Recreate => {
+            for set in old.iter().filter(|s| s.wanted > 0) {
+                next.insert(set.name.clone(), 0);
+            }
+            if old.iter().all(|s| s.actual == 0 && s.wanted == 0) && new.wanted != wanted {
+                next.insert(new.name.clone(), wanted);
+            }
+        }
+        Strategy::Rolling { surge, unavailable } => {
+            let total: i32 = sets.iter().map(|s| s.wanted).sum();
+            let mut new_wanted = new.wanted;
+            if new.wanted > wanted {
+                new_wanted = wanted;
+            } else if new.wanted < wanted {
+                new_wanted += (wanted + surge - total).max(0).min(wanted - new.wanted);
+            }
+            if new_wanted != new.wanted {
+                next.insert(new.name.clone(), new_wanted);
+            }
+            // What may go: everything above the least that must be available, Pods of the new set that are not up yet counted as needed.
+            let new_missing = (new.wanted - new.available).max(0);
+            let mut may_go = (total - (wanted - unavailable) - new_missing).max(0);
+            // Pods that are not available serve nobody: they go first and cost nothing.
+            for set in &old {
+                let sick = (set.wanted - set.available).max(0).min(may_go).min(set.wanted);
+                if sick > 0 {
+                    next.insert(set.name.clone(), set.wanted - sick);
+                    may_go -= sick;
+                }
+            }
+            let available: i32 = sets.iter().map(|s| s.available).sum();
+            let mut spare = (available - (wanted - unavailable)).max(0).min(may_go);
+            for set in &old {
+                let left = next.get(&set.name).copied().unwrap_or(set.wanted);
+                let go = left.min(spare);
+                if go > 0 {
+                    next.insert(set.name.clone(), left - go);
+                    spare -= go;
+                }
+            }
+        }
+    }
+    next
+}
+
+#[derive(Default)]
+struct Index {
+    deployments: BTreeMap<Key, Arc<Deployment>>,
+    sets: BTreeMap<Key, Arc<ReplicaSet>>,
+}
+
+struct Controller {
+    client: Client,
+    clock: SharedClock,
+    index: Mutex<Index>,
+    queue: Arc<Queue<Key>>,
+}
+
+/// Runs until dropped.
+pub(crate) async fn run(client: Client, clock: SharedClock) {
+    let queue = Arc::new(Queue::new(Backoff::default()));
+    let c = Controller { client: client.clone(), clock, index: Mutex::default(), queue: Arc::clone(&queue) };
+    let deployments = changes(Api::<Deployment>::all(client.clone()), watcher::Config::default());
+    let sets = changes(Api::<ReplicaSet>::all(client), watcher::Config::default());
+    tokio::join!(
+        deployments.for_each(|change| async { c.on_deployment(change) }),
+        sets.for_each(|change| async { c.on_set(change) }),
+        workers("deployment", queue, 2, |key| c.reconcile(key)),
+    );
+}
+
+fn key_of<K: Resource<DynamicType = ()>>(object: &K) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+impl Controller {
+    fn with<T>(&self, f: impl FnOnce(&mut Index) -> T) -> T {
+        f(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn on_deployment(&self, change: Change<Deployment>) {
+        match change {
+            Change::Apply(d) => {
+                let key = key_of(&d);
+                self.with(|i| i.deployments.insert(key.clone(), Arc::new(d)));
+                self.queue.add(key);
+            }
+            Change::Delete(d) => {
+                self.with(|i| i.deployments.remove(&key_of(&d)));
+            }
+            Change::Reset(all) => {
+                let all: BTreeMap<_, _> = all.into_iter().map(|d| (key_of(&d), Arc::new(d))).collect();
+                all.keys().cloned().for_each(|k| self.queue.add(k));
+                self.with(|i| i.deployments = all);
+            }
+        }
+    }
+
+    fn on_set(&self, change: Change<ReplicaSet>) {
+        match change {
+            Change::Apply(set) => {
+                self.wake_owner(&set);
+                self.with(|i| i.sets.insert(key_of(&set), Arc::new(set)));
+            }
+            Change::Delete(set) => {
+                self.with(|i| i.sets.remove(&key_of(&set)));
+                self.wake_owner(&set);
+            }
+            Change::Reset(all) => {
+                all.iter().for_each(|s| self.wake_owner(s));
+                self.with(|i| i.sets = all.into_iter().map(|s| (key_of(&s), Arc::new(s))).collect());
+            }
+        }
+    }
+
+    fn wake_owner(&self, set: &ReplicaSet) {
+        if let Some(owner) = set.owner_references().iter().find(|o| o.controller == Some(true) && o.kind == "Deployment") {
+            self.queue.add((set.namespace().unwrap_or_default(), owner.name.clone()));
+        }
+    }
+
+    async fn reconcile(&self, key: Key) -> Result<Outcome, kube::Error> {
+        let Some(deployment) = self.with(|i| i.deployments.get(&key).cloned()) else { return Ok(Outcome::Done) };
+        if deployment.metadata.deletion_timestamp.is_some() {
+            return Ok(Outcome::Done);
+        }
+        let spec = &deployment.spec;
+        let uid = deployment.uid().unwrap_or_default();
+        let mut sets: Vec<Arc<ReplicaSet>> = self.with(|i| {
+            let owned = |s: &ReplicaSet| s.owner_references().iter().any(|o| o.controller == Some(true) && o.uid == uid);
+            i.sets
+                .range((key.0.clone(), String::new())..)
+                .take_while(|((ns, _), _)| *ns == key.0)
+                .map(|(_, s)| Arc::clone(s))
+                .filter(|s| owned(s))
+                .collect()
+        });
+        sets.sort_by_key(|s| (revision(s), s.name_any()));
+        let wanted_template = template_value(&spec.template);
+        let newest = sets.iter().rposition(|s| s.spec.template.as_ref().is_some_and(|t| template_value(t) == wanted_template));
+        let paused = spec.paused == Some(true);
+        if newest.is_none() && !paused {
+            let revision = sets.iter().map(|s| revision(s)).max().unwrap_or(0) + 1;
+            let made = self.create_set(&deployment, spec, revision, &sets).await?;
+            self.with(|i| {
+                i.sets.entry(key_of(&made)).or_insert_with(|| Arc::new(made.clone()));
+            });
+            sets.push(Arc::new(made));
+        }
+        let newest = newest.or_else(|| (!paused).then(|| sets.len().saturating_sub(1)));
+        let facts: Vec<SetFacts> = sets.iter().enumerate().map(|(i, s)| set_facts(s, Some(i) == newest)).collect();
+        let wanted = spec.replicas.unwrap_or(1);
+        if !paused {
+            for (name, replicas) in rollout(wanted, Strategy::of(spec), &facts) {
+                let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &key.0);
+                let patch = json!({"metadata": {"annotations": {DESIRED: wanted.to_string()}}, "spec": {"replicas": replicas}});
+                gone_is_done(api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await)?;
+            }
+            self.drop_history(&key, spec, &sets, newest).await?;
+        }
+        self.write_status(&deployment, spec, &sets, newest).await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn create_set(
+        &self,
+        deployment: &Deployment,
+        spec: &DeploymentSpec,
+        revision: i64,
+        sets: &[Arc<ReplicaSet>],
+    ) -> Result<ReplicaSet, kube::Error> {
+        let collisions = deployment.status.as_ref().and_then(|s| s.collision_count).unwrap_or(0);
+        let hash = hash::template(&template_value(&spec.template), u32::try_from(collisions).ok().filter(|c| *c > 0));
+        let mut template = spec.template.clone();
+        let mut labels = template.metadata.get_or_insert_default().labels.clone().unwrap_or_default();
+        labels.insert(HASH.into(), hash.clone());
+        template.metadata.get_or_insert_default().labels = Some(labels.clone());
+        let mut selector = spec.selector.clone();
+        selector.match_labels.get_or_insert_default().insert(HASH.into(), hash.clone());
+        // A first set starts with all it may have; a later one is scaled up by the rollout.
+        let replicas = if sets.is_empty() { spec.replicas.unwrap_or(1) } else { 0 };
+        let body = json!({
+            "apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": {
+                "name": format!("{}-{hash}", deployment.name_any()), "namespace": deployment.namespace(), "labels": labels,
+                "annotations": {REVISION: revision.to_string(), DESIRED: spec.replicas.unwrap_or(1).to_string()},
+                "ownerReferences": [deployment.controller_owner_ref(&())],
+            },
+            "spec": {"replicas": replicas, "minReadySeconds": spec.min_ready_seconds.unwrap_or(0), "selector": selector, "template": template},
+        });
+        let set: ReplicaSet = serde_json::from_value(body).map_err(kube::Error::SerdeError)?;
+        let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &deployment.namespace().unwrap_or_default());
+        match api.create(&PostParams::default(), &set).await {
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                let there = api.get(&set.name_any()).await?;
+                let same = there.spec.template.as_ref().is_some_and(|t| template_value(t) == template_value(&spec.template));
+                let ours = there.owner_references().iter().any(|o| Some(&o.uid) == deployment.metadata.uid.as_ref());
+                if same && ours {
+                    return Ok(there);
+                }
+                // Another template has the same hash, or a stranger the same name: count it and choose another name.
+                let patch = json!({"status": {"collisionCount": collisions + 1}});
+                let api: Api<Deployment> = Api::namespaced(self.client.clone(), &deployment.namespace().unwrap_or_default());
+                api.patch_status(&deployment.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await?;
+                Err(kube::Error::Api(status))
+            }
+            other => other,
+        }
+    }
+
+    async fn drop_history(
+        &self,
+        key: &Key,
+        spec: &DeploymentSpec,
+        sets: &[Arc<ReplicaSet>],
+        newest: Option<usize>,
+    ) -> Result<(), kube::Error> {
+        let keep = usize::try_from(spec.revision_history_limit.unwrap_or(10)).unwrap_or(0);
+        let idle = |s: &ReplicaSet| s.spec.replicas == Some(0) && s.status.as_ref().is_none_or(|s| s.replicas == 0);
+        let old: Vec<_> = sets.iter().enumerate().filter(|(i, s)| Some(*i) != newest && idle(s)).map(|(_, s)| s).collect();
+        let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &key.0);
+        for set in old.iter().take(old.len().saturating_sub(keep)) {
+            gone_is_done(api.delete(&set.name_any(), &DeleteParams::default()).await)?;
+        }
+        Ok(())
+    }
+
+    async fn write_status(
+        &self,
+        deployment: &Deployment,
+        spec: &DeploymentSpec,
+        sets: &[Arc<ReplicaSet>],
+        newest: Option<usize>,
+    ) -> Result<(), kube::Error> {
+        let sum = |f: fn(&ReplicaSet) -> i32| sets.iter().map(|s| f(s)).sum::<i32>();
+        let wanted = spec.replicas.unwrap_or(1);
+        let updated = newest.and_then(|i| sets.get(i)).and_then(|s| s.status.as_ref()).map_or(0, |s| s.replicas);
+        let total = sum(|s| s.status.as_ref().map_or(0, |s| s.replicas));
+        let ready = sum(|s| s.status.as_ref().and_then(|s| s.ready_replicas).unwrap_or(0));
+        let available = sum(|s| s.status.as_ref().and_then(|s| s.available_replicas).unwrap_or(0));
+        let least = wanted
+            - match Strategy::of(spec) {
+                Strategy::Recreate => wanted,
+                Strategy::Rolling { unavailable, .. } => unavailable,
+            };
+        let name = newest.and_then(|i| sets.get(i)).map_or_else(String::new, |s| s.name_any());
+        let complete = updated == wanted && total == wanted && available == wanted;
+        let up = if available >= least {
+            ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.".to_owned())
+        } else {
+            ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.".to_owned())
+        };
+        let progress = if complete {
+            ("True", "NewReplicaSetAvailable", format!("ReplicaSet \"{name}\" has successfully progressed."))
+        } else {
+            ("True", "ReplicaSetUpdated", format!("ReplicaSet \"{name}\" is progressing."))
+        };
+        let old = serde_json::to_value(&deployment.status).map_err(kube::Error::SerdeError)?;
+        let now = self.clock.now().to_string();
+        let new = json!({
+            "observedGeneration": deployment.metadata.generation, "replicas": total, "updatedReplicas": updated, "readyReplicas": ready,
+            "availableReplicas": available, "unavailableReplicas": (wanted.max(total) - available).max(0),
+            "conditions": [condition(&old, "Available", &up, &now), condition(&old, "Progressing", &progress, &now)],
+        });
+        let same = new.as_object().into_iter().flatten().all(|(k, v)| {
+            let was = old.get(k).unwrap_or(&Value::Null);
+            was == v || (was.is_null() && *v == json!(0))
+        });
+        if !same {
+            let api: Api<Deployment> = Api::namespaced(self.client.clone(), &deployment.namespace().unwrap_or_default());
+            let patch = json!({"metadata": {"uid": deployment.uid()}, "status": new});
+            match api.patch_status(&deployment.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await {
+                Err(error) if !not_found(&error) => return Err(error),
+                _ => {}
+            }
+        }
+        if let Some(set) = newest.and_then(|i| sets.get(i)) {
+            let revision = set.annotations().get(REVISION).cloned();
+            if revision.is_some() && deployment.annotations().get(REVISION) != revision.as_ref() {
+                let api: Api<Deployment> = Api::namespaced(self.client.clone(), &deployment.namespace().unwrap_or_default());
+                let patch = json!({"metadata": {"annotations": {REVISION: revision}}});
+                gone_is_done(api.patch(&deployment.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A condition as it is to be: times move only when what they stamp moves.
+fn condition(old: &Value, type_: &str, (status, reason, message): &(&str, &str, String), now: &str) -> Value {
+    let was = old["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == type_);
+    let time = |member: &str, same: bool| was.filter(|_| same).and_then(|w| w[member].as_str()).unwrap_or(now).to_owned();
+    let same = was.is_some_and(|w| w["status"] == *status);
+    let unchanged = same && was.is_some_and(|w| w["reason"] == *reason && w["message"] == **message);
+    json!({"type": type_, "status": status, "reason": reason, "message": message,
+        "lastTransitionTime": time("lastTransitionTime", same), "lastUpdateTime": time("lastUpdateTime", unchanged)})
+}
+
+/// A template as a value to compare: without the hash label.
+fn template_value(template: &PodTemplateSpec) -> Value {
+    let mut value = serde_json::to_value(template).unwrap_or_default();
+    if let Some(labels) = value.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+        labels.remove(HASH);
+    }
+    value
+}
+
+fn revision(set: &ReplicaSet) -> i64 {
+    set.annotations().get(REVISION).and_then(|r| r.parse().ok()).unwrap_or(0)
+}
+
+fn set_facts(set: &ReplicaSet, new: bool) -> SetFacts {
+    let status = set.status.as_ref();
+    SetFacts {
+        name: set.name_any(),
+        wanted: set.spec.replicas.unwrap_or(1),
+        actual: status.map_or(0, |s| s.replicas),
+        available: status.and_then(|s| s.available_replicas).unwrap_or(0),
+        new,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn set(name: &str, wanted: i32, available: i32, new: bool) -> SetFacts {
+        SetFacts { name: name.into(), wanted, actual: wanted, available, new }
+    }
+
+    #[test]
+    fn recreate_waits_for_the_old_pods_to_be_gone() {
+        let next = rollout(2, Strategy::Recreate, &[set("old", 2, 2, false), set("new", 0, 0, true)]);
+        assert_eq!(next, [("old".to_owned(), 0)].into());
+        let mut leaving = set("old", 0, 0, false);
+        leaving.actual = 1;
+        assert!(rollout(2, Strategy::Recreate, &[leaving, set("new", 0, 0, true)]).is_empty());
+        assert_eq!(rollout(2, Strategy::Recreate, &[set("old", 0, 0, false), set("new", 0, 0, true)]), [("new".to_owned(), 2)].into());
+    }
+
+    #[test]
+    fn percentages_round_up_for_surge_and_down_for_unavailable() {
+        let percent = Some(IntOrString::String("25%".into()));
+        assert_eq!((portion(percent.as_ref(), 5, true), portion(percent.as_ref(), 5, false), portion(None, 1, true)), (2, 1, 1));
+    }
+
+    proptest! {
+        /// Whatever the start, a rollout ends with all Pods new, and on the way neither bound is crossed.
+        #[test]
+        fn a_rollout_ends_and_keeps_its_bounds(wanted in 0_i32..12, surge in 0_i32..4, unavailable in 0_i32..4, old in 0_i32..12) {
+            prop_assume!(surge + unavailable > 0);
+            let strategy = Strategy::Rolling { surge, unavailable };
+            let mut sets = vec![set("old", old.min(wanted), old.min(wanted), false), set("new", 0, 0, true)];
+            for _ in 0..100 {
+                let next = rollout(wanted, strategy, &sets);
+                if next.is_empty() && sets.iter().all(|s| s.available == s.wanted) {
+                    break;
+                }
+                for s in &mut sets {
+                    if let Some(n) = next.get(&s.name) {
+                        s.wanted = *n;
+                        s.available = s.available.min(*n);
+                    }
+                }
+                let total: i32 = sets.iter().map(|s| s.wanted).sum();
+                let available: i32 = sets.iter().map(|s| s.available).sum();
+                prop_assert!(total <= wanted + surge);
+                prop_assert!(available >= (wanted - unavailable).min(old.min(wanted)));
+                // One new Pod becomes available at a time.
+                if let Some(s) = sets.iter_mut().find(|s| s.available < s.wanted) {
+                    s.available += 1;
+                }
+            }
+            prop_assert_eq!((sets[0].wanted, sets[1].wanted), (0, wanted));
+        }
+    }
+}
