@@ -72,6 +72,16 @@ const CRATES: [&str; 15] = [
     "dormouse_workloads",
 ];
 
+/// Name of the field that holds keys and values known only at run time, as [`pairs`] writes them.
+const PAIRS: &str = "kv";
+
+/// Keys and values that are known only at run time, as klog prints them. Log the result as field `kv`:
+/// `info!(kv = %pairs(…), "msg")`.
+#[must_use]
+pub fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    pairs.into_iter().map(|(k, v)| format!("{k}={v:?}")).collect::<Vec<_>>().join(" ")
+}
+
 struct Klog;
 
 impl<S, N> FormatEvent<S, N> for Klog
@@ -125,6 +135,12 @@ struct Fields {
 
 impl Fields {
     fn push(&mut self, name: &str, value: &str) {
+        // Keys that are known only at run time come as one field, ready to be printed: see [`pairs`].
+        if name == PAIRS {
+            self.rest.push(' ');
+            self.rest.push_str(value);
+            return;
+        }
         // `r#type` is how a field with a reserved name is written.
         let name = name.strip_prefix("r#").unwrap_or(name);
         self.rest.push_str(&format!(" {name}={value}"));
@@ -135,6 +151,8 @@ impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
             self.message = format!("{value:?}");
+        } else if field.name() == PAIRS {
+            self.push(PAIRS, &format!("{value:?}"));
         } else {
             // `%x` arrives here too: what it prints is quoted unless it is a number or quoted already.
             let text = format!("{value:?}");
@@ -183,10 +201,10 @@ mod tests {
         let kept = Kept::default();
         let sub = tracing_subscriber::fmt().event_format(Klog).with_writer(kept.clone()).finish();
         tracing::subscriber::with_default(sub, || {
-            tracing::warn!(gpuUUIDs = ?["GPU-0"], node = "n1", n = 3, err = %"a b", "Found GPUs");
+            tracing::warn!(gpuUUIDs = ?["GPU-0"], node = "n1", n = 3, err = %"a b", kv = %pairs([("k", "v w")]), "Found GPUs");
         });
         let line = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
         assert!(line.starts_with('W'), "{line}");
-        assert!(line.ends_with("] \"Found GPUs\" gpuUUIDs=[\"GPU-0\"] node=\"n1\" n=3 err=\"a b\"\n"), "{line}");
+        assert!(line.ends_with("] \"Found GPUs\" gpuUUIDs=[\"GPU-0\"] node=\"n1\" n=3 err=\"a b\" k=\"v w\"\n"), "{line}");
     }
 }
