@@ -1,0 +1,1 @@
+//! OpenAPI schemas of the built-in types.
