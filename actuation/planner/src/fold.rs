@@ -1,0 +1,361 @@
+//! Folding answers into the memory of a node.
+//!
+//! Called by the executor: [`NodeState::started`] before an action is sent, [`NodeState::finished`] when it has ended,
+//! [`NodeState::instances_streamed`] for the events of a launcher's watch stream. Nothing else changes [`Memory`]
+//! but [`NodeState::forget_vanished`], which drops what is about Pods that no longer exist, and the two hints.
+//!
+//! The order of answers about one launcher is not the order of its states: a list that was asked for before an instance was
+//! created may arrive after it. So each create, delete and stream event stamps the instance with the memory's clock, and a list
+//! speaks only of instances that were not stamped after the list was asked for.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::action::{Action, ActionKey, DeleteInstanceReason, Do, EngineRef, Target, Verb};
+use crate::ids::{ContainerId, InstanceId, Uid};
+use crate::memory::{
+    ERROR_TEXT_MAX, EngineMemory, Failure, FailureClass, Instance, InstanceEvent, InstanceReport, LauncherMemory, Memory, Obs, Outcome,
+    Sleep, StubMemory,
+};
+use crate::state::NodeState;
+
+impl NodeState {
+    /// An action is about to be sent.
+    pub fn started(&mut self, action: &Action) {
+        let clock = self.memory.tick();
+        self.memory.in_flight.insert(action.key.clone(), clock);
+        // What an effect changes is unknown until it is answered.
+        if let Do::Wake { engine, .. } | Do::Sleep { engine, .. } = &action.what {
+            self.memory.engine(engine, action.container.as_ref()).sleep = Obs::Unknown;
+        }
+    }
+
+    /// An action has ended. Objects that came with the answer have been applied to the index before.
+    pub fn finished(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) {
+        let began = self.memory.in_flight.remove(&action.key).unwrap_or(self.memory.clock);
+        self.memory.tick();
+        match outcome {
+            Outcome::Failed { class, error } => {
+                self.memory.failed(&action.key, *class, error, now);
+                self.fold_failure(action, *class, now);
+            }
+            // 409: the newer object makes a new plan; it is no failure of ours and needs no pause.
+            Outcome::Conflict => {}
+            _ => {
+                self.memory.failures.remove(&action.key);
+                self.fold_success(action, outcome, began, now);
+            }
+        }
+    }
+
+    fn fold_failure(&mut self, action: &Action, class: FailureClass, now: Timestamp) {
+        match &action.what {
+            Do::ReadSleep { engine, .. } => {
+                self.memory.engine(engine, action.container.as_ref()).waiting_since.get_or_insert(now);
+            }
+            Do::Wake { engine, .. } => {
+                let memory = self.memory.engine(engine, action.container.as_ref());
+                memory.failed_wakes = memory.failed_wakes.saturating_add(1);
+            }
+            Do::CreateInstance { engine, .. } | Do::DeleteInstance { engine, .. } => {
+                // It may have been done, or the refusal may mean that it exists: only a list can tell.
+                self.memory.touch(engine);
+                if let Some(launcher) = self.memory.launchers.get_mut(&engine.provider) {
+                    launcher.stale = true;
+                }
+            }
+            Do::ListInstances { launcher, .. } if class == FailureClass::Refused => {
+                if let Some(launcher) = self.memory.launchers.get_mut(&launcher.uid) {
+                    launcher.followed = false;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn fold_success(&mut self, action: &Action, outcome: &Outcome, began: u64, now: Timestamp) {
+        let container = action.container.as_ref();
+        match (&action.what, outcome) {
+            (Do::ReadGpus { requester, .. }, Outcome::Gpus(gpus)) => {
+                self.memory.stub(&requester.uid, container).gpus = Obs::Known { value: gpus.clone(), at: now };
+            }
+            (Do::ReadGpuMemory { requester, .. }, Outcome::GpuMemory(usage)) => {
+                self.memory.stub(&requester.uid, container).gpu_memory = Obs::Known { value: usage.clone(), at: now };
+            }
+            (Do::ListInstances { launcher, .. }, Outcome::Instances(list)) => {
+                self.listed(&launcher.uid, container, list, began, now);
+            }
+            (Do::ReadSleep { engine, .. }, Outcome::Sleeping(asleep)) => {
+                let memory = self.memory.engine(engine, container);
+                let settled = memory.sleep.known() == Some(&Sleep::Settled);
+                memory.sleep = Obs::Known { value: asleep_as(*asleep, settled), at: now };
+                memory.waiting_since = None;
+            }
+            (Do::Sleep { engine, .. }, Outcome::Sleeping(asleep)) => {
+                let memory = self.memory.engine(engine, container);
+                memory.sleep = Obs::Known { value: asleep_as(*asleep, true), at: now };
+                memory.waiting_since = None;
+                if !*asleep {
+                    self.memory.failed(&action.key, FailureClass::Transient, "it still says that it does not sleep", now);
+                }
+            }
+            (Do::Wake { engine, .. }, Outcome::Sleeping(asleep)) => {
+                let memory = self.memory.engine(engine, container);
+                memory.sleep = Obs::Known { value: asleep_as(*asleep, false), at: now };
+                memory.waiting_since = None;
+                if *asleep {
+                    memory.failed_wakes = memory.failed_wakes.saturating_add(1);
+                    self.memory.failed(&action.key, FailureClass::Transient, "it still says that it sleeps", now);
+                } else {
+                    memory.failed_wakes = 0;
+                }
+            }
+            (Do::CreateInstance { engine, launcher, body, .. }, _) => self.created(action, engine, &launcher.uid, body, now),
+            (Do::DeleteInstance { engine, reason, for_requester, .. }, _) => {
+                self.memory.touch(engine);
+                self.memory.engines.remove(engine);
+                self.memory.forget_failures(|key| key.target == Target::Engine(engine.clone()));
+                if let Some(id) = &engine.instance {
+                    self.memory.drop_instance(&engine.provider, id);
+                    // What we delete to make it anew must not look like a death.
+                    if let Some(launcher) = self.memory.launchers.get_mut(&engine.provider)
+                        && matches!(reason, DeleteInstanceReason::WillNotWake | DeleteInstanceReason::NeverStarted)
+                    {
+                        launcher.seen.retain(|(_, seen)| seen != id);
+                    }
+                }
+                self.memory.count_deletion(for_requester.as_ref());
+            }
+            (Do::Relay { requester, ready, .. }, _) => {
+                let stub = self.memory.stub(&requester.uid, container);
+                stub.relayed = Some((*ready, now));
+                stub.history.was_ready |= *ready;
+            }
+            (Do::CreatePod { binding: Some(binding), .. }, _) => {
+                self.memory.stubs.entry(binding.uid.clone()).or_default().history.made_provider = true;
+            }
+            (Do::DeletePod { for_requester, .. }, _) => self.memory.count_deletion(for_requester.as_ref()),
+            _ => {}
+        }
+    }
+
+    /// A created instance exists from the launcher's answer on, without waiting for a list.
+    fn created(&mut self, action: &Action, engine: &EngineRef, launcher: &Uid, body: &serde_json::Value, now: Timestamp) {
+        self.memory.touch(engine);
+        self.memory.engines.remove(engine);
+        let bound = action.subject.requester.as_ref().map(|binding| binding.uid.clone());
+        if let Some(bound) = &bound {
+            self.memory.stubs.entry(bound.clone()).or_default().history.made_instance = true;
+        }
+        let Some(id) = &engine.instance else { return };
+        let report = crate::instance::report_from_body(id, body);
+        let memory = self.memory.launcher(launcher, action.container.as_ref());
+        if let Obs::Known { value, .. } = &mut memory.instances {
+            let order = value.values().map(|instance| instance.order + 1).max().unwrap_or(0);
+            value.insert(id.clone(), instance(&report, order, None, now));
+        }
+        if let Some(bound) = bound {
+            memory.seen.insert((bound, id.clone()));
+        }
+    }
+
+    fn listed(&mut self, uid: &Uid, container: Option<&ContainerId>, list: &[InstanceReport], began: u64, now: Timestamp) {
+        let bound = self.bound_instance(uid);
+        let signature = self.launchers.get(uid).and_then(|launcher| launcher.signature.clone());
+        let memory = self.memory.launcher(uid, container);
+        let old = memory.instances.known().cloned().unwrap_or_default();
+        let fresh = |id: &InstanceId| memory.touched.get(id).is_some_and(|stamp| *stamp > began);
+        let mut merged: BTreeMap<InstanceId, Instance> = BTreeMap::new();
+        for (order, report) in (0u64..).zip(list) {
+            if !fresh(&report.id) {
+                merged.insert(report.id.clone(), instance(report, order, old.get(&report.id), now));
+            }
+        }
+        merged.extend(old.into_iter().filter(|(id, _)| fresh(id)));
+        // A stamp that came after the question leaves something open: ask again.
+        memory.stale = memory.touched.values().any(|stamp| *stamp > began);
+        memory.touched.retain(|_, stamp| *stamp > began);
+        if let Some((requester, id)) = bound
+            && merged.contains_key(&id)
+        {
+            memory.seen.insert((requester, id));
+        }
+        memory.signature = signature;
+        let gone: Vec<InstanceId> = match &memory.instances {
+            Obs::Known { value, .. } => value.keys().filter(|id| !merged.contains_key(*id)).cloned().collect(),
+            Obs::Unknown => Vec::new(),
+        };
+        memory.instances = Obs::Known { value: merged, at: now };
+        for id in gone {
+            self.memory.forget_engine(&EngineRef::instance(uid, &id));
+        }
+    }
+
+    /// An event of a launcher's watch stream. The stream must have begun with the state of all instances (no `since`, or the
+    /// revision of a list that was folded in): see [`NodeState::stream_opened`].
+    pub fn instances_streamed(&mut self, uid: &Uid, event: &InstanceEvent, now: Timestamp) {
+        let bound = self.bound_instance(uid);
+        let container = self.launchers.get(uid).and_then(|launcher| launcher.pod.container.id.clone());
+        let clock = self.memory.tick();
+        let memory = self.memory.launcher(uid, container.as_ref());
+        let (id, vanished) = match event {
+            InstanceEvent::Created(report) | InstanceEvent::Stopped(report) => {
+                if let Obs::Known { value, .. } = &mut memory.instances {
+                    let order = value.values().map(|instance| instance.order + 1).max().unwrap_or(0);
+                    let mut new = instance(report, order, value.get(&report.id), now);
+                    new.stopped |= matches!(event, InstanceEvent::Stopped(_));
+                    value.insert(report.id.clone(), new);
+                }
+                if let Some((requester, bound)) = bound
+                    && bound == report.id
+                {
+                    memory.seen.insert((requester, bound));
+                }
+                (report.id.clone(), false)
+            }
+            InstanceEvent::Deleted(id) => (id.clone(), true),
+        };
+        memory.touched.insert(id.clone(), clock);
+        if vanished {
+            self.memory.drop_instance(uid, &id);
+            self.memory.forget_engine(&EngineRef::instance(uid, &id));
+        }
+    }
+
+    /// A watch stream of this launcher is open (`true`): no polling is needed; or it has ended (`false`): list again.
+    /// The executor lists once after opening the stream, by reporting `stream_opened` first: the planner then asks for the list.
+    pub fn stream_opened(&mut self, uid: &Uid, open: bool) {
+        let container = self.launchers.get(uid).and_then(|launcher| launcher.pod.container.id.clone());
+        let memory = self.memory.launcher(uid, container.as_ref());
+        memory.followed = open;
+        memory.stale = true;
+    }
+
+    /// The requester's stub has announced itself: ask it now, whatever failed before.
+    pub fn stub_announced(&mut self, requester: &Uid) {
+        self.memory.forget_failures(|key| key.target == Target::Stub(requester.clone()));
+    }
+
+    /// Drops what is about Pods that are not there any more. Cheap; call it after each change of the Pods.
+    pub fn forget_vanished(&mut self) {
+        let alive = |uid: &Uid| self.requesters.contains_key(uid) || self.directs.contains_key(uid) || self.launchers.contains_key(uid);
+        let memory = &mut self.memory;
+        memory.stubs.retain(|uid, _| self.requesters.contains_key(uid));
+        memory.launchers.retain(|uid, _| self.launchers.contains_key(uid));
+        memory.engines.retain(|engine, _| alive(&engine.provider));
+        memory.failures.retain(|key, _| match &key.target {
+            Target::Pod(uid) | Target::Stub(uid) | Target::Launcher(uid) | Target::NewProvider(uid) => alive(uid),
+            Target::Engine(engine) => alive(&engine.provider),
+            Target::NewLauncher(..) | Target::Config(..) => true,
+        });
+    }
+
+    /// The requester and the instance that a launcher is bound for.
+    fn bound_instance(&self, uid: &Uid) -> Option<(Uid, InstanceId)> {
+        let launcher = self.launchers.get(uid)?;
+        let binding = launcher.binding.as_ref()?;
+        let recorded = launcher.recorded.as_ref().ok()?;
+        Some((binding.uid.clone(), recorded.instance.clone()))
+    }
+}
+
+fn asleep_as(asleep: bool, settled: bool) -> Sleep {
+    match (asleep, settled) {
+        (false, _) => Sleep::Awake,
+        (true, false) => Sleep::Asleep,
+        (true, true) => Sleep::Settled,
+    }
+}
+
+fn instance(report: &InstanceReport, order: u64, old: Option<&Instance>, now: Timestamp) -> Instance {
+    Instance {
+        // An ended process never runs again under the same start; a list that still says `running` is the older news.
+        stopped: report.stopped,
+        options: report.options.clone(),
+        gpus: report.gpus.clone(),
+        env: report.env.clone(),
+        annotations: report.annotations.clone(),
+        order,
+        first_seen: old.map_or(now, |old| old.first_seen),
+    }
+}
+
+impl Memory {
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    fn touch(&mut self, engine: &EngineRef) {
+        let clock = self.clock;
+        if let (Some(launcher), Some(id)) = (self.launchers.get_mut(&engine.provider), &engine.instance) {
+            launcher.touched.insert(id.clone(), clock);
+        }
+    }
+
+    fn drop_instance(&mut self, launcher: &Uid, id: &InstanceId) {
+        if let Some(LauncherMemory { instances: Obs::Known { value, .. }, .. }) = self.launchers.get_mut(launcher) {
+            value.remove(id);
+        }
+    }
+
+    fn forget_engine(&mut self, engine: &EngineRef) {
+        self.engines.remove(engine);
+        self.forget_failures(|key| key.target == Target::Engine(engine.clone()) && key.verb != Verb::CreateInstance);
+    }
+
+    fn forget_failures(&mut self, which: impl Fn(&ActionKey) -> bool) {
+        self.failures.retain(|key, _| !which(key));
+    }
+
+    fn count_deletion(&mut self, requester: Option<&Uid>) {
+        if let Some(uid) = requester {
+            let history = &mut self.stubs.entry(uid.clone()).or_default().history;
+            history.deleted = history.deleted.saturating_add(1);
+        }
+    }
+
+    fn failed(&mut self, key: &ActionKey, class: FailureClass, error: &str, now: Timestamp) {
+        let mut end = error.len().min(ERROR_TEXT_MAX);
+        while !error.is_char_boundary(end) {
+            end -= 1;
+        }
+        let error = if end < error.len() { format!("{}...", &error[..end]) } else { error.to_owned() };
+        let failure =
+            self.failures.entry(key.clone()).or_insert_with(|| Failure { attempts: 0, first: now, last: now, class, error: String::new() });
+        failure.attempts = failure.attempts.saturating_add(1);
+        failure.last = now;
+        failure.class = class;
+        failure.error = error;
+    }
+
+    /// Memory about a stub, emptied when it is about another start of its container.
+    fn stub(&mut self, uid: &Uid, container: Option<&ContainerId>) -> &mut StubMemory {
+        let stub = self.stubs.entry(uid.clone()).or_default();
+        if stub.container.as_ref() != container {
+            *stub = StubMemory { container: container.cloned(), history: std::mem::take(&mut stub.history), ..StubMemory::default() };
+        }
+        stub
+    }
+
+    /// Memory about an engine, emptied when it is about another start of its container.
+    fn engine(&mut self, engine: &EngineRef, container: Option<&ContainerId>) -> &mut EngineMemory {
+        let memory = self.engines.entry(engine.clone()).or_default();
+        if memory.container.as_ref() != container {
+            *memory = EngineMemory { container: container.cloned(), ..EngineMemory::default() };
+        }
+        memory
+    }
+
+    /// Memory about a launcher, emptied when it is about another start of its container. What was seen there stays seen: an
+    /// instance that the new start does not have is dead.
+    fn launcher(&mut self, uid: &Uid, container: Option<&ContainerId>) -> &mut LauncherMemory {
+        let memory = self.launchers.entry(uid.clone()).or_default();
+        if memory.container.as_ref() != container {
+            let seen = std::mem::take(&mut memory.seen);
+            *memory = LauncherMemory { container: container.cloned(), seen, ..LauncherMemory::default() };
+        }
+        memory
+    }
+}
