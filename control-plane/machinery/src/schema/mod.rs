@@ -15,6 +15,7 @@
 
 mod load;
 pub mod openapi;
+pub mod printed;
 
 use std::sync::OnceLock;
 
@@ -248,6 +249,12 @@ impl TypeRef {
     pub fn short_name(self) -> &'static str {
         let name = self.name();
         name.rsplit_once('.').map_or(name, |(_, short)| short)
+    }
+
+    /// The name that Go prints in messages: `v1.Pod`.
+    pub fn go_type(self) -> &'static str {
+        let name = self.name();
+        name.rsplit_once('/').map_or(name, |(_, last)| last)
     }
 
     /// The name in OpenAPI documents: `io.k8s.api.core.v1.Pod`.

@@ -1,0 +1,386 @@
+//! The pass over a document: a visitor that knows what the type expects at each place.
+//!
+//! It never stops at a wrong type. As in the peer, the first one is kept and the pass goes on, because a syntax
+//! error further down outranks it; types that decode themselves (quantities, times) outrank both kinds of
+//! mismatch before them.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use super::{Decoded, Error, StrictError, scalar};
+use crate::schema::printed::{complete, zero};
+use crate::schema::{self, Shape, Type, TypeRef};
+
+/// As many strict errors as the API server collects.
+const MAX_STRICT: usize = 100;
+const SCHEMA: &str = "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1.JSONSchemaProps";
+
+/// What is expected at a place.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    /// Anything.
+    Free,
+    /// A value of a type.
+    Typed(Shape),
+}
+
+/// Where the pass is, and what it has found.
+pub(super) struct Context {
+    /// The place, as strict errors name it: `spec.containers[0]`.
+    path: String,
+    /// The place, as Go's type errors name it: members only, with embedded structs.
+    members: Vec<&'static str>,
+    /// The struct whose member is being decoded.
+    owner: Option<TypeRef>,
+    strict: Vec<StrictError>,
+    mismatch: Option<String>,
+    fatal: Option<String>,
+    /// Inside a value that decodes itself: the peer does not see unknown and duplicate members there.
+    unseen: u32,
+}
+
+impl Context {
+    pub(super) fn new(at: &str) -> Self {
+        Self { path: at.to_owned(), members: Vec::new(), owner: None, strict: Vec::new(), mismatch: None, fatal: None, unseen: 0 }
+    }
+
+    pub(super) fn finish(self, value: Value) -> Result<Decoded, Error> {
+        match self.fatal.or(self.mismatch) {
+            Some(text) => Err(Error::Type(text)),
+            None => Ok(Decoded { value, strict: self.strict }),
+        }
+    }
+
+    fn member_path(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    fn complain(&mut self, make: fn(String) -> StrictError, name: &str) {
+        if self.unseen == 0 && self.strict.len() < MAX_STRICT {
+            let error = make(self.member_path(name));
+            if !self.strict.contains(&error) {
+                self.strict.push(error);
+            }
+        }
+    }
+
+    /// Go's text for a value of a wrong type.
+    fn cannot(&self, value: &str, ty: &str) -> String {
+        match self.owner {
+            Some(owner) => {
+                format!("json: cannot unmarshal {value} into Go struct field {}.{} of type {ty}", owner.short_name(), self.members.join("."))
+            }
+            None => format!("json: cannot unmarshal {value} into Go value of type {ty}"),
+        }
+    }
+
+    fn mismatch(&mut self, value: &str, shape: Shape) -> Value {
+        if self.mismatch.is_none() {
+            self.mismatch = Some(self.cannot(value, &go_type(shape)));
+        }
+        Value::Null
+    }
+
+    fn saved(&mut self, outcome: Result<Value, String>) -> Value {
+        outcome.unwrap_or_else(|text| {
+            self.mismatch.get_or_insert(text);
+            Value::Null
+        })
+    }
+
+    fn fatal(&mut self, outcome: Result<Value, String>) -> Value {
+        outcome.unwrap_or_else(|text| {
+            self.fatal.get_or_insert(text);
+            Value::Null
+        })
+    }
+
+    /// A value that decodes itself met `value` where it wants a `ty`.
+    fn fatal_mismatch(&mut self, value: &str, ty: &str) -> Value {
+        let text = self.cannot(value, ty);
+        self.fatal(Err(text))
+    }
+}
+
+/// One place of the document.
+pub(super) struct At<'c> {
+    context: &'c mut Context,
+    target: Target,
+}
+
+impl<'c> At<'c> {
+    pub(super) fn new(context: &'c mut Context, target: Target) -> Self {
+        Self { context, target }
+    }
+
+    /// A scalar; `given` names its JSON type as Go does.
+    fn wrong(self, given: &str) -> Value {
+        match self.target {
+            Target::Free => Value::Null,
+            Target::Typed(Shape::One(Type::Quantity)) => self.context.fatal(scalar::quantity(given)),
+            Target::Typed(Shape::One(Type::Time | Type::MicroTime)) => self.context.fatal_mismatch(given, "string"),
+            Target::Typed(Shape::One(Type::IntOrString)) => self.context.fatal_mismatch(given, "int32"),
+            Target::Typed(Shape::One(Type::SchemaOrBool)) => self.context.fatal(Err("boolean or JSON schema expected".to_owned())),
+            Target::Typed(shape) => self.context.mismatch(given, shape),
+        }
+    }
+
+    fn integer(self, number: Number) -> Value {
+        let Target::Typed(Shape::One(item)) = self.target else { return self.number(number) };
+        let in_range = match item {
+            Type::Int32 | Type::IntOrString => number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
+            Type::Int64 => number.is_i64(),
+            _ => return self.number(number),
+        };
+        if in_range { Value::Number(number) } else { self.wrong(&format!("number {number}")) }
+    }
+
+    fn number(self, number: Number) -> Value {
+        match self.target {
+            Target::Free | Target::Typed(Shape::One(Type::Any | Type::Double)) => Value::Number(number),
+            Target::Typed(Shape::One(Type::Quantity)) => self.context.fatal(scalar::quantity(&number.to_string())),
+            Target::Typed(Shape::One(Type::Int32 | Type::Int64 | Type::IntOrString)) => self.wrong(&format!("number {number}")),
+            Target::Typed(_) => self.wrong("number"),
+        }
+    }
+
+    fn string(self, text: &str) -> Value {
+        let Target::Typed(shape) = self.target else { return Value::from(text) };
+        match shape {
+            Shape::One(Type::String | Type::Any | Type::IntOrString) => Value::from(text),
+            Shape::One(Type::Bytes) => self.context.saved(scalar::bytes(text)),
+            Shape::One(Type::Quantity) => self.context.fatal(scalar::quantity(text)),
+            Shape::One(Type::Time) => self.context.fatal(scalar::time(text)),
+            Shape::One(Type::MicroTime) => self.context.fatal(scalar::micro_time(text)),
+            _ => self.wrong("string"),
+        }
+    }
+
+    /// What the elements of an array are here; `None` when no array may stand here.
+    fn elements(&self) -> Option<Target> {
+        Some(match self.target {
+            Target::Free | Target::Typed(Shape::One(Type::Any)) => Target::Free,
+            Target::Typed(Shape::List(item)) => Target::Typed(Shape::One(item)),
+            Target::Typed(Shape::One(Type::Strings | Type::SchemaOrStrings)) => Target::Typed(Shape::One(Type::String)),
+            Target::Typed(Shape::One(Type::SchemaOrArray)) => schema_target()?,
+            Target::Typed(_) => return None,
+        })
+    }
+
+    /// Whether a value here decodes itself, out of sight of strict checks.
+    fn decodes_itself(&self) -> bool {
+        matches!(self.target, Target::Typed(Shape::One(Type::Any | Type::SchemaOrArray | Type::SchemaOrBool | Type::SchemaOrStrings)))
+    }
+
+    fn object_of<'de, A: MapAccess<'de>>(self, ty: TypeRef, mut access: A) -> Result<Value, A::Error> {
+        let Self { context, .. } = self;
+        let mut members = Map::new();
+        let mut seen = vec![false; ty.fields().len()];
+        let (path, depth, owner) = (context.path.len(), context.members.len(), context.owner);
+        while let Some(Key(name)) = access.next_key()? {
+            let at = ty.index_of(&name);
+            let Some((field, seen)) = at.and_then(|at| Some((ty.fields().get(at)?, seen.get_mut(at)?))) else {
+                context.complain(StrictError::UnknownField, &name);
+                access.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if std::mem::replace(seen, true) {
+                context.complain(StrictError::DuplicateField, &name);
+            }
+            context.owner = Some(ty);
+            if !field.via.is_empty() {
+                context.members.push(field.via);
+            }
+            context.members.push(field.name);
+            context.path = context.member_path(field.name);
+            let value = access.next_value_seed(At::new(context, Target::Typed(field.shape)))?;
+            context.path.truncate(path);
+            context.members.truncate(depth);
+            context.owner = owner;
+            // Null is as good as absent.
+            if value.is_null() {
+                members.remove(field.name);
+            } else {
+                members.insert(field.name.to_owned(), value);
+            }
+        }
+        complete(ty, &mut members);
+        Ok(Value::Object(members))
+    }
+
+    fn free_object<'de, A: MapAccess<'de>>(self, item: Target, mut access: A) -> Result<Value, A::Error> {
+        let Self { context, .. } = self;
+        let mut members = Map::new();
+        let path = context.path.len();
+        while let Some(Key(name)) = access.next_key()? {
+            if members.contains_key(&*name) {
+                context.complain(StrictError::DuplicateField, &name);
+            }
+            context.path = context.member_path(&name);
+            let value = access.next_value_seed(At::new(context, item))?;
+            context.path.truncate(path);
+            members.insert(name.into_owned(), or_zero(value, item));
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+/// A null inside a list or map of a type means the zero value.
+fn or_zero(value: Value, target: Target) -> Value {
+    match target {
+        Target::Typed(shape) if value.is_null() => zero(shape.item()),
+        _ => value,
+    }
+}
+
+fn schema_target() -> Option<Target> {
+    schema::named(SCHEMA).map(|ty| Target::Typed(Shape::One(Type::Struct(ty))))
+}
+
+/// A member's name, borrowed where the document allows it.
+struct Key<'de>(std::borrow::Cow<'de, str>);
+
+impl<'de> serde::Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl<'de> Visitor<'de> for Name {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(name.into()))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Key<'de>, E> {
+                Ok(Key(name.to_owned().into()))
+            }
+
+            fn visit_string<E>(self, name: String) -> Result<Key<'de>, E> {
+                Ok(Key(name.into()))
+            }
+        }
+        deserializer.deserialize_str(Name)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for At<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for At<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Value, E> {
+        Ok(match self.target {
+            Target::Free | Target::Typed(Shape::One(Type::Bool | Type::Any | Type::SchemaOrBool)) => Value::Bool(truth),
+            Target::Typed(_) => self.wrong("bool"),
+        })
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(self.integer(number.into()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(self.integer(number.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Value, E> {
+        let number = Number::from_f64(number).ok_or_else(|| E::custom("number out of range"))?;
+        Ok(self.number(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(self.string(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let Some(element) = self.elements() else {
+            while access.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(self.wrong("array"));
+        };
+        let unseen = u32::from(self.decodes_itself());
+        let Self { context, .. } = self;
+        context.unseen += unseen;
+        let mut items = Vec::new();
+        let path = context.path.len();
+        loop {
+            context.path.push_str(&format!("[{}]", items.len()));
+            let item = access.next_element_seed(At::new(context, element))?;
+            context.path.truncate(path);
+            match item {
+                Some(item) => items.push(or_zero(item, element)),
+                None => break,
+            }
+        }
+        context.unseen -= unseen;
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let unseen = u32::from(self.decodes_itself());
+        let Self { context, target } = self;
+        context.unseen += unseen;
+        let at = At::new(context, target);
+        let value = match target {
+            Target::Free | Target::Typed(Shape::One(Type::Any)) => at.free_object(Target::Free, access),
+            Target::Typed(Shape::Map(item)) => at.free_object(Target::Typed(Shape::One(item)), access),
+            Target::Typed(Shape::One(Type::Struct(ty))) => at.object_of(ty, access),
+            Target::Typed(Shape::One(Type::SchemaOrArray | Type::SchemaOrBool | Type::SchemaOrStrings)) => {
+                let ty = schema::named(SCHEMA).ok_or_else(|| A::Error::custom("the table has no JSON schema"))?;
+                at.object_of(ty, access)
+            }
+            Target::Typed(_) => {
+                while access.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(at.wrong("object"))
+            }
+        };
+        context.unseen -= unseen;
+        value
+    }
+}
+
+/// The Go type of a shape, as messages name it. Named text, list and map types are not known here and appear as
+/// what they are made of.
+fn go_type(shape: Shape) -> String {
+    let item = |item| match item {
+        Type::String => "string",
+        Type::Bool => "bool",
+        Type::Int32 => "int32",
+        Type::Int64 => "int64",
+        Type::Double => "float64",
+        Type::Bytes => "[]uint8",
+        Type::Quantity => "resource.Quantity",
+        Type::Time => "v1.Time",
+        Type::MicroTime => "v1.MicroTime",
+        Type::IntOrString => "intstr.IntOrString",
+        Type::Any => "runtime.RawExtension",
+        Type::Strings => "[]string",
+        Type::SchemaOrArray => "v1.JSONSchemaPropsOrArray",
+        Type::SchemaOrBool => "v1.JSONSchemaPropsOrBool",
+        Type::SchemaOrStrings => "v1.JSONSchemaPropsOrStringArray",
+        Type::Struct(ty) => ty.go_type(),
+    };
+    match shape {
+        Shape::One(one) => item(one).to_owned(),
+        Shape::List(element) => format!("[]{}", item(element)),
+        Shape::Map(value) => format!("map[string]{}", item(value)),
+    }
+}
