@@ -1,1 +1,4 @@
 //! Kubelet that runs Pods as local processes
+pub mod machine;
+pub mod plan;
+pub mod shim;

@@ -1,0 +1,533 @@
+//! The Pod's machine: which container runs when, and when all is over.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+
+use super::container::{Container, Exit, Role, Run, State, Stop, StopPhase};
+use super::probe::Kind;
+use super::status::{Board, Timeline};
+use super::{Action, Event, Failure, Hook, Now, Record, Settings, Signal, backoff};
+
+/// What is left to a container after a `preStop` hook that took all of the grace.
+const LEAST_GRACE: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Before volumes, address and shim are there.
+    Preparing { in_flight: bool, retry_at: Duration },
+    /// Containers start, run and restart.
+    Running,
+    /// No container starts any more; those that run are being stopped until `until`.
+    Stopping { until: Duration },
+    /// No process is left.
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Restart {
+    Always,
+    OnFailure,
+    Never,
+}
+
+/// Why a Pod ended other than by its containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) reason: String,
+    pub(super) message: String,
+}
+
+/// See the module's documentation in [`crate::machine`].
+#[derive(Clone, Debug)]
+pub struct Machine {
+    pub(super) name: String,
+    pub(super) namespace: String,
+    pub(super) uid: String,
+    pub(super) restart: Restart,
+    grace: Duration,
+    pub(super) containers: Vec<Container>,
+    pub(super) stage: Stage,
+    pub(super) was_prepared: bool,
+    /// The init containers were through once; from then on a restart of a sidecar holds nobody up.
+    initialized: bool,
+    pub(super) deletion: Option<Duration>,
+    pub(super) verdict: Option<Verdict>,
+    active_until: Option<Duration>,
+    prepare: backoff::Backoff,
+    released: bool,
+    delete_asked: bool,
+    pub(super) gate_types: Vec<String>,
+    pub(super) gates: Vec<Option<String>>,
+    pub(super) generation: Option<i64>,
+    pub(super) board: Board,
+}
+
+impl Machine {
+    /// A machine for `pod` as it was first seen. What an earlier kubelet reported as running has ended.
+    #[must_use]
+    pub fn new(pod: &Pod, settings: Settings, now: Now) -> Self {
+        let meta = &pod.metadata;
+        let spec = pod.spec.as_ref();
+        let mut containers = Vec::new();
+        for c in spec.iter().flat_map(|s| s.init_containers.iter().flatten()) {
+            let role = if c.restart_policy.as_deref() == Some("Always") { Role::Sidecar } else { Role::Init };
+            containers.push(Container::new(c, role, settings.restart));
+        }
+        for c in spec.iter().flat_map(|s| s.containers.iter()) {
+            containers.push(Container::new(c, Role::App, settings.restart));
+        }
+        let status = pod.status.as_ref();
+        let statuses =
+            status.into_iter().flat_map(|s| s.init_container_statuses.iter().flatten().chain(s.container_statuses.iter().flatten()));
+        for status in statuses {
+            if let Some(c) = containers.iter_mut().find(|c| c.name == status.name) {
+                c.adopt(status, now);
+            }
+        }
+        let terminal = status.and_then(|s| s.phase.as_deref()).is_some_and(|p| p == "Succeeded" || p == "Failed");
+        let verdict = status.filter(|s| terminal && s.phase.as_deref() == Some("Failed")).and_then(|s| {
+            s.reason.as_ref().map(|reason| Verdict { reason: reason.clone(), message: s.message.clone().unwrap_or_default() })
+        });
+        let active = spec.and_then(|s| s.active_deadline_seconds).and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
+        let since = status
+            .and_then(|s| s.start_time.as_ref())
+            .map_or(Duration::ZERO, |t| Duration::try_from(now.wall.duration_since(t.0)).unwrap_or(Duration::ZERO));
+        let gate_types: Vec<String> =
+            spec.iter().flat_map(|s| s.readiness_gates.iter().flatten()).map(|g| g.condition_type.clone()).collect();
+        let mut machine = Self {
+            name: meta.name.clone().unwrap_or_default(),
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            uid: meta.uid.clone().unwrap_or_default(),
+            restart: match spec.and_then(|s| s.restart_policy.as_deref()) {
+                Some("Never") => Restart::Never,
+                Some("OnFailure") => Restart::OnFailure,
+                _ => Restart::Always,
+            },
+            grace: spec
+                .and_then(|s| s.termination_grace_period_seconds)
+                .and_then(|s| u64::try_from(s).ok())
+                .map_or(Duration::from_secs(30), Duration::from_secs),
+            containers,
+            stage: if terminal { Stage::Ended } else { Stage::Preparing { in_flight: false, retry_at: Duration::ZERO } },
+            was_prepared: false,
+            initialized: false,
+            deletion: None,
+            verdict,
+            active_until: active.map(|a| now.mono + a.saturating_sub(since)),
+            prepare: backoff::Backoff::new(backoff::Policy::RETRY),
+            released: false,
+            delete_asked: false,
+            gates: vec![None; gate_types.len()],
+            gate_types,
+            generation: meta.generation,
+            board: Board::new(pod, now),
+        };
+        machine.refresh(now);
+        machine
+    }
+
+    /// Takes an event and says what must be done. An event that comes late or twice changes nothing.
+    pub fn step(&mut self, event: Event, now: Now) -> Vec<Action> {
+        let mut out = Vec::new();
+        self.apply(event, now, &mut out);
+        self.advance(now, &mut out);
+        self.refresh(now);
+        out
+    }
+
+    /// When a [`Event::Tick`] is wanted.
+    #[must_use]
+    pub fn deadline(&self, now: Now) -> Option<Duration> {
+        let of_stage = match self.stage {
+            Stage::Preparing { in_flight: false, retry_at } if !self.containers.iter().any(Container::active) => Some(retry_at),
+            Stage::Preparing { .. } | Stage::Stopping { .. } | Stage::Ended => None,
+            Stage::Running => (0..self.containers.len()).filter(|i| self.restarts(*i)).filter_map(|i| self.restart_at(i)).min(),
+        };
+        let active = self.active_until.filter(|_| matches!(self.stage, Stage::Preparing { .. } | Stage::Running));
+        let blocked_count = self.stage == Stage::Running;
+        let containers = self.containers.iter().filter(|c| blocked_count || c.run().is_some()).filter_map(|c| c.deadline(now.mono));
+        containers.chain(of_stage).chain(active).min()
+    }
+
+    /// Whether no process is left and none will come.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.stage == Stage::Ended
+    }
+
+    /// The stamps of its life.
+    #[must_use]
+    pub fn timeline(&self) -> &Timeline {
+        &self.board.timeline
+    }
+
+    /// Name of the `index`-th container, init containers first.
+    #[must_use]
+    pub fn container_name(&self, index: usize) -> Option<&str> {
+        self.containers.get(index).map(|c| c.name.as_str())
+    }
+
+    fn of_attempt(&mut self, container: usize, attempt: u32) -> Option<&mut Container> {
+        self.containers.get_mut(container).filter(|c| c.attempt() == Some(attempt))
+    }
+
+    fn apply(&mut self, event: Event, now: Now, out: &mut Vec<Action>) {
+        match event {
+            Event::Rejected { reason, message } => {
+                if matches!(self.stage, Stage::Preparing { .. }) {
+                    self.verdict = Some(Verdict { reason, message });
+                    self.stage = Stage::Ended;
+                }
+            }
+            Event::Prepared => {
+                if matches!(self.stage, Stage::Preparing { in_flight: true, .. }) {
+                    self.prepare.clear();
+                    self.was_prepared = true;
+                    self.stage = Stage::Running;
+                }
+            }
+            Event::PrepareFailed { reason, message } => {
+                if matches!(self.stage, Stage::Preparing { in_flight: true, .. }) {
+                    let delay = self.prepare.next(now.mono, now.mono);
+                    self.stage = Stage::Preparing { in_flight: false, retry_at: now.mono + delay };
+                    out.push(record(true, reason, message, None));
+                }
+            }
+            Event::Lost => {
+                if self.stage == Stage::Running {
+                    self.stage = Stage::Preparing { in_flight: false, retry_at: now.mono };
+                }
+            }
+            Event::Started { container, attempt, id, image } => {
+                if let Some(c) = self.of_attempt(container, attempt) {
+                    c.begin_run(id, image, now);
+                    if c.post_start {
+                        out.push(Action::Hook { container, attempt, hook: Hook::PostStart, timeout: None });
+                    }
+                }
+            }
+            Event::StartFailed { container, attempt, failure, message } => {
+                if self.of_attempt(container, attempt).is_some() {
+                    self.start_failed(container, failure, message, now, out);
+                }
+            }
+            Event::Exited { container, attempt, exit, message } => {
+                if let Some(c) = self.of_attempt(container, attempt) {
+                    c.end(exit, None, message, now);
+                }
+            }
+            Event::Probed { container, attempt, kind, outcome } => self.probed(container, attempt, kind, outcome, now, out),
+            Event::HookDone { container, attempt, hook, outcome } => self.hook_done(container, attempt, hook, outcome, now, out),
+            Event::Updated { deletion, gates, generation } => {
+                self.gates = gates;
+                self.generation = generation.or(self.generation);
+                if let Some(grace) = deletion {
+                    // A grace of 0 still lets the signal arrive, as the kubelet does it.
+                    self.stop(grace.max(Duration::from_secs(1)), now);
+                    self.deletion = Some(grace);
+                }
+            }
+            Event::Stop(grace) => self.stop(grace, now),
+            Event::Tick => {}
+        }
+    }
+
+    /// Everything is to end within `grace`; a later, shorter wish shortens.
+    fn stop(&mut self, grace: Duration, now: Now) {
+        let until = now.mono + grace;
+        match self.stage {
+            Stage::Ended => {}
+            Stage::Stopping { until: earlier } if earlier <= until => {}
+            _ => {
+                self.stage = Stage::Stopping { until };
+                for run in self.containers.iter_mut().filter_map(Container::run_mut) {
+                    if let Some(stop) = &mut run.stop {
+                        stop.kill_at = stop.kill_at.min(until);
+                    }
+                }
+            }
+        }
+    }
+
+    fn start_failed(&mut self, container: usize, failure: Failure, message: String, now: Now, out: &mut Vec<Action>) {
+        let c = &mut self.containers[container];
+        let index = Some(container);
+        match failure {
+            Failure::Image => {
+                out.push(record(true, "Failed", format!("Failed to pull image {:?}: {message}", c.image), index));
+                out.push(record(true, "Failed", "Error: ErrImagePull".to_owned(), index));
+                c.block(failure, message, now);
+            }
+            Failure::Config => {
+                out.push(record(true, "Failed", format!("Error: {message}"), index));
+                c.block(failure, message, now);
+            }
+            Failure::Mount => {
+                out.push(record(true, "FailedMount", message.clone(), None));
+                c.block(failure, message, now);
+            }
+            Failure::Start => {
+                out.push(record(true, "Failed", format!("Error: {message}"), index));
+                c.end(Exit { code: 128, signal: None }, Some("StartError"), Some(message), now);
+            }
+        }
+    }
+
+    fn probed(&mut self, index: usize, attempt: u32, kind: Kind, outcome: Result<(), String>, now: Now, out: &mut Vec<Action>) {
+        let Some(c) = self.of_attempt(index, attempt) else { return };
+        let grace = c.run().and_then(|r| match kind {
+            Kind::Startup => r.startup.as_ref(),
+            Kind::Liveness => r.liveness.as_ref(),
+            Kind::Readiness => None,
+        });
+        let grace = grace.and_then(|p| p.settings().grace);
+        let kill = c.probed(kind, outcome.is_ok(), now);
+        let name = c.name.clone();
+        if let Err(text) = outcome {
+            out.push(record(true, "Unhealthy", format!("{} probe failed: {text}", kind.title()), Some(index)));
+        }
+        if kill {
+            let why = format!("Container {name} failed {} probe, will be restarted", kind.title().to_lowercase());
+            self.begin_stop(index, grace.unwrap_or(self.grace), why, now, out);
+        }
+    }
+
+    fn hook_done(&mut self, index: usize, attempt: u32, hook: Hook, outcome: Result<(), String>, now: Now, out: &mut Vec<Action>) {
+        let grace = self.grace;
+        let Some(c) = self.of_attempt(index, attempt) else { return };
+        let Some(run) = c.run_mut() else { return };
+        match hook {
+            Hook::PostStart if run.hook_pending => match outcome {
+                Ok(()) => c.hook_returned(now),
+                Err(text) => {
+                    run.hook_pending = false;
+                    out.push(record(true, "FailedPostStartHook", format!("PostStartHook failed: {text}"), Some(index)));
+                    self.begin_stop(index, grace, "FailedPostStartHook".to_owned(), now, out);
+                }
+            },
+            Hook::PreStop if run.stop.is_some_and(|s| s.phase == StopPhase::Hook) => {
+                if let Err(text) = outcome {
+                    out.push(record(true, "FailedPreStopHook", format!("PreStopHook failed: {text}"), Some(index)));
+                }
+                signal_stop(run, index, now, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn begin_stop(&mut self, index: usize, grace: Duration, why: String, now: Now, out: &mut Vec<Action>) {
+        let c = &mut self.containers[index];
+        let pre_stop = c.pre_stop;
+        let Some(run) = c.run_mut().filter(|r| r.stop.is_none()) else { return };
+        out.push(record(false, "Killing", why, Some(index)));
+        run.stop = Some(Stop { phase: StopPhase::Hook, kill_at: now.mono + grace });
+        if pre_stop && !grace.is_zero() {
+            out.push(Action::Hook { container: index, attempt: run.attempt, hook: Hook::PreStop, timeout: Some(grace) });
+        } else {
+            send_stop(run, index, out);
+        }
+    }
+
+    /// Brings the Pod forward as far as it can go now.
+    fn advance(&mut self, now: Now, out: &mut Vec<Action>) {
+        if self.active_until.is_some_and(|at| at <= now.mono) && matches!(self.stage, Stage::Preparing { .. } | Stage::Running) {
+            let message = "Pod was active on the node longer than the specified deadline".to_owned();
+            out.push(record(false, "DeadlineExceeded", message.clone(), None));
+            self.verdict = Some(Verdict { reason: "DeadlineExceeded".to_owned(), message });
+            self.stop(self.grace, now);
+        }
+        self.probes_and_kills(now, out);
+        if let Stage::Preparing { in_flight: false, retry_at } = self.stage
+            && retry_at <= now.mono
+            // After a loss the runs that are ending must report first.
+            && !self.containers.iter().any(Container::active)
+        {
+            self.stage = Stage::Preparing { in_flight: true, retry_at };
+            out.push(Action::Prepare);
+        }
+        if self.stage == Stage::Running {
+            self.run_containers(now, out);
+        }
+        if let Stage::Stopping { until } = self.stage {
+            self.stop_containers(until, now, out);
+        }
+        if self.stage == Stage::Ended {
+            if !self.released {
+                self.released = true;
+                out.push(Action::Release);
+            }
+            if self.deletion.is_some() && !self.delete_asked {
+                self.delete_asked = true;
+                out.push(Action::Delete);
+            }
+        }
+    }
+
+    fn probes_and_kills(&mut self, now: Now, out: &mut Vec<Action>) {
+        for (container, c) in self.containers.iter_mut().enumerate() {
+            let Some(run) = c.run_mut() else { continue };
+            let attempt = run.attempt;
+            let stopping = run.stop.is_some();
+            let probers = [(Kind::Startup, &mut run.startup), (Kind::Liveness, &mut run.liveness), (Kind::Readiness, &mut run.readiness)];
+            for (kind, prober) in probers {
+                if stopping && kind != Kind::Readiness {
+                    continue;
+                }
+                if let Some(p) = prober
+                    && p.begin(now.mono)
+                {
+                    out.push(Action::Probe { container, attempt, kind, timeout: p.settings().timeout });
+                }
+            }
+            let Some(stop) = &mut run.stop else { continue };
+            if stop.kill_at > now.mono {
+                continue;
+            }
+            match stop.phase {
+                StopPhase::Hook => signal_stop(run, container, now, out),
+                StopPhase::Signalled => {
+                    stop.phase = StopPhase::Killed;
+                    out.push(Action::Signal { container, attempt, signal: Signal::Kill });
+                }
+                StopPhase::Killed => {}
+            }
+        }
+    }
+
+    fn run_containers(&mut self, now: Now, out: &mut Vec<Action>) {
+        let mut initialized = true;
+        for i in 0..self.containers.len() {
+            let role = self.containers[i].role;
+            if !initialized {
+                break;
+            }
+            match role {
+                Role::Init => {
+                    let done = self.containers[i].ended().is_some_and(|e| e.exit.code == 0);
+                    if !done {
+                        initialized = false;
+                        if self.containers[i].ended().is_some() && self.restart == Restart::Never {
+                            self.stop(self.grace, now);
+                            return;
+                        }
+                        self.start_if_due(i, now, out);
+                    }
+                }
+                Role::Sidecar => {
+                    self.start_if_due(i, now, out);
+                    let c = &self.containers[i];
+                    initialized = c.started() || self.initialized;
+                }
+                Role::App => self.start_if_due(i, now, out),
+            }
+        }
+        self.initialized |= initialized;
+        let mut apps = self.containers.iter().enumerate().filter(|(_, c)| c.role == Role::App);
+        if initialized && apps.clone().next().is_some() && apps.all(|(i, c)| c.ended().is_some() && !self.restarts(i)) {
+            self.stop(self.grace, now);
+        }
+    }
+
+    fn start_if_due(&mut self, i: usize, now: Now, out: &mut Vec<Action>) {
+        let due = match &self.containers[i].state {
+            State::Waiting => true,
+            State::Blocked { retry_at, back_off_from, failure, .. } => {
+                let due = *retry_at <= now.mono;
+                if *failure == Failure::Image && *back_off_from <= now.mono && !self.containers[i].back_off_told {
+                    self.containers[i].back_off_told = true;
+                    out.push(record(false, "BackOff", format!("Back-off pulling image {:?}", self.containers[i].image), Some(i)));
+                }
+                due
+            }
+            State::Ended(_) if self.restarts(i) => match self.restart_at(i) {
+                Some(at) if at > now.mono => {
+                    let text = format!(
+                        "Back-off restarting failed container {} in pod {}_{}({})",
+                        self.containers[i].name, self.name, self.namespace, self.uid
+                    );
+                    if !self.containers[i].back_off_told {
+                        self.containers[i].back_off_told = true;
+                        out.push(record(true, "BackOff", text, Some(i)));
+                    }
+                    false
+                }
+                _ => true,
+            },
+            _ => false,
+        };
+        if due {
+            let c = &mut self.containers[i];
+            if let State::Ended(ended) = &c.state {
+                let finished = ended.finished_mono;
+                c.crash.next(finished, now.mono);
+            }
+            let attempt = c.begin_start();
+            out.push(Action::Start { container: i, attempt });
+        }
+    }
+
+    /// Whether the `i`-th container, which has ended, starts again.
+    pub(super) fn restarts(&self, i: usize) -> bool {
+        let c = &self.containers[i];
+        let Some(ended) = c.ended() else { return false };
+        let failed = ended.exit.code != 0;
+        match (c.role, self.restart) {
+            (Role::Sidecar, _) => true,
+            (Role::Init, restart) => failed && restart != Restart::Never,
+            (Role::App, Restart::Always) => true,
+            (Role::App, Restart::OnFailure) => failed,
+            (Role::App, Restart::Never) => false,
+        }
+    }
+
+    /// When the `i`-th container, which has ended, may start again; `None`: at once.
+    pub(super) fn restart_at(&self, i: usize) -> Option<Duration> {
+        let c = &self.containers[i];
+        c.ended().and_then(|e| c.crash.blocked_until(e.finished_mono)).map(|(at, _)| at)
+    }
+
+    fn stop_containers(&mut self, until: Duration, now: Now, out: &mut Vec<Action>) {
+        let left = until.saturating_sub(now.mono);
+        let others_active = self.containers.iter().any(|c| c.role != Role::Sidecar && c.active());
+        for i in 0..self.containers.len() {
+            if self.containers[i].role != Role::Sidecar {
+                let why = format!("Stopping container {}", self.containers[i].name);
+                self.begin_stop(i, left, why, now, out);
+            }
+        }
+        if others_active {
+            return;
+        }
+        // Sidecars end one by one, the last one first.
+        let last = (0..self.containers.len()).rev().find(|i| self.containers[*i].active());
+        match last {
+            Some(i) => {
+                let why = format!("Stopping container {}", self.containers[i].name);
+                self.begin_stop(i, left.max(LEAST_GRACE.min(self.grace)), why, now, out);
+            }
+            None => self.stage = Stage::Ended,
+        }
+    }
+}
+
+/// After the `preStop` hook: what is left of the grace, but at least a little, stays until the kill.
+fn signal_stop(run: &mut Run, container: usize, now: Now, out: &mut Vec<Action>) {
+    if let Some(stop) = &mut run.stop
+        && stop.kill_at <= now.mono
+    {
+        stop.kill_at = now.mono + LEAST_GRACE;
+    }
+    send_stop(run, container, out);
+}
+
+fn send_stop(run: &mut Run, container: usize, out: &mut Vec<Action>) {
+    if let Some(stop) = &mut run.stop {
+        stop.phase = StopPhase::Signalled;
+        out.push(Action::Signal { container, attempt: run.attempt, signal: Signal::Stop });
+    }
+}
+
+pub(super) fn record(warning: bool, reason: &'static str, message: String, container: Option<usize>) -> Action {
+    Action::Record(Record { warning, reason, message, container })
+}
