@@ -193,13 +193,13 @@ fn add(document: &mut Value, path: Option<&str>, value: Value) -> Result<(), App
 
 fn remove(document: &mut Value, path: Option<&str>) -> Result<Value, ApplyError> {
     let path = path.ok_or_else(|| missing("remove operation failed to decode path"))?;
-    let place =
+    let mut place =
         find(document, path).ok_or_else(|| missing(&format!("remove operation does not apply: doc is missing path: \"{path}\"")))?;
-    cut(place).map_err(|e| in_path("remove", path, &e))
+    cut(&mut place).map_err(|e| in_path("remove", path, &e))
 }
 
-fn cut(place: Place<'_>) -> Result<Value, String> {
-    match place.container {
+fn cut(place: &mut Place<'_>) -> Result<Value, String> {
+    match &mut *place.container {
         Value::Object(map) => {
             map.remove(&place.key).ok_or_else(|| format!("Unable to remove nonexistent key: {}: missing value", place.key))
         }
@@ -226,8 +226,9 @@ fn replace(document: &mut Value, path: Option<&str>, value: Value) -> Result<(),
 /// What `move` takes away.
 fn take(document: &mut Value, from: Option<&str>) -> Result<Value, ApplyError> {
     let from = from.ok_or_else(|| missing("move operation failed to decode from"))?;
-    let place = find(document, from).ok_or_else(|| missing(&format!("move operation does not apply: doc is missing from path: {from}")))?;
-    cut(place).map_err(|e| in_path("move", from, &e))
+    let mut place =
+        find(document, from).ok_or_else(|| missing(&format!("move operation does not apply: doc is missing from path: {from}")))?;
+    cut(&mut place).map_err(|e| in_path("move", from, &e))
 }
 
 /// What `copy` reads; an absent member is null.
