@@ -47,6 +47,8 @@ struct File<'a> {
     omitzero: Pairs<'a, Vec<&'a str>>,
     #[serde(borrow, default)]
     optional: Pairs<'a, Vec<&'a str>>,
+    #[serde(borrow, default)]
+    names: Pairs<'a, Pairs<'a, &'a str>>,
 }
 
 /// The tags of strategic merge patch.
@@ -178,6 +180,7 @@ impl File<'_> {
         self.pointers.extend(more.pointers);
         self.omitzero.extend(more.omitzero);
         self.optional.extend(more.optional);
+        self.names.extend(more.names);
     }
 }
 
@@ -213,6 +216,7 @@ fn own_members(name: &str, rows: &Pairs<'static, (u16, &'static str, &'static st
         return Ok(own);
     }
     let tags = file.strategic_merge.get(name);
+    let go_types = file.names.get(name);
     for &(member, (number, ty, omit)) in &rows.0 {
         if let Some(embedded) = member.strip_prefix("inline:") {
             own.embedded.push((embedded, number, position(ty, names)?));
@@ -222,6 +226,7 @@ fn own_members(name: &str, rows: &Pairs<'static, (u16, &'static str, &'static st
             own.fields.push(Field {
                 name: member,
                 shape: shape(ty, names)?,
+                go_type: go_types.and_then(|types| types.get(member)).copied(),
                 number,
                 via: "",
                 omit_empty,

@@ -111,6 +111,8 @@ pub struct Field {
     pub name: &'static str,
     /// What it holds.
     pub shape: Shape,
+    /// Its Go type, where that has a name of its own: `v1.RestartPolicy`, `v1.ResourceList`.
+    pub go_type: Option<&'static str>,
     /// The number in protobuf, of the struct that declares it.
     pub number: u16,
     /// The Go names of the embedded structs that lead to it, joined by dots; empty for a member of its own.

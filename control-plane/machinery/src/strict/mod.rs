@@ -74,7 +74,7 @@ pub struct Decoded {
 /// When it is no JSON, or a value has a wrong type.
 pub fn decode(ty: TypeRef, json: &[u8]) -> Result<Decoded, Error> {
     let mut context = Context::new("");
-    let value = read(json, At::new(&mut context, Target::Typed(Shape::One(Type::Struct(ty)))))?;
+    let value = read(json, At::new(&mut context, Target::one(Type::Struct(ty))))?;
     context.finish(value)
 }
 
@@ -98,7 +98,7 @@ pub fn check(ty: TypeRef, at: &str, value: &Value) -> Result<Vec<StrictError>, E
 
 fn decode_at(ty: TypeRef, at: &str, value: &Value) -> Result<Decoded, Error> {
     let mut context = Context::new(at);
-    let seed = At::new(&mut context, Target::Typed(Shape::One(Type::Struct(ty))));
+    let seed = At::new(&mut context, Target::one(Type::Struct(ty)));
     let value = seed.deserialize(value).map_err(|error| Error::Syntax(error.to_string()))?;
     let mut decoded = context.finish(value)?;
     decoded.strict.sort_unstable();

@@ -22,8 +22,20 @@ const SCHEMA: &str = "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1.J
 pub(super) enum Target {
     /// Anything.
     Free,
-    /// A value of a type.
-    Typed(Shape),
+    /// A value of a type, and the name of its Go type where that is not the shape's.
+    Typed(Shape, Option<&'static str>),
+}
+
+impl Target {
+    pub(super) fn one(item: Type) -> Self {
+        Self::Typed(Shape::One(item), None)
+    }
+
+    /// What the elements of a list or map are, when its Go type is `list`.
+    fn element(item: Type, list: Option<&'static str>) -> Self {
+        let element = |list: &'static str| list.split_once(']').filter(|(open, _)| *open == "[" || open.starts_with("map["));
+        Self::Typed(Shape::One(item), list.and_then(element).map(|(_, element)| element))
+    }
 }
 
 /// Where the pass is, and what it has found.
@@ -76,9 +88,9 @@ impl Context {
         }
     }
 
-    fn mismatch(&mut self, value: &str, shape: Shape) -> Value {
+    fn mismatch(&mut self, value: &str, shape: Shape, named: Option<&'static str>) -> Value {
         if self.mismatch.is_none() {
-            self.mismatch = Some(self.cannot(value, &go_type(shape)));
+            self.mismatch = Some(self.cannot(value, &named.map_or_else(|| go_type(shape), str::to_owned)));
         }
         Value::Null
     }
@@ -119,16 +131,18 @@ impl<'c> At<'c> {
     fn wrong(self, given: &str) -> Value {
         match self.target {
             Target::Free => Value::Null,
-            Target::Typed(Shape::One(Type::Quantity)) => self.context.fatal(scalar::quantity(given)),
-            Target::Typed(Shape::One(Type::Time | Type::MicroTime)) => self.context.fatal_mismatch(given, "string"),
-            Target::Typed(Shape::One(Type::IntOrString)) => self.context.fatal_mismatch(given, "int32"),
-            Target::Typed(Shape::One(Type::SchemaOrBool)) => self.context.fatal(Err("boolean or JSON schema expected".to_owned())),
-            Target::Typed(shape) => self.context.mismatch(given, shape),
+            Target::Typed(Shape::One(Type::Quantity), _) => self.context.fatal(scalar::quantity(given)),
+            Target::Typed(Shape::One(Type::Time | Type::MicroTime), _) => self.context.fatal_mismatch(given, "string"),
+            Target::Typed(Shape::One(Type::IntOrString), _) => self.context.fatal_mismatch(given, "int32"),
+            Target::Typed(Shape::One(Type::SchemaOrBool), _) => self.context.fatal(Err("boolean or JSON schema expected".to_owned())),
+            // They take what they do not know for nothing.
+            Target::Typed(Shape::One(Type::SchemaOrArray | Type::SchemaOrStrings), _) => Value::Null,
+            Target::Typed(shape, named) => self.context.mismatch(given, shape, named),
         }
     }
 
     fn integer(self, number: Number) -> Value {
-        let Target::Typed(Shape::One(item)) = self.target else { return self.number(number) };
+        let Target::Typed(Shape::One(item), _) = self.target else { return self.number(number) };
         let in_range = match item {
             Type::Int32 | Type::IntOrString => number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
             Type::Int64 => number.is_i64(),
@@ -139,15 +153,15 @@ impl<'c> At<'c> {
 
     fn number(self, number: Number) -> Value {
         match self.target {
-            Target::Free | Target::Typed(Shape::One(Type::Any | Type::Double)) => Value::Number(number),
-            Target::Typed(Shape::One(Type::Quantity)) => self.context.fatal(scalar::quantity(&number.to_string())),
-            Target::Typed(Shape::One(Type::Int32 | Type::Int64 | Type::IntOrString)) => self.wrong(&format!("number {number}")),
-            Target::Typed(_) => self.wrong("number"),
+            Target::Free | Target::Typed(Shape::One(Type::Any | Type::Double), _) => Value::Number(number),
+            Target::Typed(Shape::One(Type::Quantity), _) => self.context.fatal(scalar::quantity(&number.to_string())),
+            Target::Typed(Shape::One(Type::Int32 | Type::Int64 | Type::IntOrString), _) => self.wrong(&format!("number {number}")),
+            Target::Typed(..) => self.wrong("number"),
         }
     }
 
     fn string(self, text: &str) -> Value {
-        let Target::Typed(shape) = self.target else { return Value::from(text) };
+        let Target::Typed(shape, _) = self.target else { return Value::from(text) };
         match shape {
             Shape::One(Type::String | Type::Any | Type::IntOrString) => Value::from(text),
             Shape::One(Type::Bytes) => self.context.saved(scalar::bytes(text)),
@@ -161,17 +175,17 @@ impl<'c> At<'c> {
     /// What the elements of an array are here; `None` when no array may stand here.
     fn elements(&self) -> Option<Target> {
         Some(match self.target {
-            Target::Free | Target::Typed(Shape::One(Type::Any)) => Target::Free,
-            Target::Typed(Shape::List(item)) => Target::Typed(Shape::One(item)),
-            Target::Typed(Shape::One(Type::Strings | Type::SchemaOrStrings)) => Target::Typed(Shape::One(Type::String)),
-            Target::Typed(Shape::One(Type::SchemaOrArray)) => schema_target()?,
-            Target::Typed(_) => return None,
+            Target::Free | Target::Typed(Shape::One(Type::Any), _) => Target::Free,
+            Target::Typed(Shape::List(item), named) => Target::element(item, named),
+            Target::Typed(Shape::One(Type::Strings | Type::SchemaOrStrings), _) => Target::one(Type::String),
+            Target::Typed(Shape::One(Type::SchemaOrArray), _) => schema_target()?,
+            Target::Typed(..) => return None,
         })
     }
 
     /// Whether a value here decodes itself, out of sight of strict checks.
     fn decodes_itself(&self) -> bool {
-        matches!(self.target, Target::Typed(Shape::One(Type::Any | Type::SchemaOrArray | Type::SchemaOrBool | Type::SchemaOrStrings)))
+        matches!(self.target, Target::Typed(Shape::One(Type::Any | Type::SchemaOrArray | Type::SchemaOrBool | Type::SchemaOrStrings), _))
     }
 
     fn object_of<'de, A: MapAccess<'de>>(self, ty: TypeRef, mut access: A) -> Result<Value, A::Error> {
@@ -195,7 +209,7 @@ impl<'c> At<'c> {
             }
             context.members.push(field.name);
             context.path = context.member_path(field.name);
-            let value = access.next_value_seed(At::new(context, Target::Typed(field.shape)))?;
+            let value = access.next_value_seed(At::new(context, Target::Typed(field.shape, field.go_type)))?;
             context.path.truncate(path);
             context.members.truncate(depth);
             context.owner = owner;
@@ -230,13 +244,13 @@ impl<'c> At<'c> {
 /// A null inside a list or map of a type means the zero value.
 fn or_zero(value: Value, target: Target) -> Value {
     match target {
-        Target::Typed(shape) if value.is_null() => zero(shape.item()),
+        Target::Typed(shape, _) if value.is_null() => zero(shape.item()),
         _ => value,
     }
 }
 
 fn schema_target() -> Option<Target> {
-    schema::named(SCHEMA).map(|ty| Target::Typed(Shape::One(Type::Struct(ty))))
+    schema::named(SCHEMA).map(|ty| Target::one(Type::Struct(ty)))
 }
 
 /// A member's name, borrowed where the document allows it.
@@ -289,8 +303,8 @@ impl<'de> Visitor<'de> for At<'_> {
 
     fn visit_bool<E>(self, truth: bool) -> Result<Value, E> {
         Ok(match self.target {
-            Target::Free | Target::Typed(Shape::One(Type::Bool | Type::Any | Type::SchemaOrBool)) => Value::Bool(truth),
-            Target::Typed(_) => self.wrong("bool"),
+            Target::Free | Target::Typed(Shape::One(Type::Bool | Type::Any | Type::SchemaOrBool), _) => Value::Bool(truth),
+            Target::Typed(..) => self.wrong("bool"),
         })
     }
 
@@ -340,14 +354,14 @@ impl<'de> Visitor<'de> for At<'_> {
         context.unseen += unseen;
         let at = At::new(context, target);
         let value = match target {
-            Target::Free | Target::Typed(Shape::One(Type::Any)) => at.free_object(Target::Free, access),
-            Target::Typed(Shape::Map(item)) => at.free_object(Target::Typed(Shape::One(item)), access),
-            Target::Typed(Shape::One(Type::Struct(ty))) => at.object_of(ty, access),
-            Target::Typed(Shape::One(Type::SchemaOrArray | Type::SchemaOrBool | Type::SchemaOrStrings)) => {
+            Target::Free | Target::Typed(Shape::One(Type::Any), _) => at.free_object(Target::Free, access),
+            Target::Typed(Shape::Map(item), named) => at.free_object(Target::element(item, named), access),
+            Target::Typed(Shape::One(Type::Struct(ty)), _) => at.object_of(ty, access),
+            Target::Typed(Shape::One(Type::SchemaOrArray | Type::SchemaOrBool | Type::SchemaOrStrings), _) => {
                 let ty = schema::named(SCHEMA).ok_or_else(|| A::Error::custom("the table has no JSON schema"))?;
                 at.object_of(ty, access)
             }
-            Target::Typed(_) => {
+            Target::Typed(..) => {
                 while access.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 Ok(at.wrong("object"))
             }
@@ -357,8 +371,7 @@ impl<'de> Visitor<'de> for At<'_> {
     }
 }
 
-/// The Go type of a shape, as messages name it. Named text, list and map types are not known here and appear as
-/// what they are made of.
+/// The Go type of a shape that has no name of its own, as messages show it.
 fn go_type(shape: Shape) -> String {
     let item = |item| match item {
         Type::String => "string",

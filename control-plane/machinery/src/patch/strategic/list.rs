@@ -145,15 +145,27 @@ fn check_order(patch: &[Value], order: &[Value], key: Option<&'static str>) -> R
     if patch.is_empty() || order.is_empty() {
         return Ok(());
     }
-    let mut rest = order.iter();
-    for item in patch.iter().filter(|item| item.get(DIRECTIVE).is_none()) {
-        let wanted = identity(item, key)?;
-        loop {
-            match rest.next() {
-                None => return Err(Error::OrderMismatch { patch: printed_list(patch), order: printed_list(order) }),
-                Some(candidate) if identity(candidate, key)? == wanted => break,
-                Some(_) => {}
-            }
+    let mut items = Vec::with_capacity(patch.len());
+    for item in patch {
+        if key.is_some() && !item.is_object() {
+            return Err(Error::WrongType { expected: "map[string]interface {}", actual: go_type(item) });
+        }
+        if key.is_none() || item.get(DIRECTIVE).and_then(Value::as_str) != Some("delete") {
+            items.push(item);
+        }
+    }
+    let mut items = items.into_iter().peekable();
+    let mut order_left = order.iter();
+    while let Some(item) = items.peek() {
+        if item.get(DIRECTIVE).is_some() && !order_left.as_slice().is_empty() {
+            items.next();
+            continue;
+        }
+        let Some(candidate) = order_left.next() else {
+            return Err(Error::OrderMismatch { patch: printed_list(patch), order: printed_list(order) });
+        };
+        if identity(item, key)? == identity(candidate, key)? {
+            items.next();
         }
     }
     Ok(())
