@@ -24,6 +24,7 @@ pub mod discovery;
 mod handler;
 mod kinds;
 pub mod logs;
+pub mod object;
 pub mod openapi;
 mod options;
 pub mod registry;

@@ -8,12 +8,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use dormouse_machinery::field::FieldError;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::ApiServer;
 use crate::request::User;
-use crate::status::{ApiError, Cause};
+use crate::status::ApiError;
 
 /// An object or a part of one.
 pub type Object = Map<String, Value>;
@@ -196,15 +197,15 @@ pub trait Strategy: Send + Sync {
         let _ = (cx, object, old);
     }
     /// Reports wrong fields.
-    fn validate(&self, cx: &Cx<'_>, object: &Object, problems: &mut Vec<Cause>) {
+    fn validate(&self, cx: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
         let _ = (cx, object, problems);
     }
     /// Reports forbidden changes.
-    fn validate_update(&self, cx: &Cx<'_>, object: &Object, old: &Object, problems: &mut Vec<Cause>) {
+    fn validate_update(&self, cx: &Cx<'_>, object: &Object, old: &Object, problems: &mut Vec<FieldError>) {
         let _ = (cx, object, old, problems);
     }
     /// Reports forbidden changes of the status.
-    fn validate_status(&self, cx: &Cx<'_>, object: &Object, old: &Object, problems: &mut Vec<Cause>) {
+    fn validate_status(&self, cx: &Cx<'_>, object: &Object, old: &Object, problems: &mut Vec<FieldError>) {
         let _ = (cx, object, old, problems);
     }
     /// Decides names that the general rule (DNS subdomain) does not fit: returns what is wrong.
@@ -224,6 +225,10 @@ pub trait Strategy: Send + Sync {
     fn held(&self, object: &Object) -> bool {
         let _ = object;
         false
+    }
+    /// Warnings for the client, beside those about unknown fields.
+    fn warnings(&self, object: &Object, warnings: &mut Vec<String>) {
+        let _ = (object, warnings);
     }
     /// What the server must do after an object of this kind was written or removed (custom resources).
     fn after_commit(&self, cx: &Cx<'_>, object: &Object, removed: bool) {
@@ -300,6 +305,12 @@ pub struct Kind {
     pub is_virtual: bool,
     /// Whether the row came from a CustomResourceDefinition.
     pub custom: bool,
+    /// A PUT of an absent object creates it.
+    pub create_on_update: bool,
+    /// A PUT without resourceVersion overwrites; otherwise it is refused.
+    pub unconditional_update: bool,
+    /// A delete answers the object instead of a Status.
+    pub returns_deleted: bool,
 }
 
 impl std::fmt::Debug for Kind {
@@ -334,6 +345,9 @@ impl Kind {
             scale: None,
             is_virtual: false,
             custom: false,
+            create_on_update: false,
+            unconditional_update: true,
+            returns_deleted: false,
         }
     }
 

@@ -48,7 +48,12 @@ impl User {
     /// A request without credentials.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { name: "system:anonymous".to_owned(), groups: vec![GROUP_UNAUTHENTICATED.to_owned()], uid: String::new(), extra: BTreeMap::new() }
+        Self {
+            name: "system:anonymous".to_owned(),
+            groups: vec![GROUP_UNAUTHENTICATED.to_owned()],
+            uid: String::new(),
+            extra: BTreeMap::new(),
+        }
     }
 
     /// Whether the user is in `group`.
@@ -88,8 +93,7 @@ impl RequestInfo {
     /// Reads method, path and query (without the question mark).
     #[must_use]
     pub fn parse(method: &Method, path: &str, query: &str) -> Self {
-        let mut info =
-            Self { verb: method.as_str().to_ascii_lowercase(), path: path.to_owned(), ..Self::default() };
+        let mut info = Self { verb: method.as_str().to_ascii_lowercase(), path: path.to_owned(), ..Self::default() };
         let mut parts = path.split('/').filter(|p| !p.is_empty());
         match parts.next() {
             Some("api") => {}
@@ -225,7 +229,10 @@ mod tests {
     #[test]
     fn a_namespace_itself_is_in_itself() {
         let i = info(Method::PUT, "/api/v1/namespaces/ns/finalize");
-        assert_eq!((i.resource.as_str(), i.name.as_str(), i.namespace.as_str(), i.subresource.as_str()), ("namespaces", "ns", "ns", "finalize"));
+        assert_eq!(
+            (i.resource.as_str(), i.name.as_str(), i.namespace.as_str(), i.subresource.as_str()),
+            ("namespaces", "ns", "ns", "finalize")
+        );
         let i = info(Method::GET, "/api/v1/namespaces");
         assert_eq!((i.verb.as_str(), i.resource.as_str(), i.namespace.as_str()), ("list", "namespaces", ""));
     }

@@ -5,10 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use dormouse_store::Store;
 use http::{Request, Response};
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use crate::logs::PodLogs;
 use crate::registry::Registry;
-use crate::{Body, Options, Profile, User, auth, kinds};
+use crate::{Body, Options, Profile, User, auth, kinds, openapi};
 
 /// An API server: store, registry of kinds, options. Cloning it is cheap and shares everything.
 #[derive(Clone)]
@@ -21,7 +22,9 @@ struct Inner {
     registry: Registry,
     options: Options,
     auth: auth::State,
+    openapi: openapi::Cache,
     pod_logs: RwLock<Option<Arc<dyn PodLogs>>>,
+    stopping: CancellationToken,
 }
 
 impl std::fmt::Debug for ApiServer {
@@ -38,7 +41,17 @@ impl ApiServer {
         let registry = Registry::default();
         registry.add(kinds::builtin());
         let auth = auth::State::new(&options);
-        let server = Self { inner: Arc::new(Inner { store, registry, options, auth, pod_logs: RwLock::default() }) };
+        let server = Self {
+            inner: Arc::new(Inner {
+                store,
+                registry,
+                options,
+                auth,
+                openapi: openapi::Cache::default(),
+                pod_logs: RwLock::default(),
+                stopping: CancellationToken::new(),
+            }),
+        };
         if server.profile() == Profile::Full {
             crate::bootstrap::install(&server);
         }
@@ -82,10 +95,22 @@ impl ApiServer {
         self.inner.options.clock.now()
     }
 
+    /// Cancelled when the server ends: watches and followed logs end with it.
+    #[must_use]
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.inner.stopping
+    }
+
     /// What authentication and authorization hold.
     #[must_use]
     pub fn auth(&self) -> &auth::State {
         &self.inner.auth
+    }
+
+    /// OpenAPI documents that were asked for.
+    #[must_use]
+    pub fn openapi(&self) -> &openapi::Cache {
+        &self.inner.openapi
     }
 
     /// Names who can read the logs of Pods; the node side calls it once.

@@ -4,6 +4,7 @@
 //! case; reason, code, message and details follow from it, so that `IsNotFound` and its siblings in every
 //! client work.
 
+use dormouse_machinery::field::FieldError;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -100,12 +101,7 @@ impl ApiError {
     /// 409 for a stale resourceVersion.
     #[must_use]
     pub fn stale(group: &str, resource: &str, name: &str) -> Self {
-        Self::conflict(
-            group,
-            resource,
-            name,
-            "the object has been modified; please apply your changes to the latest version and try again",
-        )
+        Self::conflict(group, resource, name, "the object has been modified; please apply your changes to the latest version and try again")
     }
 
     /// 422 for an object with wrong fields. Causes keep duplicates; the message shows each text once and,
@@ -124,8 +120,20 @@ impl ApiError {
             many => format!("[{}]", many.join(", ")),
         };
         let message = format!("{} \"{name}\" is invalid: {list}", qualified(kind, group));
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
-            .with_details(Details { causes, ..Details::of(group, kind, name) })
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).with_details(Details { causes, ..Details::of(group, kind, name) })
+    }
+
+    /// 422 from the problems that validation found.
+    #[must_use]
+    pub fn invalid_fields(group: &str, kind: &str, name: &str, problems: &[FieldError]) -> Self {
+        let causes = problems
+            .iter()
+            .map(|p| {
+                let cause = p.to_cause();
+                Cause { reason: cause.reason, message: cause.message, field: cause.field }
+            })
+            .collect();
+        Self::invalid(group, kind, name, causes)
     }
 
     /// 403. `resource` is the plural; an empty name is left out of the message.
@@ -162,8 +170,7 @@ impl ApiError {
     /// 415; `accepted` lists the types that would do.
     #[must_use]
     pub fn unsupported_media_type(accepted: &[&str]) -> Self {
-        let message =
-            format!("the body of the request was in an unknown format - accepted media types include: {}", accepted.join(", "));
+        let message = format!("the body of the request was in an unknown format - accepted media types include: {}", accepted.join(", "));
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
     }
 
@@ -189,8 +196,7 @@ impl ApiError {
     /// 429; the client may try again after so many seconds (0: no advice).
     #[must_use]
     pub fn too_many_requests(why: impl Into<String>, retry_after_seconds: u32) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", why)
-            .with_details(Details { retry_after_seconds, ..Details::default() })
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", why).with_details(Details { retry_after_seconds, ..Details::default() })
     }
 
     /// 504.

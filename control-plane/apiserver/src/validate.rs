@@ -1,8 +1,207 @@
-//! Validation shared by kinds.
+//! Validation that all kinds share: names and `metadata`.
 
-/// What is wrong with a DNS subdomain.
+use dormouse_machinery::field::{FieldError, Path};
+use dormouse_machinery::names;
+use serde_json::Value;
+
+use crate::object::{finalizers, is_deleting, meta, meta_str};
+use crate::registry::{Kind, Object};
+
+/// The largest sum of keys and values of annotations, in bytes.
+const ANNOTATIONS_LIMIT: usize = 256 << 10;
+
+/// What is wrong with a name that must be a DNS subdomain. A prefix for generated names may end in a dash.
 #[must_use]
 pub fn dns_subdomain(name: &str, generate_prefix: bool) -> Vec<String> {
-    let _ = (name, generate_prefix);
-    Vec::new()
+    names::dns1123_subdomain(&masked(name, generate_prefix))
+}
+
+/// What is wrong with a name that must be a DNS label.
+#[must_use]
+pub fn dns_label(name: &str, generate_prefix: bool) -> Vec<String> {
+    names::dns1123_label(&masked(name, generate_prefix))
+}
+
+/// What is wrong with a name that need only be one segment of a path (roles and bindings).
+#[must_use]
+pub fn path_segment(name: &str, generate_prefix: bool) -> Vec<String> {
+    let mut problems = Vec::new();
+    if !generate_prefix && (name == "." || name == "..") {
+        problems.push(format!("may not be '{name}'"));
+    }
+    for bad in ["/", "%"] {
+        if name.contains(bad) {
+            problems.push(format!("may not contain '{bad}'"));
+        }
+    }
+    problems
+}
+
+/// A prefix as if something had been appended: a trailing dash is fine then.
+fn masked(name: &str, generate_prefix: bool) -> String {
+    match name.strip_suffix('-') {
+        Some(head) if generate_prefix && !head.is_empty() => format!("{head}a"),
+        _ => name.to_owned(),
+    }
+}
+
+/// Problems of `metadata` in an object that is about to be written.
+pub fn object_meta(kind: &Kind, object: &Object, problems: &mut Vec<FieldError>) {
+    let path = Path::new("metadata");
+    let prefix = meta_str(object, "generateName");
+    if !prefix.is_empty() {
+        for problem in kind.strategy.validate_name(prefix, true) {
+            problems.push(FieldError::invalid(path.child("generateName"), prefix, problem));
+        }
+    }
+    let name = meta_str(object, "name");
+    if name.is_empty() {
+        problems.push(FieldError::required(path.child("name"), "name or generateName is required"));
+    } else {
+        for problem in kind.strategy.validate_name(name, false) {
+            problems.push(FieldError::invalid(path.child("name"), name, problem));
+        }
+    }
+    let namespace = meta_str(object, "namespace");
+    if kind.namespaced {
+        if namespace.is_empty() {
+            problems.push(FieldError::required(path.child("namespace"), ""));
+        } else {
+            for problem in dns_label(namespace, false) {
+                problems.push(FieldError::invalid(path.child("namespace"), namespace, problem));
+            }
+        }
+    } else if !namespace.is_empty() {
+        problems.push(FieldError::forbidden(path.child("namespace"), "not allowed on this type"));
+    }
+    labels(meta(object, "labels"), &path.child("labels"), problems);
+    annotations(meta(object, "annotations"), &path.child("annotations"), problems);
+    owners(object, &path.child("ownerReferences"), problems);
+    for finalizer in finalizers(object) {
+        let path = path.child("finalizers");
+        for problem in names::qualified_name(finalizer) {
+            problems.push(FieldError::invalid(&path, finalizer, problem));
+        }
+    }
+    let both = finalizers(object);
+    if both.contains(&"orphan") && both.contains(&"foregroundDeletion") {
+        let detail = "finalizer orphan and foregroundDeletion cannot be both set";
+        problems.push(FieldError::invalid(path.child("finalizers"), Value::from(both), detail));
+    }
+}
+
+/// Problems of a map of labels.
+pub fn labels(value: Option<&Value>, path: &Path, problems: &mut Vec<FieldError>) {
+    for (key, value) in value.and_then(Value::as_object).into_iter().flatten() {
+        for problem in names::qualified_name(key) {
+            problems.push(FieldError::invalid(path, key.as_str(), problem));
+        }
+        let value = value.as_str().unwrap_or("");
+        for problem in names::label_value(value) {
+            problems.push(FieldError::invalid(path, value, problem));
+        }
+    }
+}
+
+pub(crate) fn annotations(value: Option<&Value>, path: &Path, problems: &mut Vec<FieldError>) {
+    let mut size = 0;
+    for (key, value) in value.and_then(Value::as_object).into_iter().flatten() {
+        for problem in names::qualified_name(&key.to_lowercase()) {
+            problems.push(FieldError::invalid(path, key.as_str(), problem));
+        }
+        size += key.len() + value.as_str().unwrap_or("").len();
+    }
+    if size > ANNOTATIONS_LIMIT {
+        problems.push(FieldError::too_long(path, ANNOTATIONS_LIMIT));
+    }
+}
+
+fn owners(object: &Object, path: &Path, problems: &mut Vec<FieldError>) {
+    let Some(owners) = meta(object, "ownerReferences").and_then(Value::as_array) else { return };
+    let mut controller: Option<String> = None;
+    for (i, owner) in owners.iter().enumerate() {
+        let path = path.index(i);
+        let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or("");
+        let version = text("apiVersion").rsplit('/').next().unwrap_or("");
+        if version.is_empty() {
+            problems.push(FieldError::invalid(path.child("apiVersion"), text("apiVersion"), "version must not be empty"));
+        }
+        for field in ["kind", "name", "uid"] {
+            if text(field).is_empty() {
+                problems.push(FieldError::required(path.child(field), "must not be empty"));
+            }
+        }
+        if text("apiVersion") == "v1" && text("kind") == "Event" {
+            problems.push(FieldError::invalid(&path, Value::from("/v1, Kind=Event"), "is disallowed from being an owner"));
+        }
+        if owner.get("controller").and_then(Value::as_bool) == Some(true) {
+            let this = format!("{}/{}", text("kind"), text("name"));
+            if let Some(first) = &controller {
+                let detail =
+                    format!("Only one reference can have Controller set to true. Found \"true\" in references for {first} and {this}");
+                problems.push(FieldError::invalid(Path::new("metadata.ownerReferences"), references(owners), detail));
+            } else {
+                controller = Some(this);
+            }
+        }
+    }
+}
+
+/// The references in the order in which Go prints their fields.
+fn references(owners: &[Value]) -> dormouse_machinery::field::BadValue {
+    let mut out = String::from("[");
+    for (i, owner) in owners.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        out.push('{');
+        let members = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+        let members: Vec<String> =
+            members.iter().filter_map(|m| owner.get(m).filter(|v| !v.is_null()).map(|v| format!("\"{m}\":{v}"))).collect();
+        out.push_str(&members.join(","));
+        out.push('}');
+    }
+    out.push(']');
+    dormouse_machinery::field::BadValue::Text(out)
+}
+
+/// Problems of a change of `metadata`.
+pub fn object_meta_update(object: &Object, old: &Object, problems: &mut Vec<FieldError>) {
+    let path = Path::new("metadata");
+    if is_deleting(old) {
+        let had = finalizers(old);
+        let new: Vec<String> = finalizers(object).into_iter().filter(|f| !had.contains(f)).map(dormouse_machinery::go::quote).collect();
+        if !new.is_empty() {
+            let detail = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                new.join(", ")
+            );
+            problems.push(FieldError::forbidden(path.child("finalizers"), detail));
+        }
+    }
+    for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        let (new, was) = (meta(object, field), meta(old, field));
+        if new != was {
+            problems.push(FieldError::invalid(path.child(field), new.cloned().unwrap_or(Value::Null), "field is immutable"));
+        }
+    }
+}
+
+/// What a change checks again although the object was checked: labels, annotations and owners.
+pub(crate) fn object_meta_again(object: &Object, problems: &mut Vec<FieldError>) {
+    let path = Path::new("metadata");
+    labels(meta(object, "labels"), &path.child("labels"), problems);
+    annotations(meta(object, "annotations"), &path.child("annotations"), problems);
+    owners(object, &path.child("ownerReferences"), problems);
+}
+
+/// Warnings about finalizers that may collide with others.
+pub fn finalizer_warnings(object: &Object, warnings: &mut Vec<String>) {
+    for finalizer in finalizers(object) {
+        if !finalizer.contains('/') && !matches!(finalizer, "orphan" | "foregroundDeletion" | "kubernetes") {
+            warnings.push(format!(
+                "metadata.finalizers: {finalizer:?}: prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+            ));
+        }
+    }
 }

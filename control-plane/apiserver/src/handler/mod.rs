@@ -1,10 +1,222 @@
-//! The one generic handler.
+//! The one generic handler: what each verb does, for every row of the registry alike.
+//!
+//! [`handle`] reads the request line, asks the authoriser, finds the row and hands a [`Call`] to the verb.
+//! Everything but reading the body, following a watch or a log is synchronous and short: the store is in
+//! memory. A verb answers with a response or an [`ApiError`]; warnings gather in the call.
 
-use http::{Request, Response};
+pub(crate) mod codec;
+mod create;
+mod delete;
+mod list;
+mod negotiate;
+mod params;
+mod patch;
+mod respond;
+mod select;
+mod subresource;
+mod update;
+mod watch;
 
-use crate::{ApiServer, Body, User};
+pub(crate) use create::generate as generate_name;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dormouse_store::{Stored, Table, key};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use jiff::Timestamp;
+
+use crate::object::parse_bytes as object_from;
+use crate::registry::{Cx, Kind, Object, Verb};
+use crate::status::ApiError;
+use crate::{ApiServer, Body, Profile, RequestInfo, User};
+use negotiate::Accept;
+use params::Params;
+
+/// One request for a resource, understood.
+pub(crate) struct Call {
+    pub(crate) server: ApiServer,
+    pub(crate) kind: Arc<Kind>,
+    pub(crate) table: Arc<Table>,
+    pub(crate) info: RequestInfo,
+    pub(crate) params: Params,
+    pub(crate) accept: Accept,
+    pub(crate) user: User,
+    pub(crate) now: Timestamp,
+    /// Namespace of the objects; empty for cluster-scoped kinds and across namespaces.
+    pub(crate) namespace: String,
+    pub(crate) content_type: String,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Call {
+    /// What strategies may know of the request.
+    pub(crate) fn cx(&self, dry_run: bool) -> Cx<'_> {
+        Cx { server: &self.server, user: &self.user, kind: &self.kind, namespace: &self.namespace, now: self.now, dry_run }
+    }
+
+    /// The key of the named object.
+    pub(crate) fn key(&self) -> String {
+        key(&self.namespace, &self.info.name)
+    }
+
+    pub(crate) fn not_found(&self) -> ApiError {
+        ApiError::not_found(&self.kind.group, &self.kind.plural, &self.info.name)
+    }
+
+    /// The named object as it is stored.
+    pub(crate) fn stored(&self) -> Result<Arc<Stored>, ApiError> {
+        self.table.get(&self.key()).ok_or_else(|| self.not_found())
+    }
+
+    /// Stored bytes in the version of the row.
+    pub(crate) fn shown(&self, bytes: Bytes) -> Result<Bytes, ApiError> {
+        shown(&self.kind, bytes)
+    }
+}
+
+/// Stored bytes in the version of the row.
+pub(crate) fn shown(kind: &Kind, bytes: Bytes) -> Result<Bytes, ApiError> {
+    if !kind.strategy.converts() {
+        return Ok(bytes);
+    }
+    let object = shown_object(kind, &bytes)?;
+    serde_json::to_vec(&object).map(Bytes::from).map_err(ApiError::internal)
+}
+
+/// A stored object in the version of the row.
+pub(crate) fn shown_object(kind: &Kind, bytes: &[u8]) -> Result<Object, ApiError> {
+    let mut object = object_from(bytes)?;
+    if kind.strategy.converts() {
+        kind.strategy.from_storage(&mut object);
+    }
+    Ok(object)
+}
 
 pub(crate) async fn handle(server: &ApiServer, request: Request<Body>, user: User) -> Response<Body> {
-    let _ = (server, request, user);
-    Response::new(Body::empty())
+    let (parts, body) = request.into_parts();
+    let info = RequestInfo::parse(&parts.method, parts.uri.path(), parts.uri.query().unwrap_or(""));
+    tracing::trace!(verb = %info.verb, path = %info.path, user = %user.name, "request");
+    let head = parts.method == Method::HEAD;
+    let mut response = match answer(server, parts, body, user, info).await {
+        Ok(response) => response,
+        Err(error) => respond::error(&error),
+    };
+    if head {
+        *response.body_mut() = Body::empty();
+    }
+    response
+}
+
+async fn answer(server: &ApiServer, parts: Parts, body: Body, user: User, info: RequestInfo) -> Result<Response<Body>, ApiError> {
+    if server.profile() == Profile::Full {
+        crate::auth::authorize(server, &user, &info)?;
+    }
+    if !info.is_resource {
+        let found = crate::discovery::respond(server, &parts).or_else(|| crate::openapi::respond(server, &parts));
+        return Ok(found.unwrap_or_else(respond::page_not_found));
+    }
+    let snapshot = server.registry().snapshot();
+    let Some(kind) = snapshot.get(&info.group, &info.version, &info.resource) else { return Ok(respond::page_not_found()) };
+    let about_itself = !kind.namespaced && info.resource == "namespaces";
+    if !kind.namespaced && !info.namespace.is_empty() && !about_itself {
+        return Ok(respond::page_not_found());
+    }
+    let namespace = if kind.namespaced { info.namespace.clone() } else { String::new() };
+    let across = kind.namespaced && namespace.is_empty();
+    if across && !kind.is_virtual {
+        if !info.name.is_empty() && !matches!(info.verb.as_str(), "list" | "watch") {
+            return Ok(respond::page_not_found());
+        }
+        if !matches!(info.verb.as_str(), "list" | "watch") {
+            return Err(not_allowed());
+        }
+    }
+    let params = Params::parse(parts.uri.query().unwrap_or(""));
+    let header = |name| parts.headers.get(name).and_then(|v: &http::HeaderValue| v.to_str().ok());
+    let single = info.verb != "list" && info.verb != "deletecollection";
+    let accept = Accept::negotiate(header(ACCEPT), &params, single)?;
+    let mut call = Call {
+        table: server.store().table(&kind.storage),
+        kind: Arc::clone(kind),
+        content_type: header(CONTENT_TYPE).unwrap_or("").to_owned(),
+        server: server.clone(),
+        now: server.now(),
+        warnings: Vec::new(),
+        info,
+        params,
+        accept,
+        user,
+        namespace,
+    };
+    let mut response = dispatch(&mut call, &parts.method, body).await?;
+    respond::warn(&mut response, &call.warnings);
+    Ok(response)
+}
+
+async fn dispatch(call: &mut Call, method: &Method, body: Body) -> Result<Response<Body>, ApiError> {
+    if !call.info.subresource.is_empty() {
+        return subresource::dispatch(call, method, body).await;
+    }
+    let Some(verb) = verb(&call.info.verb).filter(|v| call.kind.can(*v)) else {
+        // A PUT or PATCH of a collection lacks a name rather than a verb.
+        return Err(not_allowed());
+    };
+    if call.info.name.is_empty() && matches!(verb, Verb::Update | Verb::Patch) {
+        return Err(ApiError::bad_request("name must be provided"));
+    }
+    match verb {
+        Verb::Get => get(call),
+        Verb::List => list::list(call),
+        Verb::Watch => watch::watch(call),
+        Verb::Create => {
+            let body = collect(call, body).await?;
+            create::create(call, &body)
+        }
+        Verb::Update => {
+            let body = collect(call, body).await?;
+            update::put(call, &body, None)
+        }
+        Verb::Patch => {
+            let body = collect(call, body).await?;
+            patch::patch(call, &body, None)
+        }
+        Verb::Delete => {
+            let body = collect(call, body).await?;
+            delete::delete(call, &body)
+        }
+        Verb::DeleteCollection => {
+            let body = collect(call, body).await?;
+            delete::delete_collection(call, &body)
+        }
+    }
+}
+
+fn verb(name: &str) -> Option<Verb> {
+    Verb::ALL.iter().copied().find(|v| v.as_str() == name)
+}
+
+/// 405 as the router of a real server words it.
+pub(crate) fn not_allowed() -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        .with_details(crate::status::Details::default())
+}
+
+fn get(call: &mut Call) -> Result<Response<Body>, ApiError> {
+    let stored = call.stored()?;
+    let bytes = call.shown(stored.bytes().clone())?;
+    respond::object(call, StatusCode::OK, bytes)
+}
+
+/// The whole body, when it is not too large.
+pub(crate) async fn collect(call: &Call, body: Body) -> Result<Bytes, ApiError> {
+    let limit = call.server.options().max_body;
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(limit)),
+        Err(error) => Err(ApiError::bad_request(format!("the body of the request could not be read: {error}"))),
+    }
 }

@@ -1,10 +1,10 @@
 //! The rules of the four RBAC kinds: names, defaults, validation, and telling the index about every commit.
 
+use dormouse_machinery::field::FieldError;
 use serde_json::{Value, json};
 
 use super::GROUP;
 use crate::registry::{Cx, Object, Strategy};
-use crate::status::Cause;
 
 /// The strategy of Role, ClusterRole, RoleBinding and ClusterRoleBinding.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,7 +23,7 @@ impl Strategy for RbacStrategy {
         }
     }
 
-    fn validate(&self, cx: &Cx<'_>, object: &Object, problems: &mut Vec<Cause>) {
+    fn validate(&self, cx: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
         let object = Fields(object);
         if cx.kind.kind.ends_with("Binding") {
             validate_binding(&object, cx.kind.namespaced, problems);
@@ -34,10 +34,10 @@ impl Strategy for RbacStrategy {
         }
     }
 
-    fn validate_update(&self, cx: &Cx<'_>, object: &Object, old: &Object, problems: &mut Vec<Cause>) {
+    fn validate_update(&self, cx: &Cx<'_>, object: &Object, old: &Object, problems: &mut Vec<FieldError>) {
         if cx.kind.kind.ends_with("Binding") && object.get("roleRef") != old.get("roleRef") {
             let value = object.get("roleRef").unwrap_or(&Value::Null);
-            problems.push(invalid("roleRef", &value.to_string(), "cannot change roleRef"));
+            problems.push(FieldError::invalid("roleRef", value.clone(), "cannot change roleRef"));
         }
     }
 
@@ -65,63 +65,67 @@ fn set_group(object: &mut Object, group: &str) {
     }
 }
 
-fn validate_rule(path: &str, rule: &Object, namespaced: bool, problems: &mut Vec<Cause>) {
+fn validate_rule(path: &str, rule: &Object, namespaced: bool, problems: &mut Vec<FieldError>) {
     let rule = Fields(rule);
     if rule.is_empty_list("verbs") {
-        problems.push(required(&format!("{path}.verbs"), "verbs must contain at least one value"));
+        problems.push(FieldError::required(format!("{path}.verbs"), "verbs must contain at least one value"));
     }
     let urls = rule.0.get("nonResourceURLs").unwrap_or(&Value::Null);
     if !rule.is_empty_list("nonResourceURLs") {
         let field = format!("{path}.nonResourceURLs");
         if namespaced {
-            problems.push(invalid(&field, &urls.to_string(), "namespaced rules cannot apply to non-resource URLs"));
+            problems.push(FieldError::invalid(field.as_str(), urls.clone(), "namespaced rules cannot apply to non-resource URLs"));
         }
         if ["apiGroups", "resources", "resourceNames"].iter().any(|key| !rule.is_empty_list(key)) {
-            problems.push(invalid(&field, &urls.to_string(), "rules cannot apply to both regular resources and non-resource URLs"));
+            problems.push(FieldError::invalid(
+                field.as_str(),
+                urls.clone(),
+                "rules cannot apply to both regular resources and non-resource URLs",
+            ));
         }
         return;
     }
     if rule.is_empty_list("apiGroups") {
-        problems.push(required(&format!("{path}.apiGroups"), "resource rules must supply at least one api group"));
+        problems.push(FieldError::required(format!("{path}.apiGroups"), "resource rules must supply at least one api group"));
     }
     if rule.is_empty_list("resources") {
-        problems.push(required(&format!("{path}.resources"), "resource rules must supply at least one resource"));
+        problems.push(FieldError::required(format!("{path}.resources"), "resource rules must supply at least one resource"));
     }
 }
 
-fn validate_binding(binding: &Fields<'_>, namespaced: bool, problems: &mut Vec<Cause>) {
+fn validate_binding(binding: &Fields<'_>, namespaced: bool, problems: &mut Vec<FieldError>) {
     let empty = Object::new();
     let reference = Fields(binding.0.get("roleRef").and_then(Value::as_object).unwrap_or(&empty));
     if reference.text("apiGroup") != GROUP {
-        problems.push(unsupported("roleRef.apiGroup", reference.text("apiGroup"), &[GROUP]));
+        problems.push(FieldError::not_supported("roleRef.apiGroup", reference.text("apiGroup"), &[GROUP]));
     }
     let kinds: &[&str] = if namespaced { &["ClusterRole", "Role"] } else { &["ClusterRole"] };
     if !kinds.contains(&reference.text("kind")) {
-        problems.push(unsupported("roleRef.kind", reference.text("kind"), kinds));
+        problems.push(FieldError::not_supported("roleRef.kind", reference.text("kind"), kinds));
     }
     if reference.text("name").is_empty() {
-        problems.push(required("roleRef.name", ""));
+        problems.push(FieldError::required("roleRef.name", ""));
     }
     for (index, subject) in binding.list("subjects").enumerate() {
         let subject = Fields(subject);
         let path = format!("subjects[{index}]");
         if subject.text("name").is_empty() {
-            problems.push(required(&format!("{path}.name"), ""));
+            problems.push(FieldError::required(format!("{path}.name"), ""));
         }
         let (kind, group) = (subject.text("kind"), subject.text("apiGroup"));
         let wanted = match kind {
             "ServiceAccount" => "",
             "User" | "Group" => GROUP,
             _ => {
-                problems.push(unsupported(&format!("{path}.kind"), kind, &["Group", "ServiceAccount", "User"]));
+                problems.push(FieldError::not_supported(format!("{path}.kind"), kind, &["Group", "ServiceAccount", "User"]));
                 continue;
             }
         };
         if group != wanted {
-            problems.push(unsupported(&format!("{path}.apiGroup"), group, &[wanted]));
+            problems.push(FieldError::not_supported(format!("{path}.apiGroup"), group, &[wanted]));
         }
         if kind == "ServiceAccount" && !namespaced && subject.text("namespace").is_empty() {
-            problems.push(required(&format!("{path}.namespace"), ""));
+            problems.push(FieldError::required(format!("{path}.namespace"), ""));
         }
     }
 }
@@ -143,21 +147,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn required(field: &str, detail: &str) -> Cause {
-    let message = if detail.is_empty() { "Required value".to_owned() } else { format!("Required value: {detail}") };
-    Cause { reason: "FieldValueRequired".to_owned(), message, field: field.to_owned() }
-}
-
-fn invalid(field: &str, value: &str, detail: &str) -> Cause {
-    Cause { reason: "FieldValueInvalid".to_owned(), message: format!("Invalid value: {value}: {detail}"), field: field.to_owned() }
-}
-
-fn unsupported(field: &str, value: &str, supported: &[&str]) -> Cause {
-    let list: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
-    let message = format!("Unsupported value: {value:?}: supported values: {}", list.join(", "));
-    Cause { reason: "FieldValueNotSupported".to_owned(), message, field: field.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,7 +163,7 @@ mod tests {
         assert_eq!(fields, ["rules[0].verbs", "rules[0].apiGroups"]);
         problems.clear();
         validate_rule("r", &object(json!({"verbs": ["get"], "nonResourceURLs": ["/x"]})), true, &mut problems);
-        assert_eq!(problems[0].message, "Invalid value: [\"/x\"]: namespaced rules cannot apply to non-resource URLs");
+        assert_eq!(problems[0].message(), "Invalid value: [\"/x\"]: namespaced rules cannot apply to non-resource URLs");
         problems.clear();
         validate_rule("r", &object(json!({"verbs": ["get"], "nonResourceURLs": ["/x"]})), false, &mut problems);
         assert_eq!(problems, []);
@@ -190,7 +179,7 @@ mod tests {
         let mut problems = Vec::new();
         validate_binding(&Fields(&binding), true, &mut problems);
         assert_eq!(problems.len(), 1, "{problems:?}");
-        assert_eq!(problems[0].field, "subjects[2].kind");
+        assert_eq!(problems[0].field.as_str(), "subjects[2].kind");
         problems.clear();
         validate_binding(&Fields(&binding), false, &mut problems);
         let fields: Vec<&str> = problems.iter().map(|p| p.field.as_str()).collect();

@@ -1,0 +1,78 @@
+//! `binding` and `eviction` of Pods.
+
+use bytes::Bytes;
+use http::Response;
+use serde_json::{Value, json};
+
+use crate::object::{at, is_deleting, meta, meta_str, set_at, set_meta, time};
+use crate::{ApiError, Body};
+
+use super::super::delete::{DeleteOptions, remove};
+use super::super::update::{Next, Part, transact};
+use super::super::{Call, codec};
+use super::done;
+
+/// Gives the Pod to a node.
+pub(super) fn bind(call: &mut Call, body: &Bytes) -> Result<Response<Body>, ApiError> {
+    let (dry_run, _) = call.params.write_options("CreateOptions")?;
+    let binding = codec::foreign(call, body, "v1", "Binding")?;
+    let target = binding.get("target").and_then(Value::as_object).cloned().unwrap_or_default();
+    let text = |field: &str| target.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
+    let node = text("name");
+    if !matches!(text("kind").as_str(), "" | "Node") {
+        let problem = dormouse_machinery::field::FieldError::not_supported("target.kind", text("kind"), &["Node", "<empty>"]);
+        return Err(ApiError::invalid_fields("", "Binding", meta_str(&binding, "name"), &[problem]));
+    }
+    if node.is_empty() {
+        let problem = dormouse_machinery::field::FieldError::required("target.name", "");
+        return Err(ApiError::invalid_fields("", "Binding", meta_str(&binding, "name"), &[problem]));
+    }
+    let wanted_uid = meta_str(&binding, "uid").to_owned();
+    transact(call, dry_run, Part::Whole, |call, old, stored| {
+        let name = call.info.name.clone();
+        let refuse = |why: String| Err(ApiError::conflict("", "pods/binding", &name, why));
+        if !wanted_uid.is_empty() && *wanted_uid != *stored.meta().uid {
+            let why = format!("Precondition failed: UID in precondition: {wanted_uid}, UID in object meta: {}", stored.meta().uid);
+            return refuse(why);
+        }
+        if is_deleting(old) {
+            return refuse(format!("pod {name} is being deleted, cannot be assigned to a host"));
+        }
+        if let Some(present) = at(old, "spec.nodeName").and_then(Value::as_str).filter(|n| !n.is_empty()) {
+            return refuse(format!("pod {name} is already assigned to node \"{present}\""));
+        }
+        if at(old, "spec.schedulingGates").and_then(Value::as_array).is_some_and(|g| !g.is_empty()) {
+            return refuse(format!("pod {name} has non-empty .spec.schedulingGates"));
+        }
+        let mut new = old.clone();
+        set_at(&mut new, "spec.nodeName", node.clone().into());
+        if let Some(annotations) = meta(&binding, "annotations").and_then(Value::as_object) {
+            let mut all = meta(&new, "annotations").and_then(Value::as_object).cloned().unwrap_or_default();
+            all.extend(annotations.clone());
+            set_meta(&mut new, "annotations", Some(all.into()));
+        }
+        let mut conditions = at(&new, "status.conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+        conditions.retain(|c| c.get("type").and_then(Value::as_str) != Some("PodScheduled"));
+        conditions.push(json!({
+            "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": time(call.now),
+        }));
+        set_at(&mut new, "status.conditions", conditions.into());
+        Ok(Next::Write(new))
+    })?;
+    Ok(done(call))
+}
+
+/// Deletes the Pod as whoever drains a node wants it. There are no disruption budgets here to ask.
+pub(super) fn evict(call: &mut Call, body: &Bytes) -> Result<Response<Body>, ApiError> {
+    let (dry_run, _) = call.params.write_options("CreateOptions")?;
+    let eviction = codec::foreign(call, body, "policy/v1", "Eviction")?;
+    let name = meta_str(&eviction, "name");
+    if !name.is_empty() && name != call.info.name {
+        return Err(ApiError::bad_request(format!("name in URL does not match name in Eviction object: {} != {name}", call.info.name)));
+    }
+    let wanted = eviction.get("deleteOptions").filter(|o| !o.is_null()).cloned().unwrap_or_else(|| json!({}));
+    let mut options = DeleteOptions::from_value(&wanted)?;
+    options.dry_run |= dry_run;
+    remove(call, &options)?;
+    Ok(done(call))
+}

@@ -1,0 +1,73 @@
+//! Namespaces. One that is deleted becomes `Terminating` and stays until its content is gone and the
+//! controller has taken the finalizer out of `spec`.
+
+use serde_json::{Value, json};
+
+use super::values::{list, map_entry};
+use super::{fields, row, texts};
+use crate::object::is_deleting;
+use crate::registry::{Cx, Kind, Object, Strategy, Subresource, Verb};
+use crate::{Profile, validate};
+
+pub(super) fn rows() -> Vec<Kind> {
+    vec![Kind {
+        namespaced: false,
+        short_names: texts(&["ns"]),
+        verbs: Verb::ALL.iter().copied().filter(|v| *v != Verb::DeleteCollection).collect(),
+        subresources: vec![Subresource::own("finalize", "Namespace", &[Verb::Update]), Subresource::status("Namespace")],
+        fields: fields(&["status.phase"]),
+        ..row("", "v1", "Namespace", "namespaces", Namespaces)
+    }]
+}
+
+struct Namespaces;
+
+impl Strategy for Namespaces {
+    fn default(&self, object: &mut Object) {
+        // Every namespace can be selected by its name.
+        let name = crate::object::meta_str(object, "name").to_owned();
+        if name.is_empty() {
+            return;
+        }
+        let metadata = crate::object::meta_mut(object);
+        map_entry(metadata, "labels").insert("kubernetes.io/metadata.name".to_owned(), name.into());
+    }
+
+    fn prepare_create(&self, _: &Cx<'_>, object: &mut Object) {
+        object.insert("status".to_owned(), json!({"phase": "Active"}));
+        let spec = map_entry(object, "spec");
+        let mut finalizers = list(spec, "finalizers").to_vec();
+        if !finalizers.iter().any(|f| f == "kubernetes") {
+            finalizers.push("kubernetes".into());
+        }
+        spec.insert("finalizers".to_owned(), finalizers.into());
+        // A generated name has come after the defaults.
+        self.default(object);
+    }
+
+    fn prepare_update(&self, _: &Cx<'_>, object: &mut Object, old: &Object) {
+        // Only the `finalize` subresource writes the spec.
+        match old.get("spec") {
+            Some(spec) => drop(object.insert("spec".to_owned(), spec.clone())),
+            None => drop(object.remove("spec")),
+        }
+    }
+
+    fn validate_name(&self, name: &str, generate_prefix: bool) -> Vec<String> {
+        validate::dns_label(name, generate_prefix)
+    }
+
+    fn on_delete(&self, _: &Cx<'_>, object: &mut Object) {
+        map_entry(object, "status").insert("phase".to_owned(), "Terminating".into());
+    }
+
+    fn held(&self, object: &Object) -> bool {
+        object.get("spec").and_then(Value::as_object).is_some_and(|s| !list(s, "finalizers").is_empty())
+    }
+
+    fn after_commit(&self, cx: &Cx<'_>, object: &Object, removed: bool) {
+        if !removed && !is_deleting(object) && cx.server.profile() == Profile::Full {
+            super::config::ensure_service_account(cx, crate::object::meta_str(object, "name"));
+        }
+    }
+}
