@@ -53,6 +53,16 @@ pub fn micro_time_value(time: Timestamp) -> Value {
     if time.as_second() == GO_ZERO { Value::Null } else { Value::String(time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()) }
 }
 
+/// How the API server prints a number that is no integer in Go: whole ones without a fraction. `None` when it is
+/// not finite.
+pub fn double(number: f64) -> Option<Value> {
+    /// Up to here every whole number is exact.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    #[allow(clippy::cast_possible_truncation)] // whole and exact
+    let whole = (number.fract() == 0.0 && number.abs() <= EXACT).then(|| Value::from(number as i64));
+    whole.or_else(|| serde_json::Number::from_f64(number).map(Value::Number))
+}
+
 /// Base64 in canonical form; line breaks inside are skipped.
 ///
 /// # Errors

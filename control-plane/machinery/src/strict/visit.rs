@@ -153,7 +153,10 @@ impl<'c> At<'c> {
 
     fn number(self, number: Number) -> Value {
         match self.target {
-            Target::Free | Target::Typed(Shape::One(Type::Any | Type::Double), _) => Value::Number(number),
+            Target::Free | Target::Typed(Shape::One(Type::Any), _) => Value::Number(number),
+            Target::Typed(Shape::One(Type::Double), _) => {
+                number.as_f64().filter(|_| number.is_f64()).and_then(scalar::double).unwrap_or(Value::Number(number))
+            }
             Target::Typed(Shape::One(Type::Quantity), _) => self.context.fatal(scalar::quantity(&number.to_string())),
             Target::Typed(Shape::One(Type::Int32 | Type::Int64 | Type::IntOrString), _) => self.wrong(&format!("number {number}")),
             Target::Typed(..) => self.wrong("number"),
