@@ -85,7 +85,8 @@ fn put(server: &ApiServer, collection: &str, name: &str, object: &Value, renew: 
 
 /// One request as an administrator. Nothing that it needs waits for anything, so that it is over at once.
 fn ask(server: &ApiServer, method: Method, path: &str, content_type: &str, body: &Value) -> StatusCode {
-    let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, content_type).body(Body::from(Bytes::from(body.to_string())));
+    let request =
+        Request::builder().method(method).uri(path).header(CONTENT_TYPE, content_type).body(Body::from(Bytes::from(body.to_string())));
     let Ok(request) = request else {
         tracing::error!(path, "a bootstrap path is no path");
         return StatusCode::BAD_REQUEST;

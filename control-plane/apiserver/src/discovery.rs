@@ -56,7 +56,9 @@ fn root(snapshot: &Snapshot, core: bool, request: &Parts) -> Response<Body> {
     let form = accept::negotiate(&request.headers);
     let document = match form {
         accept::Form::Aggregated(version) => aggregated::list(snapshot, core, version),
-        accept::Form::Plain if core => resources::core_versions(request.headers.get("host").and_then(|h| h.to_str().ok()).unwrap_or_default()),
+        accept::Form::Plain if core => {
+            resources::core_versions(request.headers.get("host").and_then(|h| h.to_str().ok()).unwrap_or_default())
+        }
         accept::Form::Plain => resources::groups(snapshot),
     };
     let body = document.to_string();

@@ -79,10 +79,7 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         role(
             "system:auth-delegator",
             &[],
-            vec![
-                rule(CREATE, "authentication.k8s.io", &["tokenreviews"]),
-                rule(CREATE, "authorization.k8s.io", &["subjectaccessreviews"]),
-            ],
+            vec![rule(CREATE, "authentication.k8s.io", &["tokenreviews"]), rule(CREATE, "authorization.k8s.io", &["subjectaccessreviews"])],
         ),
         role("system:service-account-issuer-discovery", &[], vec![paths(&["/.well-known/openid-configuration", "/openid/v1/jwks"])]),
         role("system:node", &[], node()),
@@ -103,10 +100,7 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
 }
 
 fn admin() -> Vec<Value> {
-    vec![
-        rule(CREATE, "authorization.k8s.io", &["localsubjectaccessreviews"]),
-        rule(ALL, GROUP, &["rolebindings", "roles"]),
-    ]
+    vec![rule(CREATE, "authorization.k8s.io", &["localsubjectaccessreviews"]), rule(ALL, GROUP, &["rolebindings", "roles"])]
 }
 
 fn edit() -> Vec<Value> {
