@@ -1,1 +1,0 @@
-//! JSONPath as kubectl speaks it.
