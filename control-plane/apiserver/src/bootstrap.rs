@@ -35,9 +35,6 @@ pub fn install(server: &ApiServer) {
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         put(server, &format!("/apis/{GROUP}/v1/{plural}"), &name, &object, true);
     }
-    for name in roles::AGGREGATED {
-        fill_aggregate(server, name);
-    }
 }
 
 /// Says how clients know the server: ConfigMap `kube-root-ca.crt` in the first namespaces. In later ones the
@@ -51,14 +48,6 @@ pub fn publish_root_ca(server: &ApiServer, ca_pem: &str) {
             "data": {"ca.crt": ca_pem}});
         put(server, &format!("/api/v1/namespaces/{namespace}/configmaps"), ROOT_CA, &object, true);
     }
-}
-
-/// Writes the rules of an aggregated role into it, so that who reads the role sees what it grants. The authoriser
-/// does not need this: it aggregates by itself.
-fn fill_aggregate(server: &ApiServer, name: &str) {
-    let Some(rules) = server.auth().rbac().aggregated_rules(name) else { return };
-    let patch = json!({"rules": rules});
-    ask(server, Method::PATCH, &format!("/apis/{GROUP}/v1/clusterroles/{name}"), "application/merge-patch+json", &patch);
 }
 
 /// The roles and bindings that a durable store brought along.
@@ -84,7 +73,7 @@ fn put(server: &ApiServer, collection: &str, name: &str, object: &Value, renew: 
 }
 
 /// One request as an administrator. Nothing that it needs waits for anything, so that it is over at once.
-fn ask(server: &ApiServer, method: Method, path: &str, content_type: &str, body: &Value) -> StatusCode {
+pub(crate) fn ask(server: &ApiServer, method: Method, path: &str, content_type: &str, body: &Value) -> StatusCode {
     let request =
         Request::builder().method(method).uri(path).header(CONTENT_TYPE, content_type).body(Body::from(Bytes::from(body.to_string())));
     let Ok(request) = request else {

@@ -7,9 +7,6 @@ use serde_json::{Value, json};
 
 use crate::auth::rbac::GROUP;
 
-/// ClusterRoles that are made of others.
-pub(super) const AGGREGATED: [&str; 3] = ["view", "edit", "admin"];
-
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["create", "delete", "deletecollection", "patch", "update"];
 const ALL: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -83,12 +80,13 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         ),
         role("system:service-account-issuer-discovery", &[], vec![paths(&["/.well-known/openid-configuration", "/openid/v1/jwks"])]),
         role("system:node", &[], node()),
-        aggregate("admin", &[]),
-        aggregate("edit", &["admin"]),
-        aggregate("view", &["edit"]),
         role("system:aggregate-to-admin", &["admin"], admin()),
         role("system:aggregate-to-edit", &["edit"], edit()),
         role("system:aggregate-to-view", &["view"], view()),
+        // After their parts, so that they are filled once.
+        aggregate("view", &["edit"]),
+        aggregate("edit", &["admin"]),
+        aggregate("admin", &[]),
         binding("cluster-admin", &["system:masters"]),
         binding("system:discovery", &[AUTHENTICATED]),
         binding("system:basic-user", &[AUTHENTICATED]),
@@ -244,7 +242,7 @@ mod tests {
     fn default_roles_grant_what_their_names_say() {
         let rbac = Rbac::default();
         let mut objects = super::all();
-        for role in super::AGGREGATED {
+        for role in ["view", "edit", "admin"] {
             objects.push((
                 "rolebindings",
                 serde_json::json!({"metadata": {"name": role, "namespace": "team"}, "roleRef": {"apiGroup": super::GROUP,

@@ -24,6 +24,7 @@ const LIST: [&str; 10] = [
 ];
 const DELETE: [&str; 4] = ["dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy"];
 
+/// Kinds of patches. The last is for built-in kinds only, and `kubectl apply` believes what stands here.
 const PATCHES: [&str; 3] = ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
 
 /// Writes the paths of one row.
@@ -151,6 +152,7 @@ impl Paths<'_, '_> {
         written.insert("description".to_owned(), json!(format!("{} {}", operation.action, row.kind)));
         written.insert("x-kubernetes-action".to_owned(), json!(operation.action));
         written.insert("x-kubernetes-group-version-kind".to_owned(), json!({"group": group, "version": version, "kind": kind}));
+        let patches = if row.custom { &PATCHES[..2] } else { &PATCHES[..] };
         let answers: &[&str] = if operation.created { &["200", "201"] } else { &["200"] };
         let mut responses = Map::new();
         match self.form {
@@ -158,7 +160,7 @@ impl Paths<'_, '_> {
                 if let Some(schema) = &operation.body {
                     parameters.push(json!({"in": "body", "name": "body", "required": operation.method != "delete", "schema": schema}));
                 }
-                let consumes = if operation.method == "patch" { json!(PATCHES) } else { json!(["*/*"]) };
+                let consumes = if operation.method == "patch" { json!(patches) } else { json!(["*/*"]) };
                 written.insert("consumes".to_owned(), consumes);
                 written.insert("produces".to_owned(), json!(["application/json"]));
                 written.insert("schemes".to_owned(), json!(["https"]));
@@ -168,7 +170,7 @@ impl Paths<'_, '_> {
             }
             Form::V3 => {
                 if let Some(schema) = &operation.body {
-                    let types: &[&str] = if operation.method == "patch" { &PATCHES } else { &["*/*"] };
+                    let types: &[&str] = if operation.method == "patch" { patches } else { &["*/*"] };
                     let content: Map<String, Value> = types.iter().map(|t| ((*t).to_owned(), json!({"schema": schema}))).collect();
                     written.insert("requestBody".to_owned(), json!({"content": content, "required": operation.method != "delete"}));
                 }

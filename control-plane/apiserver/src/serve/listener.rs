@@ -100,6 +100,8 @@ pub async fn serve(
         });
     };
     drop(listener);
+    // Watches and followed logs have no end of their own.
+    server.stopping().cancel();
     connections.close();
     if tokio::time::timeout(limits.grace, connections.wait()).await.is_err() {
         tracing::debug!(left = connections.len(), "connections dropped at the end of the grace");

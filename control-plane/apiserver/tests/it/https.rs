@@ -35,7 +35,10 @@ async fn nobody_may_see_health_and_version_only() {
     for path in ["/healthz", "/livez", "/readyz", "/version"] {
         assert_eq!(client.get(plane.url(path)).send().await.unwrap().status(), 200, "{path}");
     }
-    assert_eq!(client.get(plane.url("/readyz?verbose")).send().await.unwrap().text().await.unwrap(), "[+]ping ok\n[+]log ok\nreadyz check passed\n");
+    assert_eq!(
+        client.get(plane.url("/readyz?verbose")).send().await.unwrap().text().await.unwrap(),
+        "[+]ping ok\n[+]log ok\nreadyz check passed\n"
+    );
     let refused = client.get(plane.url("/api/v1/namespaces/default/pods")).send().await.unwrap();
     assert_eq!(refused.status(), 403);
     let status: Value = refused.json().await.unwrap();
@@ -97,14 +100,20 @@ async fn a_token_bound_to_a_pod_names_it_and_dies_with_it() {
     assert_eq!(status, 409, "{answer}");
     let (status, answer) = admin(&plane, "POST", path, ask(json!({"expirationSeconds": 10}))).await;
     assert_eq!(status, 422, "{answer}");
-    let (status, answer) =
-        admin(&plane, "POST", path, ask(json!({"boundObjectRef": bound(&pod["metadata"]["uid"]), "audiences": ["vault"], "expirationSeconds": 600}))).await;
+    let (status, answer) = admin(
+        &plane,
+        "POST",
+        path,
+        ask(json!({"boundObjectRef": bound(&pod["metadata"]["uid"]), "audiences": ["vault"], "expirationSeconds": 600})),
+    )
+    .await;
     assert_eq!(status, 201, "{answer}");
     let token = answer["status"]["token"].as_str().unwrap().to_owned();
     // Not for this server: an audience of its own.
     let client = plane.anonymous();
     assert_eq!(client.get(plane.url("/version")).bearer_auth(&token).send().await.unwrap().status(), 401);
-    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token, "audiences": ["vault", "x"]}});
+    let review =
+        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token, "audiences": ["vault", "x"]}});
     let reviews = "/apis/authentication.k8s.io/v1/tokenreviews";
     let (_, answer) = admin(&plane, "POST", reviews, review.clone()).await;
     assert_eq!(answer["status"]["audiences"], json!(["vault"]), "{answer}");

@@ -198,10 +198,11 @@ impl Index {
         self.roles.get(role)
     }
 
-    /// The rules that an aggregated ClusterRole should hold, `None` when it is not aggregated.
+    /// The aggregated ClusterRoles with their effective rules.
     #[must_use]
-    pub fn aggregated_rules(&self, name: &str) -> Option<Vec<PolicyRule>> {
-        Some(self.aggregated.get(name)?.iter().map(Rule::to_policy).collect())
+    pub fn aggregates(&self) -> Vec<(String, Vec<PolicyRule>)> {
+        let rules = |name| self.aggregated.get(name).map(|rules| rules.iter().map(Rule::to_policy).collect());
+        self.aggregates.keys().map(|name| (name.to_string(), rules(name).unwrap_or_default())).collect()
     }
 
     /// The bindings of a user that count in a namespace (empty: only those of the cluster), with the subject that matched.

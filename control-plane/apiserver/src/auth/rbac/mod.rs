@@ -6,6 +6,7 @@
 //!
 //! Left out, as written in the crate's README: escalation checks. Whoever may write roles may write any role.
 
+mod aggregate;
 mod index;
 mod rule;
 mod strategy;
@@ -85,10 +86,10 @@ impl Rbac {
         rules
     }
 
-    /// The rules that an aggregated ClusterRole should hold, `None` when it is not aggregated.
+    /// The aggregated ClusterRoles with the rules that they grant.
     #[must_use]
-    pub fn aggregated_rules(&self, cluster_role: &str) -> Option<Vec<PolicyRule>> {
-        self.read().aggregated_rules(cluster_role)
+    pub fn aggregates(&self) -> Vec<(String, Vec<PolicyRule>)> {
+        self.read().aggregates()
     }
 
     /// An object of one of [`RESOURCES`] was written or removed. `read` gives what the store holds now.
@@ -239,8 +240,10 @@ mod tests {
         apply(&rbac, ("clusterroles", leaf));
         // admin selects edit, edit selects leaf (and admin again, which is no endless loop).
         assert!(rbac.allows(&jane, &pods("get", "a")));
-        assert_eq!(rbac.aggregated_rules("admin").unwrap().len(), 1);
-        assert_eq!(rbac.aggregated_rules("leaf"), None);
+        let aggregates = rbac.aggregates();
+        let names: Vec<&str> = aggregates.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["admin", "edit"]);
+        assert!(aggregates.iter().all(|(_, rules)| rules.len() == 1));
         rbac.changed("clusterroles", "", "leaf", || None);
         assert!(!rbac.allows(&jane, &pods("get", "a")));
     }

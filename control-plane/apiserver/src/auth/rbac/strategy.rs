@@ -3,7 +3,8 @@
 use dormouse_machinery::field::FieldError;
 use serde_json::{Value, json};
 
-use super::GROUP;
+use super::{GROUP, aggregate};
+use crate::Profile;
 use crate::registry::{Cx, Object, Strategy};
 
 /// The strategy of Role, ClusterRole, RoleBinding and ClusterRoleBinding.
@@ -56,6 +57,9 @@ impl Strategy for RbacStrategy {
         let storage = &cx.kind.storage;
         let read = || crate::auth::object(cx.server, storage, cx.namespace, name);
         cx.server.auth().rbac().changed(&cx.kind.plural, cx.namespace, name, read);
+        if cx.kind.kind == "ClusterRole" && cx.server.profile() == Profile::Full {
+            aggregate::settle(cx.server);
+        }
     }
 }
 

@@ -51,7 +51,9 @@ async fn tokens_of_accounts() {
     let path = path.to_str().unwrap();
     let who = kubectl.ok(&format!("auth whoami --kubeconfig {path} -o jsonpath={{.status.userInfo.username}}")).await;
     assert_eq!(who, "system:serviceaccount:default:robot");
-    assert!(kubectl.fails(&format!("get pods --kubeconfig {path}")).await.contains("User \"system:serviceaccount:default:robot\" cannot list"));
+    assert!(
+        kubectl.fails(&format!("get pods --kubeconfig {path}")).await.contains("User \"system:serviceaccount:default:robot\" cannot list")
+    );
     kubectl.ok("create rolebinding robot --clusterrole=edit --serviceaccount=default:robot").await;
     kubectl.ok(&format!("run p --image=x --kubeconfig {path}")).await;
     let missing = kubectl.fails("create token robot --bound-object-kind=Pod --bound-object-name=nothing").await;

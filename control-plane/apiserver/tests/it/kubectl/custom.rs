@@ -48,7 +48,10 @@ spec: {size: 3, replicas: 1}
 #[tokio::test]
 async fn a_kind_of_ones_own() {
     let Some(kubectl) = Kubectl::start().await else { return };
-    assert_eq!(kubectl.feed("apply -f -", DEFINITION).await.out, "customresourcedefinition.apiextensions.k8s.io/widgets.example.com created\n");
+    assert_eq!(
+        kubectl.feed("apply -f -", DEFINITION).await.out,
+        "customresourcedefinition.apiextensions.k8s.io/widgets.example.com created\n"
+    );
     assert!(kubectl.ok("wait --for=condition=Established crd/widgets.example.com --timeout=20s").await.contains("condition met"));
     assert_eq!(table(&kubectl.ok("get crd").await)[1][0], "widgets.example.com");
     let said = kubectl.feed("apply -f -", WIDGET).await;
@@ -70,10 +73,16 @@ async fn a_kind_of_ones_own() {
     let unknown = kubectl.feed("apply -f -", &WIDGET.replace("size: 3", "size: 3, sise: 3")).await;
     assert!(!unknown.ok && unknown.err.contains("unknown field \"spec.sise\""), "{unknown:?}");
     let invalid = kubectl.feed("apply -f -", &WIDGET.replace("size: 3", "size: 0")).await;
-    assert!(!invalid.ok && invalid.err.contains("spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1"), "{invalid:?}");
+    assert!(
+        !invalid.ok && invalid.err.contains("spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1"),
+        "{invalid:?}"
+    );
     let explained = kubectl.ok("explain widget.spec.size").await;
     assert!(explained.contains("FIELD: size <integer> -required-") && explained.contains("How large it is."), "{explained}");
 
-    assert_eq!(kubectl.ok("delete crd widgets.example.com").await, "customresourcedefinition.apiextensions.k8s.io \"widgets.example.com\" deleted\n");
+    assert_eq!(
+        kubectl.ok("delete crd widgets.example.com").await,
+        "customresourcedefinition.apiextensions.k8s.io \"widgets.example.com\" deleted\n"
+    );
     assert!(!kubectl.run("get widgets").await.ok);
 }

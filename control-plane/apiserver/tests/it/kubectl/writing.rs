@@ -41,7 +41,10 @@ async fn apply_makes_changes_and_refuses() {
     let invalid = apply(DEPLOYMENT.replace("matchLabels: {app: web}", "matchLabels: {app: other}")).await;
     assert!(!invalid.ok && invalid.err.contains("field is immutable") || invalid.err.contains("does not match"), "{invalid:?}");
     assert_eq!(kubectl.args(&["diff", "-f", "-"], DEPLOYMENT).await.out, "");
-    assert_eq!(kubectl.args(&["apply", "--dry-run=server", "-f", "-"], &DEPLOYMENT.replace("web", "dry")).await.out, "deployment.apps/dry created (server dry run)\n");
+    assert_eq!(
+        kubectl.args(&["apply", "--dry-run=server", "-f", "-"], &DEPLOYMENT.replace("web", "dry")).await.out,
+        "deployment.apps/dry created (server dry run)\n"
+    );
     assert!(kubectl.fails("get deploy dry").await.contains("not found"));
 }
 
@@ -64,7 +67,10 @@ async fn typed_commands_send_protobuf() {
     }
     assert_eq!(kubectl.ok("get cm c -n team -o jsonpath={.data.k}").await, "v");
     assert_eq!(kubectl.ok("get secret s -n team -o jsonpath={.data.p}").await, "Z2VoZWlt");
-    assert_eq!(kubectl.ok("get deploy d -n team -o jsonpath={.spec.replicas}/{.spec.template.spec.containers[0].ports[0].containerPort}").await, "3/80");
+    assert_eq!(
+        kubectl.ok("get deploy d -n team -o jsonpath={.spec.replicas}/{.spec.template.spec.containers[0].ports[0].containerPort}").await,
+        "3/80"
+    );
     assert_eq!(kubectl.ok("get role r -n team -o jsonpath={.rules[1].apiGroups[0]}/{.rules[1].resources[0]}").await, "apps/deployments");
     assert_eq!(kubectl.ok("get pod p -n team -o jsonpath={.spec.containers[0].env[0].value}{.metadata.labels.x}").await, "1y");
     assert!(kubectl.fails("create configmap c -n team").await.contains("configmaps \"c\" already exists"));
@@ -76,7 +82,9 @@ async fn patches_labels_and_scale() {
     let Some(kubectl) = Kubectl::start().await else { return };
     assert!(kubectl.feed("create -f -", DEPLOYMENT).await.ok);
     let image = "get deploy web -o jsonpath={.spec.template.spec.containers[*].image}";
-    kubectl.args(&["patch", "deploy", "web", "-p", r#"{"spec":{"template":{"spec":{"containers":[{"name":"b","image":"redis:7"}]}}}}"#], "").await;
+    kubectl
+        .args(&["patch", "deploy", "web", "-p", r#"{"spec":{"template":{"spec":{"containers":[{"name":"b","image":"redis:7"}]}}}}"#], "")
+        .await;
     assert_eq!(kubectl.ok(image).await, "nginx redis:7");
     let json = r#"[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"nginx:9"}]"#;
     let said = kubectl.args(&["patch", "deploy", "web", "--type=json", "-p", json], "").await;
