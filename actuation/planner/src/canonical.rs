@@ -1,28 +1,41 @@
 //! One form for Pods that mean the same, for hashing only (G25).
 //!
-//! What the API server would make equal by decoding and encoding is made equal here: absent, null and zero members that Go
-//! leaves out, and the spellings of quantities. The table of types of the built-in kinds drives it.
+//! A Pod is decoded and printed as the API server would, which settles the spelling of quantities, explicit nulls and unknown
+//! members; then members that Go leaves out of JSON when they are empty are left out. The table of types of the built-in kinds
+//! drives both.
 
-use dormouse_machinery::quantity::Quantity;
-use dormouse_machinery::schema::{self, Field, Shape, Type, TypeRef};
+use dormouse_machinery::schema::{Field, Shape, Type, TypeRef};
+use dormouse_machinery::{schema, strict};
 use serde_json::{Map, Value};
 
+/// A Pod that was decoded.
+pub(crate) struct Canonical {
+    /// Its canonical form.
+    pub(crate) value: Value,
+    /// Whether it holds members that no Pod has, and which: a message.
+    pub(crate) unknown: Option<String>,
+}
+
+/// The type of Pods.
+pub(crate) fn pod_type() -> Result<TypeRef, String> {
+    schema::kind("", "v1", "Pod").ok_or_else(|| "the type Pod is not known".to_owned())
+}
+
 /// The canonical form of a Pod.
-#[must_use]
-pub(crate) fn pod(pod: &Value) -> Value {
-    match schema::kind("", "v1", "Pod") {
-        Some(ty) => structure(ty, pod),
-        None => pod.clone(),
-    }
+///
+/// # Errors
+/// When a member has a wrong type; the text is Go's.
+pub(crate) fn pod(pod: &Value) -> Result<Canonical, String> {
+    let ty = pod_type()?;
+    let decoded = strict::decode_value(ty, pod).map_err(|error| error.to_string())?;
+    let unknown = if decoded.strict.is_empty() { None } else { Some(strict::message(&decoded.strict)) };
+    Ok(Canonical { value: structure(ty, &decoded.value), unknown })
 }
 
 fn structure(ty: TypeRef, value: &Value) -> Value {
     let Value::Object(members) = value else { return value.clone() };
     let mut out = Map::new();
     for (name, member) in members {
-        if member.is_null() {
-            continue;
-        }
         let Some(field) = ty.field(name) else {
             out.insert(name.clone(), member.clone());
             continue;
@@ -49,23 +62,14 @@ fn shaped(shape: Shape, value: &Value) -> Value {
 fn single(item: Type, value: &Value) -> Value {
     match item {
         Type::Struct(ty) => structure(ty, value),
-        Type::Quantity => Quantity::from_json(value).map_or_else(|_| value.clone(), |quantity| Value::from(amount(&quantity))),
         _ => value.clone(),
     }
 }
 
-/// The amount alone: `2`, `2000m` and `"2"` are one. Exact to a thousandth, which is what containers are limited by.
-fn amount(quantity: &Quantity) -> String {
-    let (milli, whole) = (quantity.milli_value(), quantity.value());
-    if milli == i64::MAX || milli == i64::MIN { format!("{whole}") } else { format!("{milli}m") }
-}
-
 fn left_out(field: &Field, value: &Value) -> bool {
-    if field.pointer {
-        return false;
-    }
     match value {
         Value::Null => true,
+        _ if field.pointer => false,
         Value::Object(map) => map.is_empty(),
         Value::Array(list) => list.is_empty(),
         Value::Bool(value) => !value,
@@ -81,7 +85,7 @@ mod tests {
     use super::*;
 
     fn with(container: &Value) -> Value {
-        json!({"spec": {"containers": [container]}})
+        pod(&json!({"spec": {"containers": [container]}})).unwrap().value
     }
 
     #[test]
@@ -90,17 +94,23 @@ mod tests {
         let other = with(&json!({
             "name": "c", "resources": {"limits": {"cpu": "2000m", "memory": "1024Mi"}}, "args": [], "env": null, "stdin": false,
         }));
-        assert_eq!(pod(&one), pod(&other));
+        assert_eq!(one, other);
     }
 
     #[test]
     fn meaning_does() {
         let one = with(&json!({"name": "c", "resources": {"limits": {"cpu": 2}}}));
-        let other = with(&json!({"name": "c", "resources": {"limits": {"cpu": 3}}}));
-        assert_ne!(pod(&one), pod(&other));
+        assert_ne!(one, with(&json!({"name": "c", "resources": {"limits": {"cpu": 3}}})));
         // A pointer in Go: false is not absent.
-        let absent = json!({"spec": {"containers": []}});
-        let off = json!({"spec": {"containers": [], "automountServiceAccountToken": false}});
-        assert_ne!(pod(&absent), pod(&off));
+        let absent = pod(&json!({"spec": {"containers": []}})).unwrap().value;
+        let off = pod(&json!({"spec": {"containers": [], "automountServiceAccountToken": false}})).unwrap().value;
+        assert_ne!(absent, off);
+    }
+
+    #[test]
+    fn unknown_members_and_wrong_types_are_told() {
+        let typo = pod(&json!({"spec": {"frobozz": 1}})).unwrap();
+        assert_eq!(typo.unknown.as_deref(), Some("strict decoding error: unknown field \"spec.frobozz\""));
+        assert!(pod(&json!({"spec": {"containers": "x"}})).is_err());
     }
 }

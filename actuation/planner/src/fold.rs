@@ -23,8 +23,7 @@ use crate::state::NodeState;
 impl NodeState {
     /// An action is about to be sent.
     pub fn started(&mut self, action: &Action) {
-        let clock = self.memory.tick();
-        self.memory.in_flight.insert(action.key.clone(), clock);
+        self.memory.begin(&action.key);
         // What an effect changes is unknown until it is answered.
         if let Do::Wake { engine, .. } | Do::Sleep { engine, .. } = &action.what {
             self.memory.engine(engine, action.container.as_ref()).sleep = Obs::Unknown;
@@ -33,19 +32,11 @@ impl NodeState {
 
     /// An action has ended. Objects that came with the answer have been applied to the index before.
     pub fn finished(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) {
-        let began = self.memory.in_flight.remove(&action.key).unwrap_or(self.memory.clock);
-        self.memory.tick();
+        let began = self.memory.end(&action.key, outcome, now);
         match outcome {
-            Outcome::Failed { class, error } => {
-                self.memory.failed(&action.key, *class, error, now);
-                self.fold_failure(action, *class, now);
-            }
-            // 409: the newer object makes a new plan; it is no failure of ours and needs no pause.
+            Outcome::Failed { class, .. } => self.fold_failure(action, *class, now),
             Outcome::Conflict => {}
-            _ => {
-                self.memory.failures.remove(&action.key);
-                self.fold_success(action, outcome, began, now);
-            }
+            _ => self.fold_success(action, outcome, began, now),
         }
     }
 
@@ -282,6 +273,25 @@ fn instance(report: &InstanceReport, order: u64, old: Option<&Instance>, now: Ti
 }
 
 impl Memory {
+    /// Notes that an action is under way.
+    pub(crate) fn begin(&mut self, key: &ActionKey) {
+        let clock = self.tick();
+        self.in_flight.insert(key.clone(), clock);
+    }
+
+    /// Notes how an action ended; gives the count at its start. A 409 is no failure of ours and needs no pause: the newer object
+    /// makes a new plan.
+    pub(crate) fn end(&mut self, key: &ActionKey, outcome: &Outcome, now: Timestamp) -> u64 {
+        let began = self.in_flight.remove(key).unwrap_or(self.clock);
+        self.tick();
+        match outcome {
+            Outcome::Failed { class, error } => self.failed(key, *class, error, now),
+            Outcome::Conflict => {}
+            _ => drop(self.failures.remove(key)),
+        }
+        began
+    }
+
     fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock

@@ -5,7 +5,7 @@
 
 use dormouse_apis::names::{annotation, finalizer, label};
 use dormouse_machinery::patch::strategic;
-use dormouse_machinery::{schema, strict, yaml};
+use dormouse_machinery::yaml;
 use serde_json::{Map, Value, json};
 
 use crate::ids::{GpuUuid, join_gpus};
@@ -16,36 +16,36 @@ use crate::{canonical, hashes};
 
 /// A provider as it should be.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Nominal {
+pub(crate) struct Nominal {
     /// The Pod to create, born bound.
-    pub pod: Value,
+    pub(crate) pod: Value,
     /// What tells whether an existing provider is the same.
-    pub hash: String,
+    pub(crate) hash: String,
 }
 
 /// What decides a nominal Pod, beside the requester.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub(crate) struct Place<'a> {
     /// The node.
-    pub node: &'a NodeInfo,
+    pub(crate) node: &'a NodeInfo,
     /// GPUs as the requester reported them.
-    pub gpus: &'a [GpuUuid],
+    pub(crate) gpus: &'a [GpuUuid],
     /// Their indices, in the same order.
-    pub indices: &'a [u32],
+    pub(crate) indices: &'a [u32],
     /// Label keys that the hash leaves out.
-    pub ignored_labels: &'a [String],
+    pub(crate) ignored_labels: &'a [String],
 }
 
 /// Builds the nominal Pod.
 ///
 /// # Errors
 /// With the text that follows `failed to construct the nominal server-providing Pod: ` in the status.
-pub fn build(requester: &PodMeta, patch: &str, place: Place<'_>) -> Result<Nominal, String> {
+pub(crate) fn build(requester: &PodMeta, patch: &str, place: Place<'_>) -> Result<Nominal, String> {
     let patch = render(patch, &place.node.name)?;
-    let pod_type = schema::kind("", "v1", "Pod").ok_or("the type Pod is unknown")?;
-    let merged = strategic::apply(&base(&requester.object), &patch, pod_type).map_err(|why| format!("failed to apply server patch: {why}"))?;
-    check(&merged, pod_type)?;
-    let hash = hash(&merged, place);
+    let merged = strategic::apply(canonical::pod_type()?, base(&requester.object), patch)
+        .map_err(|why| format!("failed to apply server patch: {why}"))?;
+    let canonical = check(&merged)?;
+    let hash = hash(canonical, place);
     let mut pod = merged;
     pin(&mut pod, place.node);
     engine_port(&pod)?;
@@ -70,18 +70,21 @@ fn base(requester: &Value) -> Value {
     json!({"metadata": metadata, "spec": spec})
 }
 
-/// Strictness: no unknown or duplicate fields, no wrong types, and a Pod.
-fn check(merged: &Value, pod_type: schema::TypeRef) -> Result<(), String> {
-    let failed = |why: &dyn std::fmt::Display| format!("failed to unmarshal patched pod: {why}");
+/// Strictness: no unknown fields, no wrong types, and a Pod.
+fn check(merged: &Value) -> Result<Value, String> {
+    let failed = |why: String| format!("failed to unmarshal patched pod: {why}");
     let kind = (text(merged, &["apiVersion"]).unwrap_or("v1"), text(merged, &["kind"]).unwrap_or("Pod"));
     if kind != ("v1", "Pod") {
-        return Err(failed(&format!("it is of kind {:?} in {:?}, not a Pod", kind.1, kind.0)));
+        return Err(failed(format!("it is of kind {:?} in {:?}, not a Pod", kind.1, kind.0)));
     }
-    strict::check(merged, pod_type).map_err(|why| failed(&why))
+    let canonical = canonical::pod(merged).map_err(failed)?;
+    match canonical.unknown {
+        Some(unknown) => Err(failed(unknown)),
+        None => Ok(canonical.value),
+    }
 }
 
-fn hash(merged: &Value, place: Place<'_>) -> String {
-    let mut pod = canonical::pod(merged);
+fn hash(mut pod: Value, place: Place<'_>) -> String {
     for key in ["apiVersion", "kind", "status"] {
         map_mut(&mut pod, &[]).remove(key);
     }
@@ -125,7 +128,7 @@ fn render(patch: &str, node: &str) -> Result<Value, String> {
     let data = gotmpl::tmap! { "NodeName" => node, "LocalVolume" => "" };
     let mut text = Bounded(String::new());
     template.execute_fmt(&mut text, &data).map_err(|why| format!("failed to execute server patch template: {why}"))?;
-    let value = yaml::first_document(&text.0).map_err(|why| format!("failed to convert server patch yaml to json: {why}"))?;
+    let value = yaml::from_str(&text.0).map_err(|why| format!("failed to convert server patch yaml to json: {why}"))?;
     match value {
         Value::Null => Ok(json!({})),
         Value::Object(_) => Ok(value),

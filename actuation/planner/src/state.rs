@@ -150,6 +150,8 @@ pub struct Lc {
     pub max_instances: usize,
     /// The launcher Pod for any node and its hash, or why there is none.
     pub template: Result<Arc<LauncherTemplate>, String>,
+    /// The object as it is in the API, for its status.
+    pub object: Arc<Value>,
 }
 
 /// The node-independent launcher Pod of a `LauncherConfig`.

@@ -55,7 +55,7 @@ pub fn build(namespace: &str, name: &str, uid: &Uid, template: &Value) -> Result
     for (key, value) in [(label::COMPONENT, label::COMPONENT_LAUNCHER), (label::LAUNCHER_CONFIG_NAME, name), (label::SLEEPING, "true")] {
         labels.insert(key.to_owned(), Value::from(value));
     }
-    let hash = hashes::template(&canonical::pod(&pod));
+    let hash = hashes::template(&canonical::pod(&pod)?.value);
     map_mut(&mut pod, &["metadata", "annotations"]).insert(annotation::LAUNCHER_TEMPLATE_HASH.to_owned(), Value::from(hash.as_str()));
     inject(&mut pod)?;
     Ok((pod, hash))

@@ -63,7 +63,7 @@ fn isc_spec(spec: &Value) -> Result<IscSpec, String> {
 
 /// Reads a `LauncherConfig` and builds its launcher template; `None` without a name.
 #[must_use]
-pub fn launcher_config(object: &Value) -> Option<Lc> {
+pub fn launcher_config(object: &Arc<Value>) -> Option<Lc> {
     let name = text(object, &["metadata", "name"])?;
     let uid = Uid(owned(object, &["metadata", "uid"]));
     let spec = object.get("spec").cloned().unwrap_or(Value::Null);
@@ -80,6 +80,7 @@ pub fn launcher_config(object: &Value) -> Option<Lc> {
         generation: at(object, &["metadata", "generation"]).and_then(Value::as_i64),
         max_instances: usize::try_from(max_instances).unwrap_or(usize::MAX),
         template,
+        object: Arc::clone(object),
     })
 }
 

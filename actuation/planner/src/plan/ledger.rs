@@ -1,0 +1,171 @@
+//! Which engine occupies which GPU.
+//!
+//! One ledger for direct providers and instances of launchers. An engine that is not *known* to be asleep or gone occupies its
+//! GPUs: one that has not answered, one that is being created or woken, one whose Pod is being deleted but still runs. On a GPU
+//! with an occupant nothing else is woken or created (safety property b). Sleepers are counted against the budget.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::action::{ActionKey, EngineRef, Target, Verb};
+use crate::ids::{GpuUuid, Uid};
+use crate::limits::ReclaimOrder;
+use crate::memory::{Instance, Sleep};
+use crate::state::{Direct, Launcher, NodeState, PodMeta, RequesterKind};
+
+/// An engine that holds GPU memory, or may.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// Its GPUs.
+    pub(super) gpus: BTreeSet<GpuUuid>,
+    /// What it does; `None` when that is not known.
+    pub(super) sleep: Option<Sleep>,
+    /// The requester it is bound to.
+    pub(super) bound: Option<Uid>,
+    /// Whether its Pod is on its way out already.
+    pub(super) leaving: bool,
+    /// Its place in the order of reclaim: the smallest goes first.
+    pub(super) age: Age,
+}
+
+/// Order of reclaim: time, then the order of creation, then names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Age {
+    at: Timestamp,
+    order: u64,
+    name: String,
+    engine: EngineRef,
+}
+
+impl Entry {
+    /// Awake, or not known to be asleep.
+    pub(super) fn occupies(&self) -> bool {
+        !self.sleep.is_some_and(Sleep::asleep)
+    }
+
+    /// Asleep and nobody's.
+    pub(super) fn spare(&self) -> bool {
+        !self.occupies() && self.bound.is_none()
+    }
+}
+
+/// All engines of a node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ledger {
+    entries: BTreeMap<EngineRef, Entry>,
+}
+
+impl Ledger {
+    pub(super) fn new(state: &NodeState) -> Self {
+        let mut ledger = Self::default();
+        for direct in state.directs.values() {
+            ledger.add_direct(state, direct);
+        }
+        for launcher in state.launchers.values() {
+            ledger.add_launcher(state, launcher);
+        }
+        for key in state.memory.in_flight.keys() {
+            ledger.add_coming(state, key);
+        }
+        ledger
+    }
+
+    fn add_direct(&mut self, state: &NodeState, direct: &Direct) {
+        if ended(&direct.pod) {
+            return;
+        }
+        let engine = EngineRef::direct(&direct.pod.uid);
+        let entry = Entry {
+            gpus: state.direct_gpus(direct).into_iter().collect(),
+            sleep: state.sleep(&engine, &direct.pod),
+            bound: direct.binding.as_ref().map(|binding| binding.uid.clone()),
+            leaving: direct.pod.deleting.is_some(),
+            age: direct_age(direct),
+        };
+        self.entries.insert(engine, entry);
+    }
+
+    fn add_launcher(&mut self, state: &NodeState, launcher: &Launcher) {
+        if ended(&launcher.pod) || !launcher.pod.running() {
+            return;
+        }
+        let bound = launcher.binding.as_ref().map(|binding| binding.uid.clone());
+        let recorded = launcher.recorded.as_ref().ok();
+        for (id, instance) in state.instances(launcher).into_iter().flatten() {
+            if instance.stopped {
+                continue;
+            }
+            let engine = EngineRef::instance(&launcher.pod.uid, id);
+            let entry = Entry {
+                gpus: instance.gpus.iter().flatten().cloned().collect(),
+                sleep: state.sleep(&engine, &launcher.pod),
+                bound: if recorded.is_some_and(|recorded| recorded.instance == *id) { bound.clone() } else { None },
+                leaving: launcher.pod.deleting.is_some(),
+                age: instance_age(launcher, &engine, instance, state.limits.reclaim),
+            };
+            self.entries.insert(engine, entry);
+        }
+        // The bound instance may run though the launcher has not told yet.
+        if let (Some(recorded), Some(bound)) = (recorded, bound) {
+            let engine = EngineRef::instance(&launcher.pod.uid, &recorded.instance);
+            if !self.entries.contains_key(&engine)
+                && state.bound_state(launcher, &recorded.instance) == super::view::BoundInstance::Unlisted
+            {
+                let age = Age { at: launcher.pod.created, order: 0, name: launcher.pod.name.clone(), engine: engine.clone() };
+                let gpus = recorded.gpus.iter().cloned().collect();
+                self.entries.insert(engine, Entry { gpus, sleep: None, bound: Some(bound), leaving: false, age });
+            }
+        }
+    }
+
+    /// A direct provider that is being created will be awake.
+    fn add_coming(&mut self, state: &NodeState, key: &ActionKey) {
+        let (Verb::CreateDirect, Target::NewProvider(uid)) = (key.verb, &key.target) else { return };
+        let Some(requester) = state.requesters.get(uid) else { return };
+        let Some(gpus) = state.stub(requester).and_then(|stub| stub.gpus.known()) else { return };
+        let engine = EngineRef::direct(uid);
+        let age = Age { at: requester.pod.created, order: 0, name: requester.pod.name.clone(), engine: engine.clone() };
+        let gpus = gpus.iter().cloned().collect();
+        self.entries.insert(engine, Entry { gpus, sleep: None, bound: Some(uid.clone()), leaving: false, age });
+    }
+
+    /// Engines that hold memory of this GPU.
+    pub(super) fn on<'l>(&'l self, gpu: &'l GpuUuid) -> impl Iterator<Item = (&'l EngineRef, &'l Entry)> {
+        self.entries.iter().filter(move |(_, entry)| entry.gpus.contains(gpu))
+    }
+
+    /// Every GPU that something holds memory of.
+    pub(super) fn gpus(&self) -> BTreeSet<GpuUuid> {
+        self.entries.values().flat_map(|entry| entry.gpus.iter().cloned()).collect()
+    }
+}
+
+/// No process of this Pod can hold a GPU any more.
+fn ended(pod: &PodMeta) -> bool {
+    pod.terminal || (pod.deleting.is_some() && !pod.running())
+}
+
+fn direct_age(direct: &Direct) -> Age {
+    Age { at: direct.last_used, order: 0, name: direct.pod.name.clone(), engine: EngineRef::direct(&direct.pod.uid) }
+}
+
+/// Where an instance stands in the order of reclaim.
+pub(super) fn instance_age(launcher: &Launcher, engine: &EngineRef, instance: &Instance, order: ReclaimOrder) -> Age {
+    let used = engine.instance.as_ref().and_then(|id| launcher.last_used.get(id));
+    let at = match (order, used) {
+        (ReclaimOrder::Lru, Some(used)) => *used,
+        (ReclaimOrder::Lru, None) | (ReclaimOrder::Fifo, _) => instance.first_seen,
+    };
+    Age { at, order: instance.order, name: launcher.pod.name.clone(), engine: engine.clone() }
+}
+
+impl RequesterKind {
+    /// The `InferenceServerConfig` it names.
+    pub(super) fn isc(&self) -> Option<&str> {
+        match self {
+            Self::Launcher { isc } => Some(isc),
+            Self::Direct { .. } | Self::Contradictory => None,
+        }
+    }
+}
