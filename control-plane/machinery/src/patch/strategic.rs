@@ -166,11 +166,8 @@ fn merge_member(original: &mut Map<String, Value>, member: &str, value: Value, s
         }
         (Value::Array(current), Value::Array(value)) => {
             let (element, rule) = list_shape(shape, member)?;
-            *current = if rule.merge || deletion {
-                list::merge(std::mem::take(current), value, element, rule.key, deletion)?.list
-            } else {
-                value
-            };
+            *current =
+                if rule.merge || deletion { list::merge(std::mem::take(current), value, element, rule.key, deletion)?.list } else { value };
         }
         _ if deletion => {}
         (_, value) => {

@@ -274,7 +274,8 @@ impl Decoder {
                     }
                     Ok(())
                 })?;
-                let any = if raw.is_empty() { Value::Null } else { serde_json::from_slice(raw).map_err(|error| refuse(error.to_string()))? };
+                let any =
+                    if raw.is_empty() { Value::Null } else { serde_json::from_slice(raw).map_err(|error| refuse(error.to_string()))? };
                 if depth + nesting(&any) > MAX_DEPTH {
                     return Err(Error::TooLarge);
                 }

@@ -14,6 +14,8 @@ use super::{Builtin, Field, Kind, ListType, PatchRule, Shape, Type, TypeDef, Typ
 
 const BUILTIN: &[u8] = include_bytes!("../../data/builtin.json.gz");
 const EXTRA: &str = include_str!("../../data/extra.json");
+/// About the length of the text.
+const TEXT: usize = 250_000;
 /// More than the text has by far; a broken file must not eat the memory.
 const MAX_TEXT: u64 = 4 << 20;
 
@@ -47,6 +49,8 @@ struct File<'a> {
     omitzero: Pairs<'a, Vec<&'a str>>,
     #[serde(borrow, default)]
     optional: Pairs<'a, Vec<&'a str>>,
+    #[serde(borrow, default)]
+    required: Pairs<'a, Vec<&'a str>>,
     #[serde(borrow, default)]
     names: Pairs<'a, Pairs<'a, &'a str>>,
 }
@@ -145,14 +149,13 @@ impl<'de: 'a, 'a, V: Deserialize<'de>> Deserialize<'de> for Pairs<'a, V> {
     }
 }
 
-/// A description, or a mere name, which says nothing that the Go types do not say.
-#[derive(Default)]
-struct Named<T>(T);
+/// A description, or a mere name, which says nothing that the Go types do not say. Most are names, hence the box.
+struct Named<T>(Option<Box<T>>);
 
-impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Named<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either<T>(PhantomData<T>);
-        impl<'de, T: Default + Deserialize<'de>> Visitor<'de> for Either<T> {
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
             type Value = Named<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,11 +163,11 @@ impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Named<T> {
             }
 
             fn visit_str<E: de::Error>(self, _: &str) -> Result<Named<T>, E> {
-                Ok(Named(T::default()))
+                Ok(Named(None))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Named<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Named)
+                T::deserialize(MapAccessDeserializer::new(map)).map(|described| Named(Some(Box::new(described))))
             }
         }
         deserializer.deserialize_any(Either(PhantomData))
@@ -180,13 +183,14 @@ impl File<'_> {
         self.pointers.extend(more.pointers);
         self.omitzero.extend(more.omitzero);
         self.optional.extend(more.optional);
+        self.required.extend(more.required);
         self.names.extend(more.names);
     }
 }
 
 /// Decodes both files into the table.
 pub(super) fn table() -> Result<Builtin, Error> {
-    let mut text = String::new();
+    let mut text = String::with_capacity(TEXT);
     flate2::read::GzDecoder::new(BUILTIN).take(MAX_TEXT).read_to_string(&mut text)?;
     let mut file: File<'static> = serde_json::from_str(Box::leak(text.into_boxed_str()))?;
     file.merge(serde_json::from_str(EXTRA)?);
@@ -209,7 +213,12 @@ struct Own {
     embedded: Vec<(&'static str, u16, TypeRef)>,
 }
 
-fn own_members(name: &str, rows: &Pairs<'static, (u16, &'static str, &'static str)>, names: &[&'static str], file: &File<'static>) -> Result<Own, Error> {
+fn own_members(
+    name: &str,
+    rows: &Pairs<'static, (u16, &'static str, &'static str)>,
+    names: &[&'static str],
+    file: &File<'static>,
+) -> Result<Own, Error> {
     let mut own = Own { fields: Vec::new(), embedded: Vec::new() };
     // Types with a form of their own in JSON have no members there.
     if special(name).is_some() {
@@ -232,7 +241,7 @@ fn own_members(name: &str, rows: &Pairs<'static, (u16, &'static str, &'static st
                 omit_empty,
                 omit_zero: file.omitzero.has(name, member),
                 pointer,
-                required: !omit_empty && !pointer && !file.optional.has(name, member),
+                required: file.required.has(name, member) || (!omit_empty && !file.optional.has(name, member)),
                 list: ListType::Atomic,
                 keys: &[],
                 atomic: false,
@@ -251,25 +260,28 @@ fn type_def(name: &'static str, own: &Own, all: &[Own], file: &File<'static>) ->
         flatten(embedded, ty, all, &mut fields);
     }
     fields.sort_unstable_by_key(|field| field.name);
-    let overlay = file.types.get(&openapi_name(name)).and_then(|Named(overlay)| overlay.map.as_ref());
+    let overlay = overlay_of(name, file);
     for field in &mut fields {
         // A struct is taken as a whole when its type says so and the member does not say otherwise.
         if let Shape::One(Type::Struct(ty)) = field.shape {
-            field.atomic = all.get(usize::from(ty.0)).is_some_and(|_| struct_is_atomic(ty, file));
+            let name = file.protobuf.0.get(usize::from(ty.0)).map_or("", |(name, _)| name);
+            field.atomic = is_atomic(overlay_of(name, file));
         }
-        if let Some(Named(row)) = overlay.and_then(|map| map.fields.get(field.name)) {
+        if let Some(Named(Some(row))) = overlay.and_then(|map| map.fields.get(field.name)) {
             annotate(field, row);
         }
     }
     // TypeMeta has no number: in protobuf it stands in the envelope.
     let embedded = own.embedded.iter().filter(|(_, number, _)| *number > 0).map(|&(_, number, ty)| (number, ty)).collect();
-    let atomic = overlay.is_some_and(|map| map.relationship == Some("atomic"));
-    TypeDef { name, fields: fields.into_boxed_slice(), embedded, atomic }
+    TypeDef { name, fields: fields.into_boxed_slice(), embedded, atomic: is_atomic(overlay) }
 }
 
-fn struct_is_atomic(ty: TypeRef, file: &File<'static>) -> bool {
-    let name = file.protobuf.0.get(usize::from(ty.0)).map_or("", |(name, _)| name);
-    let overlay = file.types.get(&openapi_name(name)).and_then(|Named(overlay)| overlay.map.as_ref());
+/// What server-side apply says of a type.
+fn overlay_of<'f>(name: &str, file: &'f File<'static>) -> Option<&'f MapOverlay<'static>> {
+    file.types.get(&openapi_name(name))?.0.as_ref()?.map.as_ref()
+}
+
+fn is_atomic(overlay: Option<&MapOverlay<'_>>) -> bool {
     overlay.is_some_and(|map| map.relationship == Some("atomic"))
 }
 

@@ -283,8 +283,7 @@ impl TypeRef {
     pub fn numbered(self, number: u16) -> Option<Numbered> {
         let row = self.row();
         let own = row.fields.iter().find(|field| field.number == number && field.via.is_empty());
-        own.map(Numbered::Field)
-            .or_else(|| row.embedded.iter().find(|(n, _)| *n == number).map(|&(_, ty)| Numbered::Embedded(ty)))
+        own.map(Numbered::Field).or_else(|| row.embedded.iter().find(|(n, _)| *n == number).map(|&(_, ty)| Numbered::Embedded(ty)))
     }
 
     /// Server-side apply takes values of this type as a whole.

@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn pointers_keep_zero() {
         let spec = named("k8s.io/api/core/v1.PodSpec").unwrap();
-        let mut members = json!({"containers": [], "priority": 0, "hostNetwork": false, "enableServiceLinks": false}).as_object().unwrap().clone();
+        let mut members =
+            json!({"containers": [], "priority": 0, "hostNetwork": false, "enableServiceLinks": false}).as_object().unwrap().clone();
         complete(spec, &mut members);
         assert_eq!(Value::Object(members), json!({"containers": [], "priority": 0, "enableServiceLinks": false}));
     }

@@ -82,7 +82,11 @@ impl Context {
     fn cannot(&self, value: &str, ty: &str) -> String {
         match self.owner {
             Some(owner) => {
-                format!("json: cannot unmarshal {value} into Go struct field {}.{} of type {ty}", owner.short_name(), self.members.join("."))
+                format!(
+                    "json: cannot unmarshal {value} into Go struct field {}.{} of type {ty}",
+                    owner.short_name(),
+                    self.members.join(".")
+                )
             }
             None => format!("json: cannot unmarshal {value} into Go value of type {ty}"),
         }

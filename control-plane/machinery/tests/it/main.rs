@@ -6,6 +6,7 @@ mod golden;
 mod json_patch;
 mod jsonpath;
 mod names;
+mod openapi;
 mod protobuf;
 mod quantities;
 mod selectors;

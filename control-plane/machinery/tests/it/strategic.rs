@@ -51,7 +51,11 @@ fn container_rows_of_the_contract() {
             json!({"env": env(&[("C", "x"), ("D", "4"), ("B", "y")])}),
             json!({"env": env(&[("A", "1"), ("C", "x"), ("D", "4"), ("B", "y")])}),
         ),
-        (json!({"env": env(&[("A", "1"), ("B", "2")])}), json!({"env": [{"name": "A", "$patch": "delete"}]}), json!({"env": env(&[("B", "2")])})),
+        (
+            json!({"env": env(&[("A", "1"), ("B", "2")])}),
+            json!({"env": [{"name": "A", "$patch": "delete"}]}),
+            json!({"env": env(&[("B", "2")])}),
+        ),
         (
             json!({"env": env(&[("A", "1")])}),
             json!({"env": [{"name": "A", "value": null, "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]}),
@@ -118,13 +122,30 @@ fn podlike() -> impl Strategy<Value = Value> {
         prop::sample::select(vec!["a", "b", "delete", "replace", "merge", "/v"]).prop_map(Value::from),
     ];
     let key = prop::sample::select(vec![
-        "metadata", "spec", "containers", "name", "env", "value", "ports", "containerPort", "labels", "finalizers", "volumes", "$patch",
-        "$retainKeys", "$setElementOrder/containers", "$setElementOrder/env", "$deleteFromPrimitiveList/finalizers", "emptyDir", "x",
+        "metadata",
+        "spec",
+        "containers",
+        "name",
+        "env",
+        "value",
+        "ports",
+        "containerPort",
+        "labels",
+        "finalizers",
+        "volumes",
+        "$patch",
+        "$retainKeys",
+        "$setElementOrder/containers",
+        "$setElementOrder/env",
+        "$deleteFromPrimitiveList/finalizers",
+        "emptyDir",
+        "x",
     ]);
     leaf.prop_recursive(5, 48, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(key.clone().prop_map(str::to_owned), inner, 0..6).prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map(key.clone().prop_map(str::to_owned), inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }

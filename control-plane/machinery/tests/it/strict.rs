@@ -78,22 +78,48 @@ fn strict_errors_in_the_order_of_the_document() {
 fn wrong_types_in_the_words_of_go() {
     let pod = of("v1", "Pod");
     for (json, expected) in [
-        (r#"{"spec":{"containers":"x"}}"#, "json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container"),
-        (r#"{"spec":{"containers":{}}}"#, "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container"),
+        (
+            r#"{"spec":{"containers":"x"}}"#,
+            "json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container",
+        ),
+        (
+            r#"{"spec":{"containers":{}}}"#,
+            "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container",
+        ),
         (r#"{"spec":[]}"#, "json: cannot unmarshal array into Go struct field Pod.spec of type v1.PodSpec"),
         (r#"[]"#, "json: cannot unmarshal array into Go value of type v1.Pod"),
         (r#"{"kind":1}"#, "json: cannot unmarshal number into Go struct field Pod.TypeMeta.kind of type string"),
-        (r#"{"metadata":{"labels":{"a":1}}}"#, "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string"),
-        (r#"{"metadata":{"labels":["a"]}}"#, "json: cannot unmarshal array into Go struct field ObjectMeta.metadata.labels of type map[string]string"),
+        (
+            r#"{"metadata":{"labels":{"a":1}}}"#,
+            "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string",
+        ),
+        (
+            r#"{"metadata":{"labels":["a"]}}"#,
+            "json: cannot unmarshal array into Go struct field ObjectMeta.metadata.labels of type map[string]string",
+        ),
         (r#"{"spec":{"priority":"1"}}"#, "json: cannot unmarshal string into Go struct field PodSpec.spec.priority of type int32"),
-        (r#"{"spec":{"priority":5000000000}}"#, "json: cannot unmarshal number 5000000000 into Go struct field PodSpec.spec.priority of type int32"),
+        (
+            r#"{"spec":{"priority":5000000000}}"#,
+            "json: cannot unmarshal number 5000000000 into Go struct field PodSpec.spec.priority of type int32",
+        ),
         (r#"{"spec":{"priority":1.5}}"#, "json: cannot unmarshal number 1.5 into Go struct field PodSpec.spec.priority of type int32"),
         (r#"{"spec":{"hostNetwork":1}}"#, "json: cannot unmarshal number into Go struct field PodSpec.spec.hostNetwork of type bool"),
-        (r#"{"spec":{"volumes":[{"secret":1}]}}"#, "json: cannot unmarshal number into Go struct field Volume.spec.volumes.VolumeSource.secret of type v1.SecretVolumeSource"),
-        (r#"{"spec":{"containers":[1]}}"#, "json: cannot unmarshal number into Go struct field PodSpec.spec.containers of type v1.Container"),
-        (r#"{"metadata":{"creationTimestamp":1}}"#, "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.creationTimestamp of type string"),
-        (r#"{"spec":{"containers":[{"ports":"x","resources":{"limits":{"cpu":"x"}}}]}}"#,
-            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"),
+        (
+            r#"{"spec":{"volumes":[{"secret":1}]}}"#,
+            "json: cannot unmarshal number into Go struct field Volume.spec.volumes.VolumeSource.secret of type v1.SecretVolumeSource",
+        ),
+        (
+            r#"{"spec":{"containers":[1]}}"#,
+            "json: cannot unmarshal number into Go struct field PodSpec.spec.containers of type v1.Container",
+        ),
+        (
+            r#"{"metadata":{"creationTimestamp":1}}"#,
+            "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.creationTimestamp of type string",
+        ),
+        (
+            r#"{"spec":{"containers":[{"ports":"x","resources":{"limits":{"cpu":"x"}}}]}}"#,
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+        ),
     ] {
         assert_eq!(refusal(pod, json), expected, "{json}");
     }

@@ -2,9 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    DIRECTIVE, ELEMENT_ORDER, Error, after_slash, go_type, list_shape, merge_map, printed_list, printed_map, unknown_directive,
-};
+use super::{DIRECTIVE, ELEMENT_ORDER, Error, after_slash, go_type, list_shape, merge_map, printed_list, printed_map, unknown_directive};
 use crate::schema::Shape;
 
 /// A merged list.
