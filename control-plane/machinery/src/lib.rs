@@ -13,6 +13,7 @@
 //! | [`protobuf`] | protobuf request bodies of built-in kinds to JSON |
 //! | [`structural`] | schemas of custom resources: validation, defaults, pruning |
 //! | [`quantity`], [`selector`], [`names`] | the small grammars |
+//! | [`field`], [`go`] | errors that name a place in an object; values printed as Go prints them |
 //! | [`jsonpath`], [`yaml`], [`hash`] | paths of `kubectl -o jsonpath`, YAML to JSON, hashes |
 
 pub mod field;

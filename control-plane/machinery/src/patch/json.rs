@@ -76,7 +76,7 @@ impl Patch {
                 "replace" => replace(&mut document, path, value())?,
                 "move" => {
                     let taken = take(&mut document, text("from"))?;
-                    let path = path.ok_or_else(|| error("move operation failed to decode path: missing value"))?;
+                    let path = path.ok_or_else(|| missing("move operation failed to decode path: operation missing path field"))?;
                     let place = find(&mut document, path)
                         .ok_or_else(|| missing(&format!("move operation does not apply: doc is missing destination path: {path}")))?;
                     insert(place, taken).map_err(|e| in_path("move", path, &e))?;
@@ -89,7 +89,7 @@ impl Patch {
                             "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit {MAX_COPIED}"
                         )));
                     }
-                    let path = path.ok_or_else(|| error("copy operation failed to decode path: missing value"))?;
+                    let path = path.ok_or_else(|| missing("copy operation failed to decode path"))?;
                     let place = find(&mut document, path)
                         .ok_or_else(|| missing(&format!("copy operation does not apply: doc is missing destination path: {path}")))?;
                     insert(place, source).map_err(|e| error(&format!("error while adding value during copy: {e}")))?;
@@ -209,7 +209,7 @@ fn cut(place: &mut Place<'_>) -> Result<Value, String> {
 }
 
 fn replace(document: &mut Value, path: Option<&str>, value: Value) -> Result<(), ApplyError> {
-    let path = path.ok_or_else(|| missing("replace operation failed to decode path"))?;
+    let path = path.ok_or_else(|| missing("replace operation failed to decode path: operation missing path field"))?;
     let place = find(document, path).ok_or_else(|| missing(&format!("replace operation does not apply: doc is missing path: {path}")))?;
     if let Value::Array(items) = place.container {
         let at = index(&place.key, items.len())
@@ -225,21 +225,22 @@ fn replace(document: &mut Value, path: Option<&str>, value: Value) -> Result<(),
 
 /// What `move` takes away.
 fn take(document: &mut Value, from: Option<&str>) -> Result<Value, ApplyError> {
-    let from = from.ok_or_else(|| missing("move operation failed to decode from"))?;
+    let from = from.ok_or_else(|| missing("move operation failed to decode from: operation, missing from field"))?;
     let mut place =
         find(document, from).ok_or_else(|| missing(&format!("move operation does not apply: doc is missing from path: {from}")))?;
-    cut(&mut place).map_err(|e| in_path("move", from, &e))
+    let key = place.key.clone();
+    cut(&mut place).map_err(|e| in_path("move", &key, &e))
 }
 
 /// What `copy` reads; an absent member is null.
 fn look(document: &mut Value, from: Option<&str>) -> Result<Value, ApplyError> {
-    let from = from.ok_or_else(|| missing("copy operation failed to decode from"))?;
+    let from = from.ok_or_else(|| missing("copy operation failed to decode from: operation, missing from field"))?;
     let place = find(document, from).ok_or_else(|| missing(&format!("copy operation does not apply: doc is missing from path: {from}")))?;
     Ok(get(&place).map_err(|e| error(&format!("error in copy for from: '{from}': {e}")))?.unwrap_or(Value::Null))
 }
 
 fn test(document: &mut Value, path: Option<&str>, wanted: Option<&Value>) -> Result<(), ApplyError> {
-    let path = path.ok_or_else(|| missing("test operation failed to decode path"))?;
+    let path = path.ok_or_else(|| missing("test operation failed to decode path: operation missing path field"))?;
     let place = find(document, path).ok_or_else(|| missing(&format!("test operation does not apply: is missing path: {path}")))?;
     let found = get(&place).map_err(|e| in_path("test", path, &e))?;
     if found.as_ref().unwrap_or(&Value::Null) == wanted.unwrap_or(&Value::Null) {

@@ -1,11 +1,13 @@
 //! Merge patch (RFC 7386): objects merge, null removes, everything else replaces.
+//!
+//! One departure is the API server's: objects inside of lists lose their null members too.
 
 use serde_json::{Map, Value};
 
 /// Merges `patch` into `target`. A patch that is no object replaces the whole.
 pub fn apply(target: &mut Value, patch: &Value) {
     let Value::Object(changes) = patch else {
-        *target = patch.clone();
+        *target = without_null_members(patch);
         return;
     };
     if !target.is_object() {
@@ -22,13 +24,22 @@ pub fn apply(target: &mut Value, patch: &Value) {
     }
 }
 
+/// A list as it replaces what was there.
+fn without_null_members(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(without_null_members).collect(),
+        Value::Object(map) => map.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), without_null_members(v))).collect(),
+        other => other.clone(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    /// The test cases of the RFC's appendix.
+    /// The test cases of the RFC's appendix, and the server's departure.
     #[test]
     fn examples_of_the_rfc() {
         for (mut target, patch, result) in [
@@ -47,6 +58,8 @@ mod tests {
             (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
             (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
             (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+            // Not of the RFC.
+            (json!({}), json!({"a": [{"b": null, "c": [{"d": null}]}, null]}), json!({"a": [{"c": [{}]}, null]})),
         ] {
             apply(&mut target, &patch);
             assert_eq!(target, result, "{patch}");

@@ -10,20 +10,13 @@ use crate::go;
 
 /// Adds an error for the second appearance of each element or key.
 pub(super) fn check(schema: &Schema, value: &Value, errors: &mut Vec<FieldError>) {
-    if concerned(schema) {
-        walk(schema, value, &Path::root(), errors);
-    }
-}
-
-/// Whether there is such a list anywhere, so that most objects are not walked at all.
-fn concerned(schema: &Schema) -> bool {
-    matches!(schema.list_type, Some(ListType::Set | ListType::Map))
-        || schema.properties.iter().any(|(_, s)| concerned(s))
-        || schema.items.as_ref().is_some_and(|s| concerned(s))
-        || matches!(&schema.additional, Additional::Schema(s) if concerned(s))
+    walk(schema, value, &Path::root(), errors);
 }
 
 fn walk(schema: &Schema, value: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    if !schema.inside.lists {
+        return;
+    }
     match value {
         Value::Object(map) => {
             for (name, value) in map {

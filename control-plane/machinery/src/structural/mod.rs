@@ -194,6 +194,19 @@ pub struct Schema {
     pub rules: Box<[Rule]>,
     /// Rules on the value.
     pub checks: Option<Box<Checks>>,
+    /// What there is in this node or anywhere below it.
+    inside: Inside,
+}
+
+/// What a part of a schema has anywhere, so that objects are not walked for what is not there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Inside {
+    /// Lists that are sets or maps.
+    lists: bool,
+    /// Embedded resources, the node itself not counted.
+    embedded: bool,
+    /// CEL rules.
+    rules: bool,
 }
 
 impl Schema {
@@ -244,10 +257,27 @@ impl Schema {
 
     /// Whether there is a CEL rule anywhere in the schema.
     pub fn has_rules(&self) -> bool {
-        !self.rules.is_empty()
-            || self.properties.iter().any(|(_, s)| s.has_rules())
-            || self.items.as_ref().is_some_and(|s| s.has_rules())
-            || matches!(&self.additional, Additional::Schema(s) if s.has_rules())
+        self.inside.rules
+    }
+
+    /// Fills in what is inside, once everything below has it.
+    fn summed(mut self) -> Self {
+        let mut inside = Inside {
+            lists: matches!(self.list_type, Some(ListType::Set | ListType::Map)),
+            embedded: false,
+            rules: !self.rules.is_empty(),
+        };
+        let additional = match &self.additional {
+            Additional::Schema(schema) => Some(&**schema),
+            _ => None,
+        };
+        for child in self.properties.iter().map(|(_, s)| s).chain(self.items.as_deref()).chain(additional) {
+            inside.lists |= child.inside.lists;
+            inside.embedded |= child.inside.embedded || child.embedded;
+            inside.rules |= child.inside.rules;
+        }
+        self.inside = inside;
+        self
     }
 
     /// The last error of a request, when the schema has rules and they cannot run because of `errors`, which

@@ -166,18 +166,13 @@ fn prune_value(schema: Option<&Schema>, resource: bool, kept: bool, value: &mut 
 
 /// Checks type and kind of every embedded resource; the object itself is not one here.
 pub(super) fn check_embedded(schema: &Schema, object: &Value, errors: &mut Vec<FieldError>) {
-    if has_embedded(schema) {
-        embedded(schema, false, object, &Path::root(), errors);
-    }
-}
-
-fn has_embedded(schema: &Schema) -> bool {
-    schema.properties.iter().any(|(_, s)| s.embedded || has_embedded(s))
-        || schema.items.as_ref().is_some_and(|s| s.embedded || has_embedded(s))
-        || matches!(&schema.additional, Additional::Schema(s) if s.embedded || has_embedded(s))
+    embedded(schema, false, object, &Path::root(), errors);
 }
 
 fn embedded(schema: &Schema, resource: bool, value: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    if !resource && !schema.inside.embedded {
+        return;
+    }
     match value {
         Value::Object(map) => {
             if resource {

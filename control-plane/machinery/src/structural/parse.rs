@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Additional, Checks, Format, Kind, ListType, MapType, Pattern, Rule, Schema, formats};
+use super::{Additional, Checks, Format, Inside, Kind, ListType, MapType, Pattern, Rule, Schema, formats};
 use crate::field::{FieldError, Path};
 
 /// Keywords of an object, with errors that name their place.
@@ -107,7 +107,9 @@ pub(super) fn schema(json: &Value, path: &Path) -> Result<Schema, FieldError> {
         items: words.get("items").filter(|v| !v.is_array()).map(|s| schema(s, &path.child("items"))).transpose()?.map(Box::new),
         rules: rules(&words)?.into(),
         checks,
-    })
+        inside: Inside::default(),
+    }
+    .summed())
 }
 
 /// The rules on the value, if there is any.

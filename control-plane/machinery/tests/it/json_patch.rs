@@ -92,9 +92,13 @@ fn operation() -> impl Strategy<Value = Value> {
         .prop_map(|(op, path, from, value)| json!({"op": op, "path": path, "from": from, "value": value}))
 }
 
-/// Whether an object anywhere outside of lists has a null member.
+/// Whether an object anywhere has a null member.
 fn has_null_member(value: &Value) -> bool {
-    value.as_object().is_some_and(|map| map.values().any(|v| v.is_null() || has_null_member(v)))
+    match value {
+        Value::Object(map) => map.values().any(|v| v.is_null() || has_null_member(v)),
+        Value::Array(items) => items.iter().any(has_null_member),
+        _ => false,
+    }
 }
 
 proptest! {

@@ -112,10 +112,10 @@ fn created_widgets_as_recorded() {
 }
 
 #[test]
-fn refused_definitions_as_recorded() {
-    let Some(file) = golden::load("api/crd.json") else { return };
+fn definitions_as_recorded() {
+    let (Some(crd), Some(cel)) = (golden::load("api/crd.json"), golden::load("api/cel.json")) else { return };
     let mut compared = 0;
-    for step in file["steps"].as_array().unwrap() {
+    for step in crd["steps"].as_array().unwrap().iter().chain(cel["steps"].as_array().unwrap()) {
         let body = &step["request"]["body"];
         if body["kind"] != "CustomResourceDefinition" || step["request"]["method"] != "POST" {
             continue;
