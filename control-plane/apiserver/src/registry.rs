@@ -196,6 +196,14 @@ pub trait Strategy: Send + Sync {
     fn prepare_update(&self, cx: &Cx<'_>, object: &mut Object, old: &Object) {
         let _ = (cx, object, old);
     }
+    /// Refuses every new object, whatever it is.
+    ///
+    /// # Errors
+    /// The refusal.
+    fn refuse_create(&self, cx: &Cx<'_>) -> Result<(), ApiError> {
+        let _ = cx;
+        Ok(())
+    }
     /// Reports wrong fields.
     fn validate(&self, cx: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
         let _ = (cx, object, problems);
@@ -479,6 +487,8 @@ pub fn version_priority(version: &str) -> (u8, u64, u64) {
 #[derive(Debug, Default)]
 pub struct Registry {
     current: RwLock<Arc<Snapshot>>,
+    /// Orders the changes that custom resource definitions make.
+    pub(crate) definitions: std::sync::Mutex<()>,
 }
 
 impl Registry {

@@ -77,6 +77,7 @@ pub(crate) fn insert(call: &mut Call, mut object: Object, dry_run: bool, size_hi
     }
     let cx = call.cx(dry_run);
     let kind = cx.kind;
+    kind.strategy.refuse_create(&cx)?;
     namespace_is_open(&cx, &object)?;
     if kind.custom && kind.has_status() {
         object.remove("status");

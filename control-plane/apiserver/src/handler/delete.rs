@@ -177,10 +177,10 @@ pub(crate) fn remove(call: &mut Call, options: &DeleteOptions) -> Result<Outcome
         options.check(&call.kind, stored)?;
         let cx = call.cx(options.dry_run);
         let mut object = old.clone();
-        let plan = plan(call, options, &mut object);
-        if !matches!(plan, Plan::Pending) {
+        if !is_deleting(old) {
             cx.kind.strategy.on_delete(&cx, &mut object);
         }
+        let plan = plan(call, options, &mut object);
         remove_next = matches!(plan, Plan::MarkAndRemove);
         Ok(match plan {
             Plan::Now => Next::Remove(object),

@@ -80,7 +80,13 @@ fn check_uid(call: &Call, object: &Object, stored: &Stored) -> Result<(), ApiErr
     if asked.is_empty() || asked == have {
         return Ok(());
     }
-    let why = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {have}");
+    // Clients have seen the words of the store below; they stay the same with ours.
+    let kind = &call.kind;
+    let prefix = if kind.custom { format!("apiextensions.kubernetes.io/{}/{}", kind.group, kind.plural) } else { kind.plural.clone() };
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{prefix}/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {asked}, UID in object meta: {have}",
+        call.key()
+    );
     Err(ApiError::conflict(&call.kind.group, &call.kind.plural, &call.info.name, why))
 }
 

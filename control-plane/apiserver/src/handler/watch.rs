@@ -70,6 +70,10 @@ pub(crate) fn watch(call: &mut Call) -> Result<Response<Body>, ApiError> {
         bookmarks: params.bookmarks.then(|| Instant::now() + BOOKMARK_EVERY),
         deadline,
         stopping: call.server.stopping().clone(),
+        retired: match &call.kind.schema {
+            crate::registry::Schema::Structural(version) => version.retired().clone(),
+            _ => CancellationToken::new(),
+        },
     };
     let frames = stream::unfold(state, |mut state| async move {
         let frame = state.next().await?;
@@ -97,6 +101,8 @@ struct Stream {
     bookmarks: Option<Instant>,
     deadline: Instant,
     stopping: CancellationToken,
+    /// The kind is no longer served.
+    retired: CancellationToken,
 }
 
 impl Stream {
@@ -130,6 +136,7 @@ impl Stream {
                 biased;
                 () = self.stopping.cancelled() => return None,
                 batch = watcher.next() => batch,
+                () = self.retired.cancelled() => return None,
                 () = sleep_until(bookmark_at) => {
                     let seen = watcher.seen();
                     if Instant::now() >= self.deadline {
