@@ -8,7 +8,7 @@ use super::paths::Paths;
 use crate::registry::Kind;
 
 /// The document of these rows. `schema_of` gives the structural schema of a custom resource.
-pub(super) fn build<'a>(form: Form, rows: &[&'a Kind], schema_of: impl Fn(&Kind) -> Option<Value>) -> String {
+pub(super) fn build(form: Form, rows: &[&Kind], schema_of: impl Fn(&Kind) -> Option<Value>) -> String {
     let subresources = rows.iter().flat_map(|r| r.subresources.iter().map(move |s| (r, s)));
     let exchanged = subresources.map(|(row, sub)| {
         let group = sub.group_version.as_ref().map_or(row.group.as_str(), |(g, _)| g);

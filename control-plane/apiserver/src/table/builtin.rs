@@ -303,3 +303,149 @@ fn event_count(event: &Value, fields: &EventFields, _now: Timestamp) -> Value {
     }
     int(event, &[fields.count]).max(1).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The cells of a kind by heading, wide ones included.
+    fn cells(group: &str, kind: &str, object: &Value) -> Vec<(String, Value)> {
+        let now = "2026-01-01T01:00:00Z".parse().unwrap();
+        let cell = |c: &Column| match c.cell {
+            Cell::Compute(compute) => compute(object, now),
+            Cell::Path(_) => Value::Null,
+        };
+        columns(group, kind).unwrap().iter().map(|c| (c.name.clone(), cell(c))).collect()
+    }
+
+    fn are(group: &str, kind: &str, object: &Value, expected: &[(&str, Value)]) {
+        let expected: Vec<(String, Value)> = expected.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        assert_eq!(cells(group, kind, object), expected);
+    }
+
+    #[test]
+    fn nodes() {
+        let node = json!({"metadata": {"name": "n", "creationTimestamp": "2026-01-01T00:00:00Z",
+                "labels": {"node-role.kubernetes.io/worker": "", "kubernetes.io/role": "gpu"}},
+            "spec": {"unschedulable": true},
+            "status": {"conditions": [{"type": "Ready", "status": "Unknown"}], "addresses": [{"type": "InternalIP", "address": "127.1.1.1"}],
+                "nodeInfo": {"kubeletVersion": "v1.37.0", "osImage": "Linux", "kernelVersion": "6.1", "containerRuntimeVersion": "dormouse://0.1"}}});
+        are(
+            "",
+            "Node",
+            &node,
+            &[
+                ("Name", json!("n")),
+                ("Status", json!("NotReady,SchedulingDisabled")),
+                ("Roles", json!("gpu,worker")),
+                ("Age", json!("60m")),
+                ("Version", json!("v1.37.0")),
+                ("Internal-IP", json!("127.1.1.1")),
+                ("External-IP", json!("<none>")),
+                ("OS-Image", json!("Linux")),
+                ("Kernel-Version", json!("6.1")),
+                ("Container-Runtime", json!("dormouse://0.1")),
+            ],
+        );
+    }
+
+    #[test]
+    fn workloads() {
+        let template = json!({"spec": {"containers": [{"name": "a", "image": "x"}, {"name": "b", "image": "y:1"}]}});
+        let deployment = json!({"metadata": {"name": "d"}, "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "d"}}, "template": template},
+            "status": {"replicas": 3, "readyReplicas": 2, "updatedReplicas": 1}});
+        are(
+            "apps",
+            "Deployment",
+            &deployment,
+            &[
+                ("Name", json!("d")),
+                ("Ready", json!("2/3")),
+                ("Up-to-date", json!(1)),
+                ("Available", json!(0)),
+                ("Age", json!("<unknown>")),
+                ("Containers", json!("a,b")),
+                ("Images", json!("x,y:1")),
+                ("Selector", json!("app=d")),
+            ],
+        );
+        are(
+            "apps",
+            "ReplicaSet",
+            &deployment,
+            &[
+                ("Name", json!("d")),
+                ("Desired", json!(3)),
+                ("Current", json!(3)),
+                ("Ready", json!(2)),
+                ("Age", json!("<unknown>")),
+                ("Containers", json!("a,b")),
+                ("Images", json!("x,y:1")),
+                ("Selector", json!("app=d")),
+            ],
+        );
+    }
+
+    #[test]
+    fn events_of_both_groups() {
+        let core = json!({"metadata": {"name": "e"}, "type": "Warning", "reason": "Failed", "message": " no such image\n",
+            "involvedObject": {"kind": "Pod", "name": "p", "fieldPath": "spec.containers{c}"}, "source": {"component": "kubelet", "host": "n"},
+            "firstTimestamp": "2026-01-01T00:50:00Z", "lastTimestamp": "2026-01-01T00:59:00Z", "count": 4});
+        let expected = |last: &str, first: &str, count: i64| {
+            vec![
+                ("Last Seen", json!(last)),
+                ("Type", json!("Warning")),
+                ("Reason", json!("Failed")),
+                ("Object", json!("pod/p")),
+                ("Subobject", json!("spec.containers{c}")),
+                ("Source", json!("kubelet, n")),
+                ("Message", json!("no such image")),
+                ("First Seen", json!(first)),
+                ("Count", json!(count)),
+                ("Name", json!("e")),
+            ]
+        };
+        are("", "Event", &core, &expected("60s", "10m", 4));
+        let new = json!({"metadata": {"name": "e"}, "type": "Warning", "reason": "Failed", "note": "no such image", "reportingController": "kubelet",
+            "regarding": {"kind": "Pod", "name": "p", "fieldPath": "spec.containers{c}"}, "reportingInstance": "n", "eventTime": "2026-01-01T00:50:00.000000Z"});
+        are("events.k8s.io", "Event", &new, &expected("10m", "10m", 1));
+        let mut series = new;
+        series["series"] = json!({"count": 7, "lastObservedTime": "2026-01-01T00:59:30.000000Z"});
+        are("events.k8s.io", "Event", &series, &expected("30s", "10m", 7));
+    }
+
+    #[test]
+    fn small_ones() {
+        are(
+            "",
+            "ConfigMap",
+            &json!({"metadata": {"name": "c"}, "data": {"a": "b"}, "binaryData": {"c": "ZA=="}}),
+            &[("Name", json!("c")), ("Data", json!(2)), ("Age", json!("<unknown>"))],
+        );
+        are(
+            "",
+            "Secret",
+            &json!({"metadata": {"name": "s"}, "type": "Opaque"}),
+            &[("Name", json!("s")), ("Type", json!("Opaque")), ("Data", json!(0)), ("Age", json!("<unknown>"))],
+        );
+        let binding = json!({"metadata": {"name": "b"}, "roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "User", "name": "u"},
+            {"kind": "Group", "name": "g"}, {"kind": "Group", "name": "h"}, {"kind": "ServiceAccount", "name": "s", "namespace": "n"}]});
+        are(
+            "rbac.authorization.k8s.io",
+            "RoleBinding",
+            &binding,
+            &[
+                ("Name", json!("b")),
+                ("Role", json!("Role/r")),
+                ("Age", json!("<unknown>")),
+                ("Users", json!("u")),
+                ("Groups", json!("g, h")),
+                ("ServiceAccounts", json!("n/s")),
+            ],
+        );
+        assert!(columns("rbac.authorization.k8s.io", "Role").is_none());
+        assert_eq!(plain()[1].name, "Created At");
+    }
+}

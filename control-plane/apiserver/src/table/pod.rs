@@ -165,6 +165,7 @@ fn ended(terminated: &Value) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "tests hand over what `json!` makes")]
 mod tests {
     use serde_json::json;
 

@@ -143,6 +143,7 @@ fn typed<T: DeserializeOwned>(object: Value) -> Option<T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "tests hand over what `json!` makes")]
 mod tests {
     use serde_json::json;
 

@@ -152,6 +152,7 @@ impl<'a> Fields<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "tests hand over what `json!` makes")]
 mod tests {
     use super::*;
 
