@@ -458,7 +458,45 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
+const FORMATS: [&str; 26] = [
+    "bsonobjectid",
+    "byte",
+    "cidr",
+    "creditcard",
+    "date",
+    "date-time",
+    "duration",
+    "email",
+    "hexcolor",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "isbn",
+    "isbn10",
+    "isbn13",
+    "k8s-long-name",
+    "k8s-short-name",
+    "mac",
+    "password",
+    "rgbcolor",
+    "ssn",
+    "uri",
+    "uuid",
+    "uuid3",
+    "uuid4",
+    "uuid5",
+];
+
 proptest! {
+    #[test]
+    fn any_text_and_pattern_is_answered(
+        pattern in prop_oneof![any::<String>(), "(a|é|\\\\[dwsDWSbBQEpxz1]|\\[|\\]|\\^|-|&|~|\\{|\\}|[0-9,]|\\(|\\)|\\?|:|\\*){0,12}"],
+        text in prop_oneof![any::<String>(), "[0-9a-f:./@<>\\[\\]%+ T-]{0,24}"],
+        format in prop::sample::select(FORMATS.to_vec()),
+    ) {
+        let _ = errors(&json!({"type": "string", "pattern": pattern, "format": format}), &json!(text));
+    }
+
     #[test]
     fn any_schema_is_answered(schema in prop_oneof![any_schema(), any_value()], value in any_value()) {
         let _ = check(&schema, &Path::new("s"));
