@@ -262,11 +262,8 @@ impl Schema {
 
     /// Fills in what is inside, once everything below has it.
     fn summed(mut self) -> Self {
-        let mut inside = Inside {
-            lists: matches!(self.list_type, Some(ListType::Set | ListType::Map)),
-            embedded: false,
-            rules: !self.rules.is_empty(),
-        };
+        let mut inside =
+            Inside { lists: matches!(self.list_type, Some(ListType::Set | ListType::Map)), embedded: false, rules: !self.rules.is_empty() };
         let additional = match &self.additional {
             Additional::Schema(schema) => Some(&**schema),
             _ => None,
