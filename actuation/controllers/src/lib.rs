@@ -1,1 +1,18 @@
-//! Dual-pods controller and launcher populator: watch, plan, execute
+//! The dual-pods controller and the launcher populator: watch, plan, execute.
+//!
+//! Everything that decides is in `dormouse-planner`. Here: an index that turns watch events into one
+//! planner state per node ([`world`]), an executor that performs actions and reports what was answered
+//! ([`executor`]), the watch streams of launchers ([`follow`]), metrics, flags, and the loop between them
+//! ([`controller`]). Both programs run the same loop; each executes only the actions it owns.
+
+mod controller;
+mod executor;
+mod follow;
+mod metrics;
+mod options;
+mod programs;
+mod world;
+
+pub use controller::{Options, Role, run};
+pub use options::{CommonArgs, DualPodsArgs, PopulatorArgs, UsageError};
+pub use programs::{dual_pods_controller, launcher_populator};

@@ -1,2 +1,21 @@
-//! x
-pub mod net; pub mod ports;
+//! The embedded control plane as one value.
+//!
+//! [`Plane::start`] brings up, in this process: the API server (over HTTPS and in process), the workload
+//! controllers, the scheduler, one kubelet per node with its device ledger. Children are only the processes of
+//! Pods. `dormouse up`, `dormouse demo` and end-to-end tests are users of it; what runs *on* the plane (our own
+//! controllers, manifests) is none of its business.
+//!
+//! Order at the start: address space, API server, kubeconfig (so that a client that waits for the file can
+//! begin), then everything that watches. At the end: kubelets first, so that Pods get their grace and their last
+//! status is written, then the rest.
+
+mod logs;
+mod net;
+mod options;
+mod ports;
+mod start;
+
+pub use net::NetClaim;
+pub use options::{Error, Listen, Options, SimulatedGpus};
+pub use ports::{Holder, holder};
+pub use start::Plane;

@@ -20,7 +20,7 @@ pub enum Change<K> {
 }
 
 /// Follows a collection for ever. Errors are logged once each and retried with a growing pause of
-/// 20 ms to 5 s.
+/// 20 ms to 5 s. A resource that the server does not serve is an empty collection until it does.
 pub fn changes<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Change<K>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -33,15 +33,23 @@ struct State<S, K> {
     events: S,
     listing: Vec<K>,
     failures: u32,
+    /// The server does not serve the resource, and that was said.
+    unserved: bool,
+}
+
+fn unserved(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404)
 }
 
 fn collect<K: Send + 'static>(events: impl Stream<Item = Result<Event<K>, watcher::Error>> + Send) -> impl Stream<Item = Change<K>> + Send {
-    let state = State { events: Box::pin(events), listing: Vec::new(), failures: 0 };
+    let state = State { events: Box::pin(events), listing: Vec::new(), failures: 0, unserved: false };
     stream::unfold(state, |mut state| async move {
         loop {
             match state.events.next().await? {
                 Ok(event) => {
                     state.failures = 0;
+                    // A list that begins proves nothing yet.
+                    state.unserved &= matches!(event, Event::Init);
                     match event {
                         Event::Init => state.listing.clear(),
                         Event::InitApply(object) => state.listing.push(object),
@@ -53,11 +61,15 @@ fn collect<K: Send + 'static>(events: impl Stream<Item = Result<Event<K>, watche
                         Event::Delete(object) => return Some((Change::Delete(object), state)),
                     }
                 }
+                Err(error) if unserved(&error) && !state.unserved => {
+                    state.unserved = true;
+                    return Some((Change::Reset(Vec::new()), state));
+                }
                 Err(error) => {
                     let pause = Duration::from_millis(20).saturating_mul(1 << state.failures.min(8)).min(Duration::from_secs(5));
                     state.failures = state.failures.saturating_add(1);
                     // One failure in a row is ordinary: a server closes watches now and then.
-                    if state.failures > 1 {
+                    if state.failures > 1 && !state.unserved {
                         tracing::warn!(%error, retry_in = ?pause, "watch failed");
                     }
                     tokio::time::sleep(pause).await;

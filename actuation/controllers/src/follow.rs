@@ -1,0 +1,168 @@
+//! Watch streams of launchers of ours: what happens to an instance is known when it happens.
+//!
+//! A launcher of ours marks every reply with an epoch header. One that does not is a peer's: it is left to
+//! lists, which its notifier's annotation triggers. A stream that ends is opened again while the launcher
+//! runs the same container.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dormouse_planner::ids::{InstanceId, Uid};
+use dormouse_planner::memory::InstanceEvent;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::executor::WireInstance;
+
+/// What marks a reply of a launcher of ours.
+const EPOCH: &str = "dormouse-epoch";
+/// Longest line of a stream.
+const LINE_MAX: usize = 4 << 20;
+/// Pause between attempts, and its growth.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// News of a launcher.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Its stream is open (`true`) or has ended.
+    Open(bool),
+    /// An event of the stream.
+    Event(InstanceEvent),
+}
+
+/// Where a launcher is, and which start of it: another one is another launcher to follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub base_url: String,
+    pub container: String,
+}
+
+/// The streams under way.
+pub(crate) struct Follower {
+    http: reqwest::Client,
+    tasks: BTreeMap<Uid, (Place, JoinHandle<()>)>,
+    news: mpsc::Sender<(Uid, News)>,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.tasks.values().for_each(|(_, task)| task.abort());
+    }
+}
+
+impl Follower {
+    /// `news` is bounded: a launcher that talks faster than we plan waits.
+    pub(crate) fn new(news: mpsc::Sender<(Uid, News)>) -> reqwest::Result<Self> {
+        let http = dormouse_runtime::http::client(dormouse_runtime::http::Timeouts { connect: Duration::from_secs(2), total: None })?;
+        Ok(Self { http, tasks: BTreeMap::new(), news })
+    }
+
+    /// Follow exactly these launchers.
+    pub(crate) fn set(&mut self, wanted: &BTreeMap<Uid, Place>) {
+        self.tasks.retain(|uid, (place, task)| {
+            let keep = wanted.get(uid) == Some(place);
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for (uid, place) in wanted {
+            if !self.tasks.contains_key(uid) {
+                let task = tokio::spawn(follow(self.http.clone(), uid.clone(), place.base_url.clone(), self.news.clone()));
+                self.tasks.insert(uid.clone(), (place.clone(), task));
+            }
+        }
+    }
+}
+
+async fn follow(http: reqwest::Client, uid: Uid, base_url: String, news: mpsc::Sender<(Uid, News)>) {
+    let url = format!("{base_url}{}/watch", dormouse_apis::names::path::INSTANCES);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match tokio::time::timeout(Duration::from_secs(10), http.get(&url).send()).await {
+            Ok(Ok(response)) if response.status().is_success() => {
+                if !response.headers().contains_key(EPOCH) {
+                    return;
+                }
+                pause = FIRST_PAUSE;
+                if news.send((uid.clone(), News::Open(true))).await.is_err() {
+                    return;
+                }
+                read(response, &uid, &news).await;
+                if news.send((uid.clone(), News::Open(false))).await.is_err() {
+                    return;
+                }
+            }
+            // A peer's launcher, or something else on that port.
+            Ok(Ok(response)) if response.status().is_client_error() && !response.headers().contains_key(EPOCH) => return,
+            _ => {}
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Reads lines until the stream ends or cannot be understood.
+async fn read(mut response: reqwest::Response, uid: &Uid, news: &mpsc::Sender<(Uid, News)>) {
+    let mut buffer = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        buffer.extend_from_slice(&chunk);
+        while let Some(end) = buffer.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = buffer.drain(..=end).collect();
+            match event(&line) {
+                Ok(Some(event)) => {
+                    if news.send((uid.clone(), News::Event(event))).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, launcher = uid.as_str(), "a launcher's watch stream cannot be understood");
+                    return;
+                }
+            }
+        }
+        if buffer.len() > LINE_MAX {
+            tracing::warn!(launcher = uid.as_str(), "a line of a launcher's watch stream is too long");
+            return;
+        }
+    }
+}
+
+fn event(line: &[u8]) -> Result<Option<InstanceEvent>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Wire {
+        #[serde(rename = "type")]
+        type_: String,
+        object: serde_json::Value,
+    }
+    let wire: Wire = serde_json::from_slice(line)?;
+    let instance = |object| serde_json::from_value::<WireInstance>(object);
+    Ok(match wire.type_.as_str() {
+        "CREATED" => Some(InstanceEvent::Created(instance(wire.object)?.into())),
+        "STOPPED" => Some(InstanceEvent::Stopped(instance(wire.object)?.into())),
+        "DELETED" => Some(InstanceEvent::Deleted(InstanceId(instance(wire.object)?.instance_id))),
+        // Types of later versions are no reason to stop following.
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_types_are_read_and_others_passed_over() {
+        let created =
+            event(br#"{"type":"CREATED","object":{"status":"running","instance_id":"a","revision":1,"options":"--port 1"}}"#).unwrap();
+        assert!(matches!(created, Some(InstanceEvent::Created(r)) if r.id.as_str() == "a" && !r.stopped));
+        // The type counts, whatever the status says.
+        let stopped = event(br#"{"type":"STOPPED","object":{"status":"running","instance_id":"a","exit_code":null}}"#).unwrap();
+        assert!(matches!(stopped, Some(InstanceEvent::Stopped(_))));
+        assert!(matches!(event(br#"{"type":"DELETED","object":{"instance_id":"a"}}"#).unwrap(), Some(InstanceEvent::Deleted(_))));
+        assert!(event(br#"{"type":"BOOKMARK","object":{"revision":7}}"#).unwrap().is_none());
+        assert!(event(b"{").is_err());
+    }
+}

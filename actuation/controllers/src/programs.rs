@@ -1,0 +1,87 @@
+//! The two programs: from flags to a running controller with its `/metrics`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use dormouse_planner::limits::Limits;
+use dormouse_runtime::{CancellationToken, clock, log, metrics, net, serve};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use prometheus_client::registry::Registry;
+
+use crate::controller::{Options, Role, run};
+use crate::options::{CommonArgs, DualPodsArgs, PopulatorArgs};
+
+/// `dual-pods-controller`.
+///
+/// # Errors
+/// Bad flags, no API server to speak to, or a metrics port that is taken.
+pub async fn dual_pods_controller(args: DualPodsArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
+    args.common.check()?;
+    let limits = args.limits();
+    program(&args.common, Role::DualPods, limits, shutdown).await
+}
+
+/// `launcher-populator`.
+///
+/// # Errors
+/// As [`dual_pods_controller`].
+pub async fn launcher_populator(args: PopulatorArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
+    args.common.check()?;
+    let limits = args.limits()?;
+    program(&args.common, Role::Populator, limits, shutdown).await
+}
+
+async fn program(args: &CommonArgs, role: Role, limits: Limits, shutdown: CancellationToken) -> anyhow::Result<()> {
+    log::init(log::Options { format: log::Format::Klog, verbosity: args.verbosity });
+    dormouse_runtime::tls::install_provider();
+    let client = connect(args).await?;
+    let mut registry = Registry::default();
+    let options = Options { namespace: args.namespace.clone(), role, limits, clock: clock::system() };
+    let work = run(&client, options, &mut registry, shutdown.clone())?;
+    let registry = Arc::new(registry);
+    let served = async {
+        if args.metrics_port == 0 {
+            return;
+        }
+        // A listener that fails is said and does not end the controller.
+        match listen(args.metrics_port).await {
+            Ok(listener) => {
+                let app = metrics::router(registry).merge(health());
+                if let Err(error) = serve::serve(listener, app, serve::Limits::default(), shutdown.clone()).await {
+                    tracing::error!(%error, "metrics listener failed");
+                }
+            }
+            Err(error) => tracing::error!(%error, port = args.metrics_port, "cannot listen for metrics"),
+        }
+    };
+    tokio::join!(served, work);
+    tracing::info!("Done");
+    Ok(())
+}
+
+fn health() -> axum::Router {
+    use axum::routing::get;
+    axum::Router::new().route("/healthz", get(|| async { "ok" })).route("/readyz", get(|| async { "ok" }))
+}
+
+async fn listen(port: u16) -> anyhow::Result<tokio::net::TcpListener> {
+    let address = net::authority(&net::map_host("0.0.0.0"), port);
+    let parsed: SocketAddr = address.parse().with_context(|| format!("{address:?} is no address to listen on"))?;
+    Ok(tokio::net::TcpListener::bind(parsed).await?)
+}
+
+/// A client from flags, `KUBECONFIG`, or the Pod's service account.
+async fn connect(args: &CommonArgs) -> anyhow::Result<Client> {
+    let select = KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
+    let config = if let Some(path) = &args.kubeconfig {
+        let file = Kubeconfig::read_from(path).with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
+        Config::from_custom_kubeconfig(file, &select).await.context("the kubeconfig cannot be used")?
+    } else if args.context.is_some() || args.cluster.is_some() || args.user.is_some() {
+        Config::from_kubeconfig(&select).await.context("the kubeconfig cannot be used")?
+    } else {
+        Config::infer().await.context("neither a kubeconfig nor a service account was found; give --kubeconfig")?
+    };
+    Client::try_from(config).context("cannot make a client for the API server")
+}

@@ -1,0 +1,373 @@
+//! The index: one planner state per node, kept from watch events and from the API's answers to our own writes.
+//!
+//! Held: where each Pod that matters lives, its planner form, who was deleted lately, the configuration objects.
+//! Invariants: a UID is in at most one node's state; an object is replaced only by one with a higher
+//! resourceVersion; a UID that was seen deleted does not come back. Methods return the nodes whose state changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use dormouse_controller::Change;
+use dormouse_planner::NodeState;
+use dormouse_planner::action::base_url;
+use dormouse_planner::ids::Uid;
+use dormouse_planner::limits::Limits;
+use dormouse_planner::memory::Memory;
+use dormouse_planner::observe::{self, Observed};
+use dormouse_planner::policies::ConfigState;
+use dormouse_planner::state::{Configs, GpuMap, NodeInfo, RequesterKind};
+use serde_json::Value;
+
+use crate::controller::Kind;
+use crate::follow::Place;
+
+/// Nodes to plan anew.
+pub(crate) type Dirty = BTreeSet<String>;
+
+/// UIDs of deleted Pods that are remembered.
+const TOMBSTONES: usize = 8_192;
+
+/// The index of a controller process.
+pub(crate) struct World {
+    limits: Arc<Limits>,
+    populate: bool,
+    /// One state per node that exists or that a Pod names.
+    pub nodes: BTreeMap<String, NodeState>,
+    /// Configuration objects, for the statuses that the populator writes.
+    pub configs: ConfigState,
+    /// Node of each Pod that matters, and the resourceVersion it was seen at.
+    places: HashMap<Uid, (String, u64)>,
+    gone: HashSet<Uid>,
+    gone_order: VecDeque<Uid>,
+    gpu_map: Arc<GpuMap>,
+}
+
+fn version(object: &Value) -> u64 {
+    // Versions are opaque by the book and numbers in every server there is; one that is none never counts as newer.
+    object["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse().ok()).unwrap_or(0)
+}
+
+fn uid(object: &Value) -> Uid {
+    Uid(object["metadata"]["uid"].as_str().unwrap_or_default().to_owned())
+}
+
+fn name(object: &Value) -> String {
+    object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
+}
+
+impl World {
+    pub(crate) fn new(namespace: String, limits: Limits, populate: bool) -> Self {
+        Self {
+            limits: Arc::new(limits),
+            populate,
+            nodes: BTreeMap::new(),
+            configs: ConfigState { namespace, ..ConfigState::default() },
+            places: HashMap::new(),
+            gone: HashSet::new(),
+            gone_order: VecDeque::new(),
+            gpu_map: Arc::default(),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Folds a watch event in.
+    pub(crate) fn change(&mut self, kind: Kind, change: Change<Value>) -> Dirty {
+        match (kind, change) {
+            (Kind::Pod, Change::Apply(pod)) => self.apply_pod(&Arc::new(pod)),
+            (Kind::Pod, Change::Delete(pod)) => self.delete_pod(&uid(&pod)),
+            (Kind::Pod, Change::Reset(all)) => {
+                let keep: HashSet<Uid> = all.iter().map(uid).collect();
+                let vanished: Vec<Uid> = self.places.keys().filter(|u| !keep.contains(*u)).cloned().collect();
+                let mut dirty: Dirty = vanished.iter().flat_map(|u| self.delete_pod(u)).collect();
+                dirty.extend(all.into_iter().flat_map(|pod| self.apply_pod(&Arc::new(pod))));
+                dirty
+            }
+            (Kind::Node, Change::Apply(node)) => self.set_node(observe::node(&node)),
+            (Kind::Node, Change::Delete(node)) => self.set_node(Some(observe::node_gone(&name(&node)))),
+            (Kind::Node, Change::Reset(all)) => {
+                let keep: HashSet<String> = all.iter().map(name).collect();
+                let vanished: Vec<String> = self.nodes.keys().filter(|n| !keep.contains(*n)).cloned().collect();
+                let mut dirty: Dirty = vanished.iter().flat_map(|n| self.set_node(Some(observe::node_gone(n)))).collect();
+                dirty.extend(all.iter().flat_map(|node| self.set_node(observe::node(node))));
+                dirty
+            }
+            (Kind::GpuMap, Change::Apply(map)) => self.set_gpu_map(Some(&map)),
+            (Kind::GpuMap, Change::Delete(_)) => self.set_gpu_map(None),
+            (Kind::GpuMap, Change::Reset(all)) => self.set_gpu_map(all.first()),
+            (Kind::Isc | Kind::Lc, change) => self.set_config(kind, change),
+            (Kind::Lpp, change) => {
+                let policies = &mut self.configs.policies;
+                match change {
+                    Change::Apply(object) => policies.apply(&Arc::new(object)),
+                    Change::Delete(object) => policies.delete(&name(&object)),
+                    Change::Reset(all) => policies.reset(&all.into_iter().map(Arc::new).collect::<Vec<_>>()),
+                }
+                self.recompute_wanted()
+            }
+        }
+    }
+
+    /// A Pod as the API has it now; older versions and deleted UIDs are passed over.
+    pub(crate) fn apply_pod(&mut self, object: &Arc<Value>) -> Dirty {
+        let (uid, version) = (uid(object), version(object));
+        let known = self.places.get(&uid).map(|(_, v)| *v);
+        if self.gone.contains(&uid) || known.is_some_and(|v| v >= version) {
+            return Dirty::new();
+        }
+        let mut dirty = self.take_out(&uid);
+        let (node, observed) = match observe::pod(object) {
+            Some(Observed::Requester(node, r)) => (node, Some(Observed::Requester(String::new(), r))),
+            Some(Observed::Direct(node, d)) => (node, Some(Observed::Direct(String::new(), d))),
+            Some(Observed::Launcher(node, l)) => (node, Some(Observed::Launcher(String::new(), l))),
+            // Nothing to decide yet, or nothing of ours.
+            Some(Observed::Unscheduled(_)) | None => return dirty,
+        };
+        let state = self.state(&node);
+        match observed {
+            Some(Observed::Requester(_, r)) => {
+                state.requesters.insert(uid.clone(), *r);
+            }
+            Some(Observed::Direct(_, d)) => {
+                state.directs.insert(uid.clone(), *d);
+            }
+            Some(Observed::Launcher(_, l)) => {
+                state.launchers.insert(uid.clone(), *l);
+            }
+            _ => {}
+        }
+        self.places.insert(uid, (node.clone(), version));
+        dirty.insert(node);
+        dirty
+    }
+
+    /// No Pod of this UID exists (any more).
+    pub(crate) fn delete_pod(&mut self, uid: &Uid) -> Dirty {
+        if self.gone.insert(uid.clone()) {
+            self.gone_order.push_back(uid.clone());
+        }
+        if self.gone_order.len() > TOMBSTONES
+            && let Some(oldest) = self.gone_order.pop_front()
+        {
+            self.gone.remove(&oldest);
+        }
+        self.take_out(uid)
+    }
+
+    fn take_out(&mut self, uid: &Uid) -> Dirty {
+        let Some((node, _)) = self.places.remove(uid) else { return Dirty::new() };
+        if let Some(state) = self.nodes.get_mut(&node) {
+            state.requesters.remove(uid);
+            state.directs.remove(uid);
+            state.launchers.remove(uid);
+        }
+        [node].into()
+    }
+
+    /// The state of a node, made if it is not there yet.
+    fn state(&mut self, node: &str) -> &mut NodeState {
+        let (configs, limits) = (&self.configs, &self.limits);
+        let (gpu_map, populate) = (&self.gpu_map, self.populate);
+        self.nodes.entry(node.to_owned()).or_insert_with(|| NodeState {
+            namespace: configs.namespace.clone(),
+            node: observe::node_gone(node),
+            gpu_map: Arc::clone(gpu_map),
+            requesters: BTreeMap::new(),
+            directs: BTreeMap::new(),
+            launchers: BTreeMap::new(),
+            configs: Arc::clone(&configs.configs),
+            wanted: BTreeMap::new(),
+            limits: Arc::clone(limits),
+            populate,
+            memory: Memory::default(),
+        })
+    }
+
+    fn set_node(&mut self, info: Option<NodeInfo>) -> Dirty {
+        let Some(info) = info else { return Dirty::new() };
+        let wanted = self.configs.policies.wanted(&info, &self.configs.configs);
+        let name = info.name.clone();
+        let state = self.state(&name);
+        if state.node == info && state.wanted == wanted {
+            return Dirty::new();
+        }
+        (state.node, state.wanted) = (info, wanted);
+        [name].into()
+    }
+
+    fn set_gpu_map(&mut self, object: Option<&Value>) -> Dirty {
+        let (map, problems) = observe::gpu_map(object);
+        for problem in problems {
+            tracing::error!(nodeName = problem.node, err = problem.error, "A GPU map entry failed to parse as JSON");
+        }
+        if map == *self.gpu_map {
+            return Dirty::new();
+        }
+        let nodes: BTreeSet<&String> = map.by_uuid.values().map(|(node, _)| node).collect();
+        let additions = map.by_uuid.iter().any(|(uuid, place)| self.gpu_map.by_uuid.get(uuid) != Some(place));
+        tracing::info!(numNodes = nodes.len(), numGPUs = map.by_uuid.len(), additions, "Parsed GPU map");
+        self.gpu_map = Arc::new(map);
+        for state in self.nodes.values_mut() {
+            state.gpu_map = Arc::clone(&self.gpu_map);
+        }
+        self.nodes.keys().cloned().collect()
+    }
+
+    fn set_config(&mut self, kind: Kind, change: Change<Value>) -> Dirty {
+        let mut configs = self.configs.configs.as_ref().clone();
+        let put = |configs: &mut Configs, object: Value| {
+            if kind == Kind::Isc {
+                configs.iscs.extend(observe::isc(&object).map(|isc| (isc.name.clone(), isc)));
+            } else {
+                configs.lcs.extend(observe::launcher_config(&Arc::new(object)).map(|lc| (lc.name.clone(), lc)));
+            }
+        };
+        match change {
+            Change::Apply(object) => put(&mut configs, object),
+            Change::Delete(object) if kind == Kind::Isc => {
+                configs.iscs.remove(&name(&object));
+            }
+            Change::Delete(object) => {
+                configs.lcs.remove(&name(&object));
+            }
+            Change::Reset(all) => {
+                if kind == Kind::Isc {
+                    configs.iscs.clear();
+                } else {
+                    configs.lcs.clear();
+                }
+                all.into_iter().for_each(|object| put(&mut configs, object));
+            }
+        }
+        if configs == *self.configs.configs {
+            return Dirty::new();
+        }
+        self.configs.configs = Arc::new(configs);
+        for state in self.nodes.values_mut() {
+            state.configs = Arc::clone(&self.configs.configs);
+        }
+        self.recompute_wanted();
+        self.nodes.keys().cloned().collect()
+    }
+
+    fn recompute_wanted(&mut self) -> Dirty {
+        let mut dirty = Dirty::new();
+        for (name, state) in &mut self.nodes {
+            let wanted = self.configs.policies.wanted(&state.node, &self.configs.configs);
+            if state.wanted != wanted {
+                state.wanted = wanted;
+                dirty.insert(name.clone());
+            }
+        }
+        dirty
+    }
+
+    /// Forgets a node that is gone and that nothing speaks of any more.
+    pub(crate) fn prune(&mut self, node: &str) {
+        let idle = |s: &NodeState| {
+            !s.node.exists && s.requesters.is_empty() && s.directs.is_empty() && s.launchers.is_empty() && s.memory.in_flight.is_empty()
+        };
+        if self.nodes.get(node).is_some_and(idle) {
+            self.nodes.remove(node);
+        }
+    }
+
+    /// The state that holds a launcher, and its node.
+    pub(crate) fn node_of_launcher(&mut self, uid: &Uid) -> Option<(&str, &mut NodeState)> {
+        let node = &self.places.get(uid)?.0;
+        let state = self.nodes.get_mut(node)?;
+        state.launchers.contains_key(uid).then_some((node.as_str(), state))
+    }
+
+    /// Launchers whose API may answer.
+    pub(crate) fn launcher_places(&self) -> BTreeMap<Uid, Place> {
+        let place = |(uid, launcher): (&Uid, &dormouse_planner::state::Launcher)| {
+            let pod = &launcher.pod;
+            let ip = pod.ip.as_deref().filter(|_| pod.live() && pod.running())?;
+            let container = pod.container.id.as_ref().map(|c| c.as_str().to_owned())?;
+            Some((uid.clone(), Place { base_url: base_url(ip, dormouse_apis::names::port::LAUNCHER), container }))
+        };
+        self.nodes.values().flat_map(|n| n.launchers.iter().filter_map(place)).collect()
+    }
+
+    /// Number of requesters by `InferenceServerConfig`.
+    pub(crate) fn requesters_by_isc(&self) -> BTreeMap<String, i64> {
+        let mut counts = BTreeMap::new();
+        for requester in self.nodes.values().flat_map(|n| n.requesters.values()) {
+            if let RequesterKind::Launcher { isc } = &requester.kind
+                && !isc.is_empty()
+            {
+                *counts.entry(isc.clone()).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// Number of `InferenceServerConfig`s by `LauncherConfig`.
+    pub(crate) fn iscs_by_lc(&self) -> BTreeMap<String, i64> {
+        let mut counts = BTreeMap::new();
+        for spec in self.configs.configs.iscs.values().filter_map(|isc| isc.spec.as_ref().ok()) {
+            *counts.entry(spec.launcher_config.clone()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Names of the `LauncherConfig`s.
+    pub(crate) fn launcher_configs(&self) -> Vec<String> {
+        self.configs.configs.lcs.keys().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn requester(uid: &str, version: u64, node: &str) -> Arc<Value> {
+        Arc::new(json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "r", "namespace": "ns", "uid": uid, "resourceVersion": version.to_string(), "creationTimestamp": "2026-01-01T00:00:00Z",
+                "annotations": {"dual-pods.llm-d.ai/inference-server-config": "isc"}},
+            "spec": {"nodeName": node, "containers": [{"name": "inference-server", "image": "i"}]},
+        }))
+    }
+
+    fn world() -> World {
+        World::new("ns".into(), Limits::default(), false)
+    }
+
+    #[test]
+    fn older_versions_and_deleted_pods_do_not_come_back() {
+        let mut w = world();
+        assert_eq!(w.apply_pod(&requester("u", 5, "n1")), ["n1".to_owned()].into());
+        assert!(w.apply_pod(&requester("u", 4, "n2")).is_empty());
+        assert!(w.nodes["n1"].requesters.contains_key(&Uid("u".into())));
+        assert_eq!(w.delete_pod(&Uid("u".into())), ["n1".to_owned()].into());
+        assert!(w.apply_pod(&requester("u", 9, "n1")).is_empty());
+        w.prune("n1");
+        assert!(w.nodes.is_empty());
+    }
+
+    #[test]
+    fn a_relist_finds_missed_deletions() {
+        let mut w = world();
+        w.apply_pod(&requester("a", 1, "n1"));
+        w.apply_pod(&requester("b", 2, "n2"));
+        let dirty = w.change(Kind::Pod, Change::Reset(vec![requester("b", 3, "n2").as_ref().clone()]));
+        assert_eq!(dirty, ["n1".to_owned(), "n2".to_owned()].into());
+        assert!(w.nodes["n1"].requesters.is_empty());
+        assert_eq!(w.requesters_by_isc(), [("isc".to_owned(), 1)].into());
+    }
+
+    #[test]
+    fn a_later_gpu_map_reaches_every_node() {
+        let mut w = world();
+        w.apply_pod(&requester("a", 1, "n1"));
+        let map = json!({"metadata": {"name": "gpu-map"}, "data": {"n1": "{\"GPU-0\": 0}", "bad": "x"}});
+        assert_eq!(w.change(Kind::GpuMap, Change::Apply(map.clone())), ["n1".to_owned()].into());
+        assert!(w.change(Kind::GpuMap, Change::Apply(map)).is_empty());
+        assert!(w.nodes["n1"].gpu_map.available);
+    }
+}

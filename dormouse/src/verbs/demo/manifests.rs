@@ -1,0 +1,113 @@
+//! What the demo applies: models, a launcher, requesters, a plain engine.
+
+use dormouse_apis::fma;
+use dormouse_apis::names::annotation;
+use serde_json::{Value, json};
+
+/// Namespace of everything.
+pub(super) const NAMESPACE: &str = "dormouse-demo";
+/// The one `LauncherConfig`.
+const LAUNCHER: &str = "demo-launcher";
+const REGISTRY: &str = "ghcr.io/llm-d-incubation/llm-d-fast-model-actuation";
+
+/// A model and where its engine listens.
+#[derive(Debug, Clone)]
+pub(super) struct Model {
+    /// Name of its `InferenceServerConfig` and ReplicaSet.
+    pub name: String,
+    /// What `vllm serve` is given.
+    pub model: String,
+    pub port: u16,
+    /// Further options of the engine.
+    pub options: String,
+}
+
+/// Namespace, rights of launchers, the launcher itself.
+pub(super) fn base() -> Vec<Value> {
+    vec![
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "launcher", "namespace": NAMESPACE}}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "launcher", "namespace": NAMESPACE},
+            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "patch"]}]}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "launcher", "namespace": NAMESPACE},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "launcher"},
+            "subjects": [{"kind": "ServiceAccount", "name": "launcher", "namespace": NAMESPACE}]}),
+    ]
+}
+
+/// The `LauncherConfig`: room for two engines.
+pub(super) fn launcher_config() -> Value {
+    json!({
+        "apiVersion": fma::API_VERSION, "kind": "LauncherConfig", "metadata": {"name": LAUNCHER, "namespace": NAMESPACE},
+        "spec": {"maxInstances": 2, "podTemplate": {"spec": {
+            "serviceAccountName": "launcher",
+            "containers": [{"name": "inference-server", "image": format!("{REGISTRY}/launcher:latest"), "command": ["python3", "launcher.py"]}],
+        }}},
+    })
+}
+
+/// The `InferenceServerConfig` of a model.
+pub(super) fn server_config(m: &Model) -> Value {
+    json!({
+        "apiVersion": fma::API_VERSION, "kind": "InferenceServerConfig", "metadata": {"name": m.name, "namespace": NAMESPACE},
+        "spec": {"launcherConfigName": LAUNCHER, "modelServerConfig": {
+            "port": m.port, "options": format!("--model {} --enable-sleep-mode {}", m.model, m.options).trim(),
+            "env_vars": {"VLLM_SERVER_DEV_MODE": "1"}, "labels": {"demo-model": m.name},
+        }},
+    })
+}
+
+/// A ReplicaSet of requesters, none at first. `gpu` pins them: no GPU is asked of the scheduler then.
+pub(super) fn requesters(name: &str, notes: &Value, gpu: &str, delay_ready_ms: u64) -> Value {
+    let mut env = vec![json!({"name": "NVIDIA_VISIBLE_DEVICES", "value": gpu})];
+    if delay_ready_ms > 0 {
+        env.push(json!({"name": "DORMOUSE_DELAY_READY_MS", "value": delay_ready_ms.to_string()}));
+    }
+    json!({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": name}}, "template": {
+            "metadata": {"labels": {"app": name}, "annotations": notes},
+            "spec": {"terminationGracePeriodSeconds": 10, "containers": [{
+                "name": "inference-server", "image": format!("{REGISTRY}/requester:latest"), "env": env,
+                "ports": [{"name": "probes", "containerPort": 8080}, {"name": "spi", "containerPort": 8081}],
+                "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1},
+                "resources": {"limits": {"cpu": "200m", "memory": "250Mi"}},
+            }]},
+        }},
+    })
+}
+
+/// Annotations of a requester of the launcher flow.
+pub(super) fn by_config(m: &Model) -> Value {
+    json!({annotation::INFERENCE_SERVER_CONFIG: m.name, annotation::ADMIN_PORT: "8081"})
+}
+
+/// Annotations of a requester of the direct flow.
+pub(super) fn by_patch(m: &Model) -> Value {
+    let mut container = engine(m);
+    // The stub's ports and variables stay; the engine is reached by its own.
+    container["name"] = json!("inference-server");
+    let patch = json!({"metadata": {"labels": {"app": null, "demo-model": m.name}}, "spec": {"containers": [container]}});
+    json!({annotation::SERVER_PATCH: patch.to_string(), annotation::ADMIN_PORT: "8081"})
+}
+
+fn engine(m: &Model) -> Value {
+    let mut command = vec!["vllm".to_owned(), "serve".into(), m.model.clone(), format!("--port={}", m.port), "--enable-sleep-mode".into()];
+    command.extend(m.options.split_whitespace().map(str::to_owned));
+    json!({
+        "name": "inference-server", "image": "docker.io/vllm/vllm-openai:v0.26.0", "command": command,
+        "env": [{"name": "VLLM_SERVER_DEV_MODE", "value": "1"}],
+        "readinessProbe": {"httpGet": {"path": "/health", "port": m.port}, "periodSeconds": 1},
+        "resources": {"limits": {"cpu": "2", "memory": "9Gi"}},
+    })
+}
+
+/// A Pod that runs the engine itself: what there is without actuation.
+pub(super) fn plain(m: &Model, gpu: &str) -> Value {
+    let mut container = engine(m);
+    container["env"] = json!([{"name": "VLLM_SERVER_DEV_MODE", "value": "1"}, {"name": "NVIDIA_VISIBLE_DEVICES", "value": gpu}]);
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": m.name, "namespace": NAMESPACE, "labels": {"app": m.name}},
+        "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 2, "containers": [container]},
+    })
+}

@@ -1,0 +1,108 @@
+//! `dormouse demo`: the main job on a private plane, measured from outside.
+//!
+//! [`scene`] builds the plane and what runs on it, [`stage`] watches it and moves replicas, [`paths`] plays the
+//! six ways a model gets served, [`measure`] turns stamps into figures, [`report`] prints them. Everything is
+//! removed at the end, also after a failure or Ctrl-C, unless `--keep` says otherwise.
+
+mod manifests;
+mod measure;
+mod paths;
+mod report;
+mod scene;
+mod stage;
+
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+use dormouse_runtime::output::{Out, error_line};
+use dormouse_runtime::shutdown;
+
+use self::report::Report;
+use self::scene::Scene;
+use super::status::Output;
+
+/// Arguments of `demo`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DemoArgs {
+    /// What serves the models: the simulator, the embedded CPU engine, or a real vLLM on this machine
+    #[arg(long, value_enum, default_value_t = DemoEngine::Sim)]
+    pub(crate) engine: DemoEngine,
+    /// Hot starts and swaps to measure
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) iterations: u32,
+    /// Form of the result
+    #[arg(long, short, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+    /// Leave the plane running at the end, and say how to look around
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Bandwidth of the simulated host link in GB/s
+    #[arg(long, value_name = "GB/s")]
+    pub(crate) link: Option<f64>,
+    /// Let requesters answer become-ready so much later: shows that the figure for control notices
+    #[arg(long, value_name = "MS", default_value_t = 0, hide = true)]
+    pub(crate) delay_ready_ms: u64,
+    /// Only these paths
+    #[arg(long, value_delimiter = ',', hide = true)]
+    pub(crate) only: Vec<String>,
+}
+
+/// What serves the models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoEngine {
+    /// The simulator
+    Sim,
+    /// The embedded CPU engine
+    Embedded,
+    /// A real vLLM
+    #[value(alias = "vllm")]
+    Host,
+}
+
+/// Longest demo; one that takes longer hangs somewhere, and says where.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+pub(crate) fn run(args: DemoArgs) -> anyhow::Result<()> {
+    dormouse_runtime::tls::install_provider();
+    dormouse_runtime::log::init(dormouse_runtime::log::Options { format: dormouse_runtime::log::Format::Klog, verbosity: 0 });
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(play(&args));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+async fn play(args: &DemoArgs) -> anyhow::Result<()> {
+    let ended = shutdown::on_signals();
+    let mut scene = tokio::select! {
+        scene = Scene::build(args) => scene?,
+        () = ended.cancelled() => bail!("interrupted"),
+    };
+    let mut report = Report::new(args);
+    let outcome = tokio::select! {
+        outcome = tokio::time::timeout(PATIENCE, paths::all(args, &mut scene, &mut report)) => match outcome {
+            Ok(outcome) => outcome,
+            Err(_) => Err(anyhow::anyhow!("the demo took longer than {PATIENCE:?}")),
+        },
+        () = ended.cancelled() => Err(anyhow::anyhow!("interrupted")),
+    };
+    if let Err(error) = &outcome {
+        report.problem(format!("{error:#}"));
+        scene.explain().await;
+    }
+    if !ended.is_cancelled() {
+        match args.output {
+            Output::Json => Out.line(&serde_json::to_string_pretty(&report.json())?)?,
+            Output::Table => Out.text(&report.table())?,
+        }
+    }
+    if args.keep && outcome.is_ok() {
+        error_line(&format!("kept: export KUBECONFIG={}; kubectl get pods; press Ctrl-C to end", scene.kubeconfig().display()));
+        ended.cancelled().await;
+    }
+    scene.strike().await;
+    if report.failed() {
+        bail!("the demo did not complete: {}", report.problems().join("; "));
+    }
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! The six ways a model gets served, played one after the other.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use dormouse_apis::names::{annotation, path, port};
+use dormouse_runtime::clock::{Clock, SystemClock};
+use dormouse_runtime::{http as clients, monotonic, net};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use super::manifests::{self, Model};
+use super::measure::{self, Offset, Sample, Work};
+use super::report::{Path, Report};
+use super::scene::{Scene, step};
+use super::stage::{Stage, ip, timeline};
+use super::{DemoArgs, DemoEngine};
+
+/// Peak of a PCIe 5 x16 link and what storage gives, bytes per second: what the simulated node has.
+const LINK_PEAK: f64 = 63e9;
+const STORAGE: f64 = 5e9;
+/// GPUs: launcher flow on one, direct flow and the plain Pod on the other.
+const GPU: &str = "GPU-0";
+const OTHER_GPU: &str = "GPU-1";
+const PROMPT: &str = "Who are you?";
+
+struct Player<'a> {
+    args: &'a DemoArgs,
+    stage: &'a mut Stage,
+    models: [Model; 2],
+    http: reqwest::Client,
+    offset: Offset,
+    /// What each model said first.
+    said: [Option<String>; 2],
+}
+
+/// Plays all paths (or those asked for) and puts what was seen into the report.
+pub(super) async fn all(args: &DemoArgs, scene: &mut Scene, report: &mut Report) -> anyhow::Result<()> {
+    let http = clients::client(clients::Timeouts { connect: Duration::from_secs(2), total: Some(Duration::from_secs(60)) })?;
+    let offset = Offset::new(SystemClock.now(), monotonic::now_us());
+    let models = scene.models.clone();
+    let mut p = Player { args, stage: &mut scene.stage, models, http, offset, said: [None, None] };
+    let [a, b] = p.models.clone();
+    for model in [&a, &b] {
+        p.stage.apply(&manifests::requesters(&model.name, &manifests::by_config(model), GPU, args.delay_ready_ms)).await?;
+    }
+    let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|o| o == name);
+    if wanted("cold-plain") {
+        let path = p.cold_plain().await.context("path cold-plain")?;
+        report.push(path);
+    }
+    // The launcher paths build on each other.
+    let cold = p.cold().await.context("path cold")?;
+    report.push(cold);
+    let warm = p.warm().await.context("path warm")?;
+    report.push(warm);
+    if wanted("hot") {
+        let path = p.hot().await.context("path hot")?;
+        report.push(path);
+    }
+    if wanted("swap") {
+        let path = p.swap().await.context("path swap")?;
+        report.push(path);
+    }
+    if wanted("direct") {
+        for path in p.direct().await.context("path direct")? {
+            report.push(path);
+        }
+    }
+    Ok(())
+}
+
+impl Player<'_> {
+    fn modelled(&self) -> Vec<&'static str> {
+        if self.args.engine == DemoEngine::Sim { vec!["engine_seconds", "first_token_seconds"] } else { Vec::new() }
+    }
+
+    fn floor(&self, samples: &[Sample], from_storage: bool) -> Option<f64> {
+        if self.args.engine == DemoEngine::Host {
+            return None;
+        }
+        let bytes = samples.last()?.bytes;
+        #[allow(clippy::cast_precision_loss, reason = "gigabytes")]
+        let bytes = bytes as f64;
+        if self.args.engine == DemoEngine::Embedded {
+            return Some(bytes / copy_bandwidth());
+        }
+        let peak = self.args.link.map_or(LINK_PEAK, |l| LINK_PEAK.max(l * 1e9));
+        Some(bytes / peak + if from_storage { bytes / STORAGE } else { 0.0 })
+    }
+
+    fn path(&self, name: &'static str, samples: Vec<Sample>, from_storage: bool, answers: Vec<String>) -> Path {
+        let floor = self.floor(&samples, from_storage);
+        Path { name, samples, floor, modelled: self.modelled(), answers }
+    }
+
+    /// A Pod that runs the engine itself.
+    async fn cold_plain(&mut self) -> anyhow::Result<Path> {
+        step("cold-plain: a Pod that runs the engine itself");
+        let model = Model { name: "plain".into(), port: 8000, ..self.models[0].clone() };
+        self.stage.apply(&manifests::plain(&model, OTHER_GPU)).await?;
+        let pod = self.stage.served("plain").await?;
+        let (answer, first_token) = self.ask(&pod, &model).await?;
+        let log = measure::stamps(&self.stage.log(&pod.name_any(), "inference-server").await?);
+        let (started, ready) = life(&pod)?;
+        let sample = measure::plain(self.offset, started, ready, &log, first_token).context("the engine left no stamps")?;
+        self.stage.remove("plain").await?;
+        Ok(self.path("cold-plain", vec![sample], true, vec![answer]))
+    }
+
+    /// First requester: launcher made, instance made.
+    async fn cold(&mut self) -> anyhow::Result<Path> {
+        step("cold: the first requester, for which a launcher and an engine are made");
+        self.stage.scale(&self.models[0].name.clone(), 1).await?;
+        let (sample, answer) = self.actuation(0, Work::Start).await?;
+        Ok(self.path("cold", vec![sample], true, vec![answer]))
+    }
+
+    /// Another model on that launcher.
+    async fn warm(&mut self) -> anyhow::Result<Path> {
+        step("warm: another model on that launcher");
+        self.release(0).await?;
+        self.stage.scale(&self.models[1].name.clone(), 1).await?;
+        let (sample, answer) = self.actuation(1, Work::Start).await?;
+        self.release(1).await?;
+        Ok(self.path("warm", vec![sample], true, vec![answer]))
+    }
+
+    /// To nought and back.
+    async fn hot(&mut self) -> anyhow::Result<Path> {
+        step(&format!("hot: put to sleep and woken, {} times", self.args.iterations));
+        let mut samples = Vec::new();
+        let mut answers = Vec::new();
+        for _ in 0..self.args.iterations {
+            self.stage.scale(&self.models[0].name.clone(), 1).await?;
+            let (sample, answer) = self.actuation(0, Work::Wake).await?;
+            samples.push(sample);
+            answers = vec![answer];
+            self.release(0).await?;
+        }
+        Ok(self.path("hot", samples, false, answers))
+    }
+
+    /// One model goes, the other comes, on one GPU.
+    async fn swap(&mut self) -> anyhow::Result<Path> {
+        step(&format!("swap: one model for the other on one GPU, {} times", self.args.iterations));
+        let mut samples = Vec::new();
+        let mut answers = vec![String::new(); 2];
+        self.stage.scale(&self.models[0].name.clone(), 1).await?;
+        self.actuation(0, Work::Wake).await?;
+        for i in 0..self.args.iterations {
+            let (from, to) = if i % 2 == 0 { (0, 1) } else { (1, 0) };
+            let (old, new) = (self.models[from].name.clone(), self.models[to].name.clone());
+            let (down, up) = tokio::join!(self.stage.scale(&old, 0), self.stage.scale(&new, 1));
+            down.and(up)?;
+            let (sample, answer) = self.actuation(to, Work::Wake).await?;
+            samples.push(sample);
+            answers[to] = answer;
+            self.stage.unserved(&old).await?;
+        }
+        for model in 0..2 {
+            self.stage.scale(&self.models[model].name.clone(), 0).await?;
+            self.stage.unserved(&self.models[model].name.clone()).await?;
+        }
+        answers.retain(|a| !a.is_empty());
+        Ok(self.path("swap", samples, false, answers))
+    }
+
+    /// The older flow with a server patch: cold, then hot.
+    async fn direct(&mut self) -> anyhow::Result<Vec<Path>> {
+        step("direct: the older flow, with a server patch");
+        let model = Model { name: "direct".into(), port: 8000, ..self.models[0].clone() };
+        self.stage.apply(&manifests::requesters("direct", &manifests::by_patch(&model), OTHER_GPU, self.args.delay_ready_ms)).await?;
+        let mut paths = Vec::new();
+        for (name, work) in [("direct-cold", Work::Start), ("direct-hot", Work::Wake)] {
+            let rounds = if work == Work::Start { 1 } else { self.args.iterations.min(5) };
+            let (mut samples, mut answers) = (Vec::new(), Vec::new());
+            for _ in 0..rounds {
+                self.stage.scale("direct", 1).await?;
+                let requester = self.stage.served("direct").await?;
+                let provider = self.stage.provider(&requester).await?;
+                let (answer, first_token) = self.ask(&provider, &model).await?;
+                let engine = measure::stamps(&self.stage.log(&provider.name_any(), "inference-server").await?);
+                samples.push(self.sample(&requester, &engine, work, first_token).await?);
+                self.same(0, &answer)?;
+                answers = vec![answer];
+                self.stage.scale("direct", 0).await?;
+                self.stage.unserved("direct").await?;
+                self.stage.asleep(&provider.name_any()).await?;
+            }
+            paths.push(self.path(name, samples, work == Work::Start, answers));
+        }
+        Ok(paths)
+    }
+
+    /// Scales a model to nought and waits until its engine sleeps.
+    async fn release(&mut self, model: usize) -> anyhow::Result<()> {
+        let name = self.models[model].name.clone();
+        let requester = self.stage.served(&name).await?;
+        let provider = self.stage.provider(&requester).await?.name_any();
+        self.stage.scale(&name, 0).await?;
+        self.stage.unserved(&name).await?;
+        self.stage.asleep(&provider).await
+    }
+
+    /// Waits until the model's requester is ready; asks the engine; reads the stamps.
+    async fn actuation(&mut self, model: usize, work: Work) -> anyhow::Result<(Sample, String)> {
+        let m = self.models[model].clone();
+        let requester = self.stage.served(&m.name).await?;
+        let provider = self.stage.provider(&requester).await?;
+        let (answer, first_token) = self.ask(&provider, &m).await?;
+        self.same(model, &answer)?;
+        let engine = measure::stamps(&self.instance_log(&provider).await?);
+        let sample = self.sample(&requester, &engine, work, first_token).await?;
+        Ok((sample, answer))
+    }
+
+    async fn sample(&mut self, requester: &Pod, engine: &[monotonic::Stamp], work: Work, first_token: f64) -> anyhow::Result<Sample> {
+        let name = requester.name_any();
+        let log = measure::stamps(&self.stage.log(&name, "inference-server").await?);
+        let (started, ready) = life(requester)?;
+        measure::actuated(self.offset, started, ready, &log, engine, work, first_token)
+            .with_context(|| format!("stamps of {name} or its engine are missing ({} and {} were found)", log.len(), engine.len()))
+    }
+
+    /// The same prompt must get the same answer before and after every sleep.
+    fn same(&mut self, model: usize, answer: &str) -> anyhow::Result<()> {
+        let first = self.said[model].get_or_insert_with(|| answer.to_owned());
+        ensure!(first == answer, "model {} answered {answer:?} after {first:?}", self.models[model].name);
+        Ok(())
+    }
+
+    /// The log of the bound instance, from the launcher.
+    async fn instance_log(&self, launcher: &Pod) -> anyhow::Result<String> {
+        let id = launcher.annotations().get(annotation::INSTANCE_ID).context("the launcher names no instance")?;
+        let host = net::authority(ip(launcher).context("the launcher has no address")?, port::LAUNCHER);
+        let url = format!("http://{host}{}/{id}/log", path::INSTANCES);
+        let response = self.http.get(&url).header("range", "bytes=0-16777215").send().await?.error_for_status()?;
+        Ok(response.text().await?)
+    }
+
+    /// Asks the engine and streams the answer: its text, and the time to its first token.
+    async fn ask(&self, pod: &Pod, model: &Model) -> anyhow::Result<(String, f64)> {
+        let host = net::authority(ip(pod).context("the provider has no address")?, model.port);
+        let models: Value = self.http.get(format!("http://{host}/v1/models")).send().await?.json().await?;
+        let name = models["data"][0]["id"].as_str().context("the engine names no model")?.to_owned();
+        let body =
+            json!({"model": name, "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 24, "temperature": 0, "stream": true});
+        let begun = Instant::now();
+        let mut response = self.http.post(format!("http://{host}/v1/chat/completions")).json(&body).send().await?;
+        let status = response.status();
+        if !status.is_success() {
+            bail!("the engine answered {status}: {}", response.text().await.unwrap_or_default());
+        }
+        let (mut text, mut first, mut buffer) = (String::new(), None, Vec::new());
+        while let Some(chunk) = response.chunk().await? {
+            buffer.extend_from_slice(&chunk);
+            while let Some(end) = buffer.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = buffer.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line);
+                let Some(data) = line.trim().strip_prefix("data: ").filter(|d| *d != "[DONE]") else { continue };
+                let event: Value = serde_json::from_str(data).with_context(|| format!("the engine streamed {data:?}"))?;
+                if let Some(piece) = event["choices"][0]["delta"]["content"].as_str().filter(|p| !p.is_empty()) {
+                    first.get_or_insert_with(|| begun.elapsed().as_secs_f64());
+                    text.push_str(piece);
+                }
+            }
+        }
+        Ok((text.trim().to_owned(), first.context("the engine answered nothing")?))
+    }
+}
+
+/// Start of the container and readiness of a Pod by the kubelet's stamps.
+fn life(pod: &Pod) -> anyhow::Result<(jiff::Timestamp, jiff::Timestamp)> {
+    let t = timeline(pod);
+    let name = pod.name_any();
+    Ok((
+        t.started.with_context(|| format!("the kubelet left no start of {name}"))?,
+        t.ready.with_context(|| format!("the kubelet left no readiness of {name}"))?,
+    ))
+}
+
+/// Bytes per second of a plain copy on this machine, measured now: the floor of the embedded engine.
+fn copy_bandwidth() -> f64 {
+    const SIZE: usize = 64 << 20;
+    let from = vec![1_u8; SIZE];
+    let mut to = vec![0_u8; SIZE];
+    let mut best = f64::INFINITY;
+    for _ in 0..3 {
+        let begun = Instant::now();
+        to.copy_from_slice(std::hint::black_box(&from));
+        std::hint::black_box(&to);
+        best = best.min(begun.elapsed().as_secs_f64());
+    }
+    #[allow(clippy::cast_precision_loss, reason = "64 MiB")]
+    let size = SIZE as f64;
+    size / best.max(1e-9)
+}

@@ -1,0 +1,162 @@
+//! The private plane of the demo, in a temporary folder, and what stands on it before the first path.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use dormouse_deploy::{ChartValues, NODE_VIEW_ROLE, node_view_role, render};
+use dormouse_kubelet::Engine;
+use dormouse_plane::{Options, Plane};
+use dormouse_runtime::output::error_line;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Event;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+
+use super::manifests::{self, Model, NAMESPACE};
+use super::stage::Stage;
+use super::{DemoArgs, DemoEngine};
+use crate::apply::apply;
+use crate::verbs::up;
+
+/// A plane with the controllers on it.
+pub(super) struct Scene {
+    plane: Option<Plane>,
+    pub(super) stage: Stage,
+    kubeconfig: PathBuf,
+    pub(super) models: [Model; 2],
+    folder: Option<tempfile::TempDir>,
+}
+
+/// Says one step of the preparations.
+pub(super) fn step(text: &str) {
+    error_line(&format!("  {text}"));
+}
+
+impl Scene {
+    /// Starts the plane and the controllers; returns when they run.
+    pub(super) async fn build(args: &DemoArgs) -> anyhow::Result<Self> {
+        up::preflight_ports(&[8000, 8001, 8002, 8003, 8005, 8006, 8080, 8081])?;
+        let folder = tempfile::Builder::new().prefix("dormouse-demo-").tempdir().context("cannot make a temporary folder")?;
+        let models = models(args.engine, folder.path())?;
+        step("starting a control plane with one node and two simulated GPUs");
+        let executable = std::env::current_exe().context("cannot find this executable")?;
+        let mut options = Options::new(folder.path().join("plane"), executable);
+        options.namespace = NAMESPACE.into();
+        options.engine = match args.engine {
+            DemoEngine::Sim => Engine::Sim,
+            DemoEngine::Embedded => Engine::Embedded,
+            DemoEngine::Host => Engine::Host,
+        };
+        options.restart_backoff = Duration::from_secs(1);
+        if let Some(link) = args.link {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive and finite")]
+            let bytes = if link.is_finite() && link > 0.0 {
+                (link * 1e9) as u64
+            } else {
+                return Err(crate::exit::usage("--link must be a positive number of GB/s"));
+            };
+            options.gpus.link_bytes_per_second = Some(bytes);
+        }
+        let plane = Plane::start(options).await?;
+        let client = plane.client();
+        let kubeconfig = plane.kubeconfig().to_owned();
+        step("installing the definitions, a launcher and the two controllers");
+        for crd in dormouse_apis::crds::all() {
+            apply(&client, &crd).await?;
+        }
+        for object in manifests::base() {
+            apply(&client, &object).await?;
+        }
+        apply(&client, &manifests::launcher_config()).await?;
+        for model in &models {
+            apply(&client, &manifests::server_config(model)).await?;
+        }
+        apply(&client, &node_view_role()).await?;
+        let mut values = ChartValues::default();
+        values.global.node_view_cluster_role = NODE_VIEW_ROLE.into();
+        for object in render(&values, "fma", NAMESPACE) {
+            apply(&client, &object).await?;
+        }
+        let scene = Self { stage: Stage::new(client), plane: Some(plane), kubeconfig, models, folder: Some(folder) };
+        scene.gpu_map().await?;
+        scene.controllers().await?;
+        Ok(scene)
+    }
+
+    fn client(&self) -> anyhow::Result<kube::Client> {
+        Ok(self.plane.as_ref().context("the plane has ended")?.client())
+    }
+
+    /// The ConfigMap that the direct flow needs.
+    async fn gpu_map(&self) -> anyhow::Result<()> {
+        dormouse_requester::gpu_map::sync(self.client()?, NAMESPACE).await?;
+        Ok(())
+    }
+
+    /// Waits until both controllers are up.
+    async fn controllers(&self) -> anyhow::Result<()> {
+        let api: Api<Deployment> = Api::namespaced(self.client()?, NAMESPACE);
+        let up = |d: Option<&Deployment>| d.and_then(|d| d.status.as_ref()).is_some_and(|s| s.ready_replicas.unwrap_or(0) > 0);
+        for name in ["fma-dual-pods-controller", "fma-launcher-populator"] {
+            let wait = kube::runtime::wait::await_condition(api.clone(), name, up);
+            tokio::time::timeout(Duration::from_secs(30), wait).await.with_context(|| format!("{name} did not start within 30 s"))??;
+        }
+        Ok(())
+    }
+
+    pub(super) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// After a failure: Pods and warnings, so that the reason is on the screen.
+    pub(super) async fn explain(&self) {
+        for pod in self.stage.pods() {
+            let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref()).unwrap_or("unknown");
+            error_line(&format!("  Pod {} is {phase}", pod.name_any()));
+        }
+        let Ok(client) = self.client() else { return };
+        let api: Api<Event> = Api::namespaced(client, NAMESPACE);
+        if let Ok(events) = api.list(&ListParams::default().fields("type=Warning")).await {
+            for event in events.items.iter().rev().take(10) {
+                let about = event.involved_object.name.as_deref().unwrap_or_default();
+                error_line(&format!(
+                    "  {} {about}: {}",
+                    event.reason.as_deref().unwrap_or_default(),
+                    event.message.as_deref().unwrap_or_default()
+                ));
+            }
+        }
+    }
+
+    /// Ends everything.
+    pub(super) async fn strike(mut self) {
+        if let Some(plane) = self.plane.take() {
+            plane.stop(Duration::from_secs(3)).await;
+        }
+        drop(self.folder.take());
+    }
+}
+
+/// Two models; for the embedded engine they are made now.
+fn models(engine: DemoEngine, folder: &Path) -> anyhow::Result<[Model; 2]> {
+    let model = |name: &str, model: String, port: u16, options: &str| Model { name: name.into(), model, port, options: options.into() };
+    match engine {
+        DemoEngine::Sim => Ok([model("alpha", "sim-alpha".into(), 8005, ""), model("beta", "sim-beta".into(), 8006, "")]),
+        DemoEngine::Embedded => {
+            step("making two small models");
+            let mut made = Vec::new();
+            for name in ["alpha", "beta"] {
+                let dir = folder.join("models").join(name);
+                dormouse_engine::make_model(&dir, name, &dormouse_engine::ModelOptions::default())?;
+                made.push(dir.display().to_string());
+            }
+            let served = |name: &str| format!("--served-model-name {name}");
+            Ok([model("alpha", made[0].clone(), 8005, &served("alpha")), model("beta", made[1].clone(), 8006, &served("beta"))])
+        }
+        DemoEngine::Host => Ok([
+            model("alpha", "HuggingFaceTB/SmolLM2-360M-Instruct".into(), 8005, ""),
+            model("beta", "Qwen/Qwen2.5-0.5B-Instruct".into(), 8006, ""),
+        ]),
+    }
+}

@@ -1,0 +1,53 @@
+//! `dormouse devices`: the GPU memory ledger of a plane, as its engines see it.
+
+use anyhow::bail;
+use clap::Args;
+use dormouse_devices::LeaseState;
+use dormouse_runtime::output::Out;
+use serde_json::{Map, Value};
+
+use super::status::{Output, snapshot};
+use crate::run_folder;
+use crate::table::{bytes, render};
+
+/// Arguments of `devices`.
+#[derive(Debug, Args)]
+pub(crate) struct DevicesArgs {
+    /// Name of the plane
+    #[arg(long, default_value = "default")]
+    name: String,
+    /// Form of the answer
+    #[arg(long, short, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+pub(crate) fn run(args: &DevicesArgs) -> anyhow::Result<()> {
+    let Some(state) = run_folder::running(&args.name)? else {
+        bail!("no plane runs under the name {:?}; start one with `dormouse up`", args.name);
+    };
+    super::small_runtime()?.block_on(async {
+        let mut all = Map::new();
+        let mut rows = Vec::new();
+        for (node, socket) in &state.devices {
+            let snapshot = snapshot(socket).await?;
+            for gpu in &snapshot.gpus {
+                let memory = format!("{} of {}", bytes(gpu.used_bytes), bytes(gpu.gpu.total_bytes));
+                rows.push(vec![node.clone(), gpu.gpu.uuid.clone(), memory]);
+                for lease in &gpu.leases {
+                    let state = match lease.state {
+                        LeaseState::Awake => "awake",
+                        LeaseState::Asleep => "asleep",
+                    };
+                    let model = lease.model.clone().unwrap_or_else(|| lease.label.clone());
+                    rows.push(vec![String::new(), String::new(), bytes(lease.bytes), state.to_owned(), model, lease.owner.to_string()]);
+                }
+            }
+            all.insert(node.clone(), serde_json::to_value(&snapshot)?);
+        }
+        match args.output {
+            Output::Json => Out.line(&serde_json::to_string_pretty(&Value::Object(all))?)?,
+            Output::Table => Out.text(&render(&["NODE", "GPU", "MEMORY", "STATE", "MODEL", "HOLDER"], &rows))?,
+        }
+        Ok(())
+    })
+}
