@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use dormouse_machinery::schema::{self, TypeRef};
-use dormouse_machinery::{go, patch, strict};
+use dormouse_machinery::{go, patch, protobuf, strict, yaml};
 use serde_json::Value;
 use strict::StrictError;
 
@@ -198,19 +198,30 @@ pub(crate) fn check_type(kind: &Kind, object: &Object) -> Result<(), ApiError> {
 }
 
 fn from_yaml(kind: &Kind, body: &[u8]) -> Result<Value, ApiError> {
-    let _ = (kind, body);
-    Err(ApiError::unsupported_media_type(BODIES))
+    yaml::from_slice(body).map_err(|why| {
+        let name = &kind.kind;
+        ApiError::bad_request(format!("the object provided is unrecognized (must be of type {name}): couldn't get version/kind; {why}"))
+    })
 }
 
 fn from_protobuf(kind: &Kind, ty: TypeRef, body: &[u8]) -> Result<Value, ApiError> {
-    let _ = (kind, ty, body);
-    Err(ApiError::unsupported_media_type(BODIES))
+    let broken = |why: protobuf::Error| {
+        ApiError::bad_request(format!("the object provided is unrecognized (must be of type {}): {why}", kind.kind))
+    };
+    let envelope = protobuf::envelope(body).map_err(broken)?;
+    let mut named = Object::new();
+    named.insert("apiVersion".to_owned(), envelope.api_version.into());
+    named.insert("kind".to_owned(), envelope.kind.into());
+    default_type(kind, &mut named);
+    check_type(kind, &named)?;
+    let mut object = protobuf::decode_message(ty, envelope.raw).map_err(broken)?;
+    object.append(&mut named);
+    Ok(Value::Object(object))
 }
 
-/// JSON bytes as YAML; `None` when that fails, and JSON is answered instead.
+/// JSON bytes as YAML; `None` when they are no JSON, and they are answered as they are.
 pub(crate) fn to_yaml(json: &[u8]) -> Option<String> {
-    let _ = json;
-    None
+    serde_json::from_slice(json).ok().map(|value: Value| yaml::to_string(&value))
 }
 
 /// Applies a strategic merge patch to an object of a built-in kind.
@@ -229,7 +240,15 @@ fn other(content_type: &str, body: &Bytes, api_version: &str, kind: &str) -> Res
     let ty = schema::of(api_version, kind);
     let value = match (form(content_type)?, ty) {
         (Form::Json, _) => strict::parse_json(body).map_err(|why| unrecognized(&why))?.0,
-        _ => return Err(ApiError::unsupported_media_type(BODIES)),
+        (Form::Yaml, _) => yaml::from_slice(body).map_err(|why| unrecognized(&why))?,
+        (Form::Protobuf, Some(ty)) => {
+            let envelope = protobuf::envelope(body).map_err(|why| unrecognized(&why))?;
+            let mut object = protobuf::decode_message(ty, envelope.raw).map_err(|why| unrecognized(&why))?;
+            object.insert("apiVersion".to_owned(), envelope.api_version.into());
+            object.insert("kind".to_owned(), envelope.kind.into());
+            return Ok(Value::Object(object));
+        }
+        (Form::Protobuf, None) => return Err(ApiError::unsupported_media_type(BODIES)),
     };
     if !value.is_object() {
         return Err(unrecognized(&"not an object"));
