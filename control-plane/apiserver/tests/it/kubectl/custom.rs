@@ -77,8 +77,8 @@ async fn a_kind_of_ones_own() {
         !invalid.ok && invalid.err.contains("spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1"),
         "{invalid:?}"
     );
-    let explained = kubectl.ok("explain widget.spec.size").await;
-    assert!(explained.contains("FIELD: size <integer> -required-") && explained.contains("How large it is."), "{explained}");
+    let explained = kubectl.ok("explain widget.spec").await;
+    assert!(explained.contains("size\t<integer> -required-") && explained.contains("How large it is."), "{explained}");
 
     assert_eq!(
         kubectl.ok("delete crd widgets.example.com").await,
