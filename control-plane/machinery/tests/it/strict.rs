@@ -18,29 +18,29 @@ fn refusal(ty: TypeRef, json: &str) -> String {
     }
 }
 
-/// The rows are of a custom resource; what is shared with them is the wording, the order and the paths.
+/// The rows are of custom resources; what is shared with them is wording, order and paths. Unknown members outside
+/// the metadata are the business of structural schemas.
 #[test]
 fn recorded() {
     let Some(file) = golden::load("api/field-validation.json") else { return };
-    let mut seen = 0;
+    let meta = schema::named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").unwrap();
+    let mut compared = 0;
     for step in file["steps"].as_array().unwrap() {
         let message = step["response"]["message"].as_str().unwrap_or_default();
-        let Some((_, expected)) = message.split_once("strict decoding error: ") else { continue };
-        seen += 1;
+        let Some((_, errors)) = message.split_once("strict decoding error: ") else { continue };
+        let expected = |prefix: &str| errors.split(", ").filter(|error| error.starts_with(prefix)).map(str::to_owned).collect::<Vec<_>>();
         let body = &step["request"]["body"];
-        let errors: Vec<String> = if let Some(text) = body.as_str() {
-            let (value, duplicates) = strict::parse_json(text.as_bytes()).unwrap();
-            assert_eq!(value["data"]["a"], "2", "the last one counts");
-            duplicates.iter().map(ToString::to_string).collect()
-        } else {
-            let meta = schema::named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").unwrap();
-            strict::check(meta, "metadata", &body["metadata"]).unwrap().iter().map(ToString::to_string).collect()
+        let (object, duplicates) = match body.as_str() {
+            Some(text) => strict::parse_json(text.as_bytes()).unwrap(),
+            None => strict::parse_json(body.to_string().as_bytes()).unwrap(),
         };
-        assert!(expected.starts_with(&errors.join(", ")), "{expected} / {errors:?}");
-        assert_eq!(errors.is_empty(), !expected.contains("duplicate") && !expected.contains("metadata"), "{expected}");
+        let printed = |errors: Vec<strict::StrictError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(printed(duplicates), expected("duplicate field"), "{message}");
+        let unknown = strict::check(meta, "metadata", &object["metadata"]).unwrap();
+        assert_eq!(printed(unknown), expected("unknown field \"metadata."), "{message}");
+        compared += 1;
     }
-    println!("strict: {seen} recorded refusals");
-    assert!(seen >= 3);
+    println!("strict: {compared} recorded refusals, 0 failed");
 }
 
 /// What the API server prints is what decoding leaves as it is.

@@ -1,5 +1,7 @@
 //! Lists under strategic merge: which elements there are, and in which order.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 use super::{DIRECTIVE, ELEMENT_ORDER, Error, after_slash, go_type, list_shape, merge_map, printed_list, printed_map, unknown_directive};
@@ -31,23 +33,20 @@ pub(super) fn merge(
         return merge_maps(original, patch, element, key);
     }
     if deletion {
-        let list = original.iter().filter(|item| !patch.contains(item)).cloned().collect();
+        let unwanted: HashSet<&Value> = patch.iter().collect();
+        let list = original.iter().filter(|item| !unwanted.contains(item)).cloned().collect();
         return Ok(Merged { list, left_behind: original });
     }
-    let mut list: Vec<Value> = Vec::with_capacity(original.len() + patch.len());
-    for item in original.iter().chain(&patch) {
-        if !list.contains(item) {
-            list.push(item.clone());
-        }
-    }
+    let mut seen = HashSet::new();
+    let list = original.iter().chain(&patch).filter(|item| seen.insert(*item)).cloned().collect();
     let list = in_order(list, &patch, &original, key)?;
     Ok(Merged { list, left_behind: original })
 }
 
 fn merge_maps(original: Vec<Value>, patch: Vec<Value>, element: Shape, key: &'static str) -> Result<Merged, Error> {
     let before = original.clone();
-    let mut original = original;
     let mut plain = Vec::with_capacity(patch.len());
+    let mut deleted = HashSet::new();
     let mut replace = false;
     for item in patch {
         let Value::Object(map) = &item else { continue };
@@ -55,8 +54,7 @@ fn merge_maps(original: Vec<Value>, patch: Vec<Value>, element: Shape, key: &'st
             None => plain.push(item),
             Some(directive) => match directive.as_str() {
                 Some("delete") => {
-                    let value = map.get(key).ok_or_else(|| no_merge_key(map, key))?;
-                    original.retain(|item| item.get(key) != Some(value));
+                    deleted.insert(map.get(key).ok_or_else(|| no_merge_key(map, key))?.clone());
                 }
                 Some("replace") => replace = true,
                 Some("merge") => return Err(Error::MergeDirective),
@@ -71,18 +69,28 @@ fn merge_maps(original: Vec<Value>, patch: Vec<Value>, element: Shape, key: &'st
     }
 
     let mut merged = original;
+    merged.retain(|item| item.get(key).is_none_or(|value| !deleted.contains(value)));
     let kept = merged.len();
+    let mut places: HashMap<Value, usize> = HashMap::with_capacity(kept + plain.len());
+    for (at, item) in merged.iter().enumerate() {
+        if let Some(value) = item.get(key) {
+            places.entry(value.clone()).or_insert(at);
+        }
+    }
     for item in &plain {
         let Value::Object(map) = item else { continue };
         let value = map.get(key).ok_or_else(|| no_merge_key(map, key))?;
-        match merged.iter().position(|item| item.get(key) == Some(value)) {
-            Some(at) => {
+        match places.get(value) {
+            Some(&at) => {
                 if let Some(Value::Object(current)) = merged.get_mut(at) {
                     *current = merge_map(std::mem::take(current), map.clone(), element)?;
                 }
             }
             // As it is: nulls and directives inside stay.
-            None => merged.push(item.clone()),
+            None => {
+                places.insert(value.clone(), merged.len());
+                merged.push(item.clone());
+            }
         }
     }
     let order: Vec<Value> = merged.iter().take(kept).cloned().collect();
@@ -190,15 +198,15 @@ fn no_merge_key(map: &Map<String, Value>, key: &'static str) -> Error {
 /// sequences are interleaved. While both have elements left, the rest's head goes first if it and the
 /// patch's head both stand in `live` and it stands first there; else the patch's head goes first.
 fn in_order(merged: Vec<Value>, patch: &[Value], live: &[Value], key: Option<&'static str>) -> Result<Vec<Value>, Error> {
+    let (in_patch, in_live) = (places(patch, key), places(live, key));
     let mut named = Vec::new();
     let mut rest = Vec::new();
     for item in merged {
         let wanted = identity(&item, key)?;
-        let place = |list: &[Value]| list.iter().position(|other| identity(other, key) == Ok(wanted));
-        let in_live = place(live);
-        match place(patch) {
-            Some(at) => named.push((at, in_live, item)),
-            None => rest.push((in_live, item)),
+        let live = in_live.get(wanted).copied();
+        match in_patch.get(wanted).copied() {
+            Some(at) => named.push((at, live, item)),
+            None => rest.push((live, item)),
         }
     }
     named.sort_by_key(|(at, ..)| *at);
@@ -219,6 +227,17 @@ fn in_order(merged: Vec<Value>, patch: &[Value], live: &[Value], key: Option<&'s
             None => return Ok(list),
         }
     }
+}
+
+/// Where each element stands first; what has no identity stands nowhere.
+fn places<'a>(items: &'a [Value], key: Option<&'static str>) -> HashMap<&'a Value, usize> {
+    let mut places = HashMap::with_capacity(items.len());
+    for (at, item) in items.iter().enumerate() {
+        if let Ok(identity) = identity(item, key) {
+            places.entry(identity).or_insert(at);
+        }
+    }
+    places
 }
 
 /// Whether the elements are objects. They must all be of one JSON type, which is not a list.
