@@ -7,8 +7,9 @@
 //! *solved* for: linear least squares that take each token to its successor in the answer, and all others to its first
 //! token. Tokens of the answer come out of no text, so no prompt ends within it.
 //!
-//! The same folder loads in other engines of the family. Setting any of its tensors to zero, but for the queries and keys,
-//! changes the answer.
+//! A solved head would shrug off a missing layer. So the equations also hold the states of models that lack the output of
+//! one attention or MLP, and take those to the end: setting any tensor to zero, but for the queries and keys, changes the
+//! answer, mostly to none. The same folder loads in other engines of the family.
 
 mod recipe;
 mod solve;
@@ -31,7 +32,7 @@ pub struct ModelOptions {
     /// Name the model answers with; the folder's name when absent.
     #[arg(long)]
     pub name: Option<String>,
-    /// Size of the weights, about; 1 MB to 1 GB.
+    /// Size of the weights, about; 1 MB to 512 MB.
     #[arg(long, default_value = "48MB", value_parser = bytes)]
     pub size: u64,
     /// Seed of the weights: the same one makes the same files.
@@ -69,7 +70,7 @@ pub enum MakeModelError {
     #[error("{0:?} is no name for a model: 1 to 128 bytes without control characters")]
     Name(String),
     /// The size is out of bounds.
-    #[error("a model of {0} bytes cannot be made: 1 MB to 1 GB")]
+    #[error("a model of {0} bytes cannot be made: 1 MB to 512 MB")]
     Size(u64),
     /// There is one already.
     #[error("{0} holds a model already; use --force to replace it, or name another folder")]
@@ -88,7 +89,7 @@ pub enum MakeModelError {
 }
 
 const SMALLEST: u64 = 1_000_000;
-const LARGEST: u64 = 1_000_000_000;
+const LARGEST: u64 = 512_000_000;
 
 /// Makes a model.
 ///

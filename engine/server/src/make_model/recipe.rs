@@ -1,6 +1,6 @@
 //! The made model's shape and weights.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor};
 use rand_chacha::ChaCha8Rng;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::solve;
 use super::tokenizer::Words;
-use crate::embedded::{Cache, Config, Model, Segment, Source};
+use crate::embedded::{Cache, Config, Model, Segment, Source, WeightsError};
 
 /// Shape and values by name; ordered, so that the file is the same each time.
 pub(super) type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
@@ -19,10 +19,16 @@ pub(super) const POSITIONS: usize = 32_768;
 
 /// The constant in dimension 0, as a share: its square is this many times that of all others together at the embedding.
 const CONSTANT: f32 = 2.0;
-/// What attention and MLP add to each dimension, against 1 of the embedding.
+/// What an attention and an MLP add to each dimension, against 1 of the embedding.
 const ADDED: f32 = 0.5;
 /// Logit of the wanted token; the others are near 0. Sampling at temperature 1 then practically always takes it, too.
 const LOGIT: f64 = 30.0;
+/// By how much it must lead.
+const MARGIN: f64 = 12.0;
+/// Weight of an equation of a token of the answer: there is one of each, against hundreds that lead to its first.
+const LINK_WEIGHT: f64 = 30.0;
+/// Weight of an equation of a model that lacks a part.
+const LACKING_WEIGHT: f64 = 0.1;
 
 /// A model's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +45,12 @@ impl Shape {
     /// The shape whose tensors come nearest to `bytes`.
     pub(super) fn for_size(bytes: u64, vocab: usize) -> Self {
         // The hidden size must be at least the vocabulary's for the head to be solvable exactly.
-        let base = if bytes < 16_000_000 {
-            Self { hidden: 288, intermediate: 384, heads: 4, kv_heads: 1, layers: 1, vocab }
-        } else {
-            Self { hidden: 512, intermediate: 1536, heads: 8, kv_heads: 2, layers: 1, vocab }
+        let (hidden, intermediate, heads, kv_heads) = match bytes {
+            0..10_000_000 => (352, 384, 4, 1),
+            10_000_000..100_000_000 => (512, 1536, 8, 2),
+            _ => (1024, 3072, 16, 4),
         };
+        let base = Self { hidden, intermediate, heads, kv_heads, layers: 1, vocab };
         let outside = 2 * (base.vocab * base.hidden * 4) as u64;
         let layers = (bytes.saturating_sub(outside) + base.layer_bytes() / 2) / base.layer_bytes();
         Self { layers: usize::try_from(layers).unwrap_or(1).max(1), ..base }
@@ -101,7 +108,6 @@ impl Random {
 pub(super) fn tensors(shape: &Shape, words: &Words, seed: u64) -> Result<Tensors, String> {
     let mut tensors = random_part(shape, seed);
     let head = head(shape, words, &tensors).map_err(|e| e.to_string())?;
-    let head = head.ok_or("the head's equations have no solution")?;
     tensors.insert("lm_head.weight".to_owned(), (vec![shape.vocab, shape.hidden], head));
     Ok(tensors)
 }
@@ -134,47 +140,101 @@ fn random_part(s: &Shape, seed: u64) -> Tensors {
     tensors
 }
 
-/// Tensors in memory are a source of weights like files are.
-struct InMemory<'a>(&'a Tensors);
+/// Tensors in memory are a source of weights like files are; one of them may be taken for zero.
+struct InMemory<'a> {
+    tensors: &'a Tensors,
+    zero: Option<String>,
+}
 
 impl Source for InMemory<'_> {
     fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.tensors.contains_key(name)
     }
 
-    fn tensor(&self, name: &str, wanted: &[usize]) -> Result<Tensor, crate::embedded::WeightsError> {
-        let (_, values) = self.0.get(name).ok_or_else(|| crate::embedded::WeightsError::Missing(name.to_owned()))?;
-        Tensor::from_slice(values, wanted, &Device::Cpu)
-            .map_err(|e| crate::embedded::WeightsError::Copy { name: name.to_owned(), why: e.to_string() })
+    fn tensor(&self, name: &str, wanted: &[usize]) -> Result<Tensor, WeightsError> {
+        let failed = |e: candle_core::Error| WeightsError::Copy { name: name.to_owned(), why: e.to_string() };
+        if self.zero.as_deref() == Some(name) {
+            return Tensor::zeros(wanted, DType::F32, &Device::Cpu).map_err(failed);
+        }
+        let (_, values) = self.tensors.get(name).ok_or_else(|| WeightsError::Missing(name.to_owned()))?;
+        Tensor::from_slice(values, wanted, &Device::Cpu).map_err(failed)
     }
 }
 
-/// The head: what takes the last hidden state of each token, as the model itself computes it, to its successor.
-fn head(shape: &Shape, words: &Words, tensors: &Tensors) -> anyhow::Result<Option<Vec<f32>>> {
+/// The head: what takes the last hidden state of each token, as the model itself computes it, to its successor, and the
+/// states of a model that lacks a part to the end.
+fn head(shape: &Shape, words: &Words, tensors: &Tensors) -> anyhow::Result<Vec<f32>> {
     let config = Config::from_json(shape.config(words))?;
-    // Without a head of its own the model would use the embedding; its hidden states are what is wanted here.
-    let model = Model::load(&config, &InMemory(tensors))?;
-    let tokens: Vec<u32> = (0u32..).take(shape.vocab).collect();
-    let mut caches: Vec<Cache> = tokens.iter().map(|_| Cache::new(&config)).collect();
-    let mut segments: Vec<Segment<'_>> =
-        tokens.chunks(1).zip(&mut caches).map(|(tokens, cache)| Segment { tokens, cache, wanted: false }).collect();
-    let states = model.hidden(&mut segments)?.to_dtype(DType::F64)?;
-    let products = states.matmul(&states.t()?)?.to_vec2::<f64>()?;
-    let Some(factor) = solve::cholesky(products, solve::RIDGE) else {
-        return Ok(None);
+    let states = |zero: Option<String>, tokens: &[u32]| -> anyhow::Result<Tensor> {
+        // Without a head of its own the model would use the embedding; its hidden states are what is wanted here.
+        let model = Model::load(&config, &InMemory { tensors, zero })?;
+        let mut caches: Vec<Cache> = tokens.iter().map(|_| Cache::new(&config)).collect();
+        let alone = tokens.chunks(1).zip(&mut caches);
+        let mut segments: Vec<Segment<'_>> = alone.map(|(tokens, cache)| Segment { tokens, cache, wanted: false }).collect();
+        Ok(model.hidden(&mut segments)?)
     };
     let next = words.successors();
-    let mut head = vec![0f32; shape.vocab * shape.hidden];
-    let mut targets: Vec<u32> = next.clone();
-    targets.sort_unstable();
-    targets.dedup();
-    for target in targets {
-        let wanted: Vec<f64> = next.iter().map(|t| if *t == target { LOGIT } else { 0.0 }).collect();
-        let shares = solve::solve(&factor, wanted);
-        let row = Tensor::from_vec(shares, (1, shape.vocab), &Device::Cpu)?.matmul(&states)?;
-        let row = row.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        let begin = target as usize * shape.hidden;
-        head[begin..begin + shape.hidden].copy_from_slice(&row);
+    let all: Vec<u32> = (0u32..).take(shape.vocab).collect();
+    let whole = states(None, &all)?;
+    let mut equations = Equations::default();
+    equations.add(whole.clone(), &next, |target| if target == next[0] { 1.0 } else { LINK_WEIGHT });
+    // Fewer witnesses for more layers: what they show is a direction, the same for all tokens.
+    let step = (shape.layers * 2).clamp(4, 32);
+    let some: Vec<u32> = all.iter().copied().step_by(step).collect();
+    for k in 0..shape.layers {
+        for part in ["self_attn.o_proj", "mlp.down_proj"] {
+            let lacking = states(Some(format!("model.layers.{k}.{part}.weight")), &some)?;
+            equations.add(lacking, &vec![words.end(); some.len()], |_| LACKING_WEIGHT);
+        }
     }
-    Ok(Some(head))
+    let head = equations.solve(shape)?;
+    check(&whole, &head, &next)?;
+    Ok(head.flatten_all()?.to_vec1()?)
+}
+
+/// Weighted least squares: rows of states, and the token each should lead to.
+#[derive(Default)]
+struct Equations {
+    states: Vec<Tensor>,
+    targets: Vec<u32>,
+    weights: Vec<f64>,
+}
+
+impl Equations {
+    fn add(&mut self, states: Tensor, targets: &[u32], weight: impl Fn(u32) -> f64) {
+        self.states.push(states);
+        self.weights.extend(targets.iter().map(|t| weight(*t)));
+        self.targets.extend(targets);
+    }
+
+    /// The head's matrix, one row a token. Tokens that nothing leads to have rows of zeros.
+    fn solve(self, shape: &Shape) -> anyhow::Result<Tensor> {
+        let count = self.targets.len();
+        let states = Tensor::cat(&self.states, 0)?.to_dtype(DType::F64)?;
+        let weights = Tensor::from_vec(self.weights, (count, 1), &Device::Cpu)?;
+        let weighted = states.broadcast_mul(&weights)?.t()?.contiguous()?;
+        let factor = solve::cholesky(weighted.matmul(&states)?.to_vec2()?, solve::RIDGE);
+        let factor = factor.ok_or_else(|| anyhow::anyhow!("the head's equations have no solution"))?;
+        let mut head = vec![0f64; shape.vocab * shape.hidden];
+        let wanted: BTreeSet<u32> = self.targets.iter().copied().collect();
+        for target in wanted {
+            let right: Vec<f64> = self.targets.iter().map(|t| if *t == target { LOGIT } else { 0.0 }).collect();
+            let right = weighted.matmul(&Tensor::from_vec(right, (count, 1), &Device::Cpu)?)?;
+            let row = solve::solve(&factor, right.flatten_all()?.to_vec1()?);
+            let begin = target as usize * shape.hidden;
+            head[begin..begin + shape.hidden].copy_from_slice(&row);
+        }
+        Ok(Tensor::from_vec(head, (shape.vocab, shape.hidden), &Device::Cpu)?.to_dtype(DType::F32)?)
+    }
+}
+
+/// Whether every token leads to its successor, by a wide margin.
+fn check(states: &Tensor, head: &Tensor, next: &[u32]) -> anyhow::Result<()> {
+    let logits = states.matmul(&head.t()?)?.to_vec2::<f32>()?;
+    for (token, (logits, wanted)) in logits.iter().zip(next).enumerate() {
+        let others = (0u32..).zip(logits).filter(|(t, _)| t != wanted).map(|(_, l)| f64::from(*l));
+        let margin = f64::from(logits[*wanted as usize]) - others.fold(f64::NEG_INFINITY, f64::max);
+        anyhow::ensure!(margin > MARGIN, "token {token} leads to {wanted} by {margin:.1} only; try another seed");
+    }
+    Ok(())
 }
