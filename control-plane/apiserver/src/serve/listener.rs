@@ -36,18 +36,22 @@ pub struct Limits {
     pub handshake_time: Duration,
     /// Time to send the headers of a request over HTTP/1.1, waiting for the next one included.
     pub header_time: Duration,
+    /// Time from the headers of a request to those of its answer, the body included. Watches and logs answer at once
+    /// and then go on for as long as they like.
+    pub request_time: Duration,
     /// Time for running requests at shutdown.
     pub grace: Duration,
 }
 
 impl Default for Limits {
-    /// 2,048 connections with 1,024 requests each, 10 s, 60 s, 2 s.
+    /// 2,048 connections with 1,024 requests each, 10 s, 60 s, 60 s, 2 s.
     fn default() -> Self {
         Self {
             connections: 2048,
             streams: 1024,
             handshake_time: Duration::from_secs(10),
             header_time: Duration::from_secs(60),
+            request_time: Duration::from_secs(60),
             grace: Duration::from_secs(2),
         }
     }
@@ -112,7 +116,7 @@ pub async fn serve(
 }
 
 async fn connection(server: ApiServer, acceptor: TlsAcceptor, stream: TcpStream, limits: Limits, shutdown: CancellationToken) {
-    let _ = stream.set_nodelay(true);
+    settle(&stream);
     let stream = match tokio::time::timeout(limits.handshake_time, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
@@ -126,7 +130,9 @@ async fn connection(server: ApiServer, acceptor: TlsAcceptor, stream: TcpStream,
     };
     let credentials = Arc::new(credentials(&stream));
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| answer(server.clone(), Arc::clone(&credentials), request));
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        answer(server.clone(), Arc::clone(&credentials), limits.request_time, request)
+    });
     let io = TokioIo::new(stream);
     let result = if http2 {
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
@@ -168,9 +174,31 @@ fn credentials(stream: &TlsStream<TcpStream>) -> Credentials {
     leaf.map(|leaf| Credentials::from_certificate(leaf)).unwrap_or_default()
 }
 
-async fn answer(server: ApiServer, credentials: Arc<Credentials>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+/// Small answers leave at once, and a peer that is gone or does not read is noticed.
+fn settle(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::net::sockopt;
+        /// Milliseconds for which sent bytes may stay unread.
+        const UNREAD: u32 = 60_000;
+        let _ = sockopt::set_tcp_user_timeout(stream, UNREAD);
+        let _ = sockopt::set_tcp_keepidle(stream, Duration::from_secs(60));
+        let _ = sockopt::set_socket_keepalive(stream, true);
+    }
+}
+
+async fn answer(
+    server: ApiServer,
+    credentials: Arc<Credentials>,
+    time: Duration,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
     Ok(match auth::authenticate(&server, &credentials, request.headers()) {
-        Ok(user) => server.handle(request.map(Body::new), user).await,
+        Ok(user) => match tokio::time::timeout(time, server.handle(request.map(Body::new), user)).await {
+            Ok(response) => response,
+            Err(_) => refuse(&crate::ApiError::timeout("request did not complete within the allotted timeout", 0)),
+        },
         Err(error) => refuse(&error),
     })
 }

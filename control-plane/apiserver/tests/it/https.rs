@@ -188,6 +188,17 @@ async fn a_silent_client_is_dropped_and_others_are_served() {
 }
 
 #[tokio::test]
+async fn a_body_that_never_comes_is_not_waited_for() {
+    let plane = Plane::with(Limits { request_time: Duration::from_millis(200), ..Limits::default() }).await;
+    let token = token(&plane, "default", "default").await;
+    let body = reqwest::Body::wrap_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let request = plane.anonymous().post(plane.url("/apis/authentication.k8s.io/v1/selfsubjectreviews")).bearer_auth(&token);
+    let answer = request.header("content-type", "application/json").body(body).send().await.unwrap();
+    assert_eq!(answer.status(), 504);
+    assert_eq!(answer.json::<Value>().await.unwrap()["reason"], "Timeout");
+}
+
+#[tokio::test]
 async fn the_end_does_not_wait_for_watches() {
     let plane = Plane::start().await;
     let token = token(&plane, "default", "default").await;

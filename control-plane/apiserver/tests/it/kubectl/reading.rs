@@ -89,6 +89,9 @@ async fn discovery_and_explanations() {
     assert!(kubectl.ok("explain deployment.spec").await.contains("selector\t<LabelSelector> -required-"));
     assert!(kubectl.ok("explain deployments --recursive").await.contains("maxSurge\t<IntOrString>"));
     assert!(kubectl.fails("explain pod.spec.nonsense").await.contains("field \"nonsense\" does not exist"));
+    // The protobuf form of the old document, read by its own reader.
+    let old = kubectl.ok("explain pod.spec.containers.image --output=plaintext-openapiv2").await;
+    assert!(old.contains("FIELD:    image <string>") && old.contains("Container image name"), "{old}");
     let v2: serde_json::Value = serde_json::from_str(&kubectl.ok("get --raw /openapi/v2").await).unwrap();
     assert_eq!(v2["definitions"]["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"]["x-kubernetes-patch-merge-key"], "name");
 }
