@@ -1,4 +1,23 @@
-//! Kubelet that runs Pods as local processes
+//! A kubelet that runs Pods as local processes.
+//!
+//! [`Kubelet::start`] registers a node and runs the Pods that are bound to it: their containers are processes of this
+//! machine with an environment, mounts, probes, hooks, restarts, logs and status as Kubernetes has them. An image is a name
+//! that resolves to a command ([`plan::image`]).
+//!
+//! | Module | Idea |
+//! |---|---|
+//! | [`plan`] | what a Pod means here: environment, command, volumes, GPUs, admission. Pure |
+//! | [`machine`] | the life of a Pod: events in, actions and status out. Pure |
+//! | [`shim`] | the processes between us and the containers, so that none survives us; the sandbox |
+//! | [`logs`] | what containers write, and reading it back |
+//! | `node` | the executor: watch, workers, files, calls |
+
+pub mod logs;
 pub mod machine;
+mod node;
+mod options;
 pub mod plan;
 pub mod shim;
+
+pub use node::{Error, Handle, Kubelet};
+pub use options::{ApiAddress, Gpus, Options, SandboxMode};

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 
 pub use container::{Exit, Role};
 pub use pod::Machine;
-pub use status::{Facts, Timeline};
+pub use status::{Facts, TIMELINE, Timeline};
 
 /// A moment on both clocks: the wall for what is shown, a monotonic one for what is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -92,6 +92,11 @@ impl Environment {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
+    /// The entries in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
+    }
+
     /// `NAME=value` for each entry; entries that no process could be given (a NUL inside) are left out.
     #[must_use]
     pub fn to_strings(&self) -> Vec<String> {

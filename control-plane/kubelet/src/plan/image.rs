@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use k8s_openapi::api::core::v1::Container;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -24,7 +25,7 @@ pub const PROGRAMS: &[&str] = &[
     "dormouse",
 ];
 
-/// Further names that stand in the folder of links that is first in every Pod's PATH.
+/// Tools of the peers that this binary stands in for; no image is named after them.
 pub const LINKS: &[&str] = &["nvidia-smi"];
 
 /// What `vllm` means in a Pod.
@@ -257,7 +258,7 @@ enum Meaning {
 /// Rules 2 and 3 over a command line.
 fn interpret(words: &[String], engine: Engine) -> Meaning {
     let first = base(&words[0]);
-    if is_program(first) {
+    if is_program(first) || LINKS.contains(&first) {
         return Meaning::Ours(joined(&[first.to_owned()], &words[1..]));
     }
     let ours_engine = engine != Engine::Host;
@@ -279,6 +280,17 @@ fn interpret(words: &[String], engine: Engine) -> Meaning {
         }
     }
     Meaning::Host
+}
+
+/// Whether a container runs the peer's test requester: it is counted among those that hold GPUs, but its
+/// `NVIDIA_VISIBLE_DEVICES` is left as in the manifest, because the peer's test clusters have no device plugin.
+#[must_use]
+pub fn is_test_requester(container: &Container) -> bool {
+    let named = |words: &Option<Vec<String>>| words.iter().flatten().any(|w| base(w) == "test-requester");
+    match container.command.as_deref() {
+        Some([_, ..]) => named(&container.command),
+        _ => container.image.as_deref().is_some_and(|i| image_name(i) == "test-requester"),
+    }
 }
 
 fn joined(a: &[String], b: &[String]) -> Vec<String> {
@@ -349,6 +361,7 @@ mod tests {
         assert_eq!(argv("any", "python3 /app/launcher.py", "--port 1"), (Program::Ours, "launcher.py --port 1".into()));
         assert_eq!(argv("any", "python3 /app/launcher_pod_notifier.py", "").1, "launcher_pod_notifier.py");
         assert_eq!(argv("any", "uvicorn launcher:app --port 8001", "").1, "launcher.py --port 8001");
+        assert_eq!(argv("any", "nvidia-smi -L", ""), (Program::Ours, "nvidia-smi -L".into()));
         // A command that is none of ours wins over an image name of ours.
         assert_eq!(argv("reg/requester:1", "sh -c true", "").0, Program::Path("/usr/bin/sh".into()));
     }

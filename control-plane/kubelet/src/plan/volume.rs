@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, DownwardAPIVolumeFile, KeyToPath, Pod, ProjectedVolumeSource, Secret, ServiceAccountTokenProjection, Volume,
-    VolumeMount,
+    ConfigMap, Container, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, ServiceAccountTokenProjection, Volume,
 };
 
 use super::env::{References, Sources, expand};
 use super::fields::{self, FieldFacts};
 
-/// Where programs expect the files of their service account.
+/// Where programs expect the files of their service account; the API server's admission adds the volume.
 pub const SERVICE_ACCOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// ConfigMap with the certificate of the API server, made in every namespace by a cluster.
 pub const ROOT_CA: &str = "kube-root-ca.crt";
@@ -86,41 +85,6 @@ pub struct VolumeError {
     pub volume: String,
     /// What is wrong.
     pub why: String,
-}
-
-/// Adds the automatic token volume and its mounts where admission has not.
-pub fn add_service_account(pod: &mut Pod) {
-    let Some(spec) = pod.spec.as_mut() else { return };
-    if spec.automount_service_account_token == Some(false) {
-        return;
-    }
-    let name = format!("{AUTOMATIC}auto");
-    let mut used = false;
-    for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
-        let mounts = container.volume_mounts.get_or_insert_default();
-        if mounts.iter().any(|m| m.mount_path.trim_end_matches('/') == SERVICE_ACCOUNT_PATH) {
-            continue;
-        }
-        used = true;
-        mounts.push(VolumeMount {
-            name: name.clone(),
-            mount_path: SERVICE_ACCOUNT_PATH.to_owned(),
-            read_only: Some(true),
-            ..VolumeMount::default()
-        });
-    }
-    if used {
-        let source: Option<ProjectedVolumeSource> = serde_json::from_value(serde_json::json!({
-            "defaultMode": 0o644,
-            "sources": [
-                {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
-                {"configMap": {"name": ROOT_CA, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-                {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
-            ]
-        }))
-        .ok();
-        spec.volumes.get_or_insert_default().push(Volume { name, projected: source, ..Volume::default() });
-    }
 }
 
 /// What the Pod's volumes read from the API.
@@ -251,6 +215,8 @@ fn config_map_files(
             root_ca = ConfigMap { data: Some([("ca.crt".to_owned(), pem.to_owned())].into()), ..ConfigMap::default() };
             &root_ca
         }
+        // Without HTTPS there is no certificate, and nothing that a client in a Pod could call.
+        (None, None) if name == ROOT_CA => return Ok(()),
         (None, _) if optional => return Ok(()),
         (None, _) => return Err(format!("configmap {name:?} not found")),
     };
@@ -455,26 +421,22 @@ mod tests {
     }
 
     #[test]
-    fn the_automatic_token_volume_is_added_once_and_made_of_three_files() {
-        let mut pod = pod(json!([]), json!([]));
-        add_service_account(&mut pod);
-        let before = pod.clone();
-        add_service_account(&mut pod);
-        assert_eq!(pod, before);
+    fn the_volume_of_the_service_account_is_made_of_three_files() {
+        let pod = pod(
+            json!([{"name": "kube-api-access-x7z", "projected": {"defaultMode": 420, "sources": [
+                {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
+                {"configMap": {"name": ROOT_CA, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}}]}}]),
+            json!([{"name": "kube-api-access-x7z", "mountPath": SERVICE_ACCOUNT_PATH, "readOnly": true}]),
+        );
         assert_eq!(references(&pod).config_maps.into_iter().collect::<Vec<_>>(), [ROOT_CA]);
         let tokens = token_wishes(&pod).into_iter().map(|w| (w, "tok".to_owned())).collect();
         let (sources, facts) = (Sources::default(), FieldFacts::default());
-        let with = Ingredients { sources: &sources, tokens: &tokens, facts: &facts, ca_pem: Some("PEM") };
-        let plans = plan(&pod, with).unwrap();
-        assert_eq!(text(&plans[0].content), "token=tok:644 ca.crt=PEM:644 namespace=ns:644 ");
+        let with = |ca_pem| Ingredients { sources: &sources, tokens: &tokens, facts: &facts, ca_pem };
+        assert_eq!(text(&plan(&pod, with(Some("PEM"))).unwrap()[0].content), "token=tok:644 ca.crt=PEM:644 namespace=ns:644 ");
+        assert_eq!(text(&plan(&pod, with(None)).unwrap()[0].content), "token=tok:644 namespace=ns:644 ");
         let mounts = mounts(&pod, &pod.spec.as_ref().unwrap().containers[0], &|_| None).unwrap();
         assert!(!mounts[0].declared && mounts[0].read_only && mounts[0].target == SERVICE_ACCOUNT_PATH);
-
-        let mut opted_out = super::tests::pod(json!([]), json!([]));
-        opted_out.spec.as_mut().unwrap().automount_service_account_token = Some(false);
-        let same = opted_out.clone();
-        add_service_account(&mut opted_out);
-        assert_eq!(opted_out, same);
     }
 
     #[test]

@@ -166,6 +166,18 @@ impl Reports {
         }
     }
 
+    /// Whether an attempt at a sandbox ([`super::Place::Try`]) succeeded.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn tried(&mut self) -> Result<(), String> {
+        match tokio::time::timeout(START_PATIENCE, self.next()).await {
+            Ok(Some(Report::Exited { .. })) => Ok(()),
+            Ok(Some(Report::Failed { error })) => Err(error),
+            Ok(Some(Report::Started { .. }) | None) | Err(_) => Err("the attempt gave no answer".to_owned()),
+        }
+    }
+
     /// How it ended; `None` when whoever watched it was killed.
     pub async fn exited(&mut self) -> Option<(i32, Option<i32>)> {
         loop {

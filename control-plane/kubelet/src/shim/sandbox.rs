@@ -180,9 +180,9 @@ fn mirror(host: &Path, at: &Path) -> io::Result<()> {
         return std::os::unix::fs::symlink(fs::read_link(host)?, at);
     }
     if meta.is_dir() {
-        fs::create_dir(at)?
+        fs::create_dir(at)?;
     } else {
-        drop(fs::File::create(at)?)
+        fs::File::create(at)?;
     }
     bind(host, at).map_err(io::Error::from)
 }

@@ -1,0 +1,216 @@
+//! What the workers of a node share.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dormouse_devices::Devices;
+use k8s_openapi::api::core::v1::{Node as NodeObject, Pod};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::Api;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use super::addresses::Addresses;
+use super::events::Recorder;
+use crate::logs::Logs;
+use crate::machine::Now;
+use crate::options::{Options, SandboxMode};
+use crate::plan::admit::{self, Rejection};
+use crate::plan::gpus::{Allocator, Given, RESOURCE};
+use crate::shim::{Place, RunSpec, Sandbox, Shim};
+
+/// One node.
+pub(super) struct Node {
+    pub(super) options: Options,
+    pub(super) dir: PathBuf,
+    pub(super) events: Recorder,
+    pub(super) logs: Logs,
+    pub(super) devices: Devices,
+    epoch: Instant,
+    state: Mutex<State>,
+    sandbox: OnceCell<Result<(), String>>,
+    http: OnceCell<Option<reqwest::Client>>,
+}
+
+struct State {
+    addresses: Addresses,
+    gpus: Allocator,
+    /// What admitted Pods ask for, by UID, in billionths.
+    admitted: BTreeMap<String, BTreeMap<String, i128>>,
+    object: NodeObject,
+}
+
+/// What a Pod gets at its admission.
+pub(super) struct Admitted {
+    pub(super) ip: Option<Ipv4Addr>,
+    pub(super) gpus: Given,
+}
+
+impl Node {
+    pub(super) fn new(options: Options, devices: Devices, events: Recorder) -> Self {
+        let dir = options.run_dir.join(&options.node_name);
+        let state = State {
+            addresses: Addresses::new(options.plane, options.node),
+            gpus: Allocator::new(usize::try_from(options.gpus.count).unwrap_or(0)),
+            admitted: BTreeMap::new(),
+            object: NodeObject::default(),
+        };
+        Self {
+            logs: Logs::new(dir.join("logs")),
+            dir,
+            events,
+            devices,
+            epoch: Instant::now(),
+            state: Mutex::new(state),
+            sandbox: OnceCell::new(),
+            http: OnceCell::new(),
+            options,
+        }
+    }
+
+    /// The state's invariants hold between any two calls, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now { wall: self.options.clock.now(), mono: self.epoch.elapsed() }
+    }
+
+    /// The moment `mono` of this node's time.
+    pub(super) fn instant(&self, mono: std::time::Duration) -> Instant {
+        self.epoch + mono
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.options.node_name
+    }
+
+    /// Folder of a Pod.
+    pub(super) fn pod_dir(&self, uid: &str) -> PathBuf {
+        self.dir.join("pods").join(uid)
+    }
+
+    /// What this kubelet itself puts into the node's capacity; other keys belong to others.
+    pub(super) fn capacity(&self) -> BTreeMap<String, Quantity> {
+        let o = &self.options;
+        let mut own = vec![
+            ("cpu", o.cpu.clone()),
+            ("memory", o.memory.clone()),
+            ("pods", o.pods.to_string()),
+            ("ephemeral-storage", "100Gi".to_owned()),
+        ];
+        if o.gpus.count > 0 {
+            own.push((RESOURCE, o.gpus.count.to_string()));
+        }
+        own.into_iter().map(|(k, v)| (k.to_owned(), Quantity(v))).collect()
+    }
+
+    pub(super) fn set_object(&self, object: NodeObject) {
+        self.lock().object = object;
+    }
+
+    pub(super) fn object(&self) -> NodeObject {
+        self.lock().object.clone()
+    }
+
+    /// Accepts a Pod: its resources, an address, GPUs.
+    pub(super) async fn admit(&self, uid: &str, pod: &Pod) -> Result<Admitted, Rejection> {
+        match self.try_admit(uid, pod) {
+            Err(rejection) if rejection.reason == "NodeAffinity" => {
+                // A label may be newer than what is remembered.
+                let nodes: Api<NodeObject> = Api::all(self.options.client.clone());
+                if let Ok(object) = nodes.get(self.name()).await {
+                    self.set_object(object);
+                }
+                self.try_admit(uid, pod)
+            }
+            other => other,
+        }
+    }
+
+    fn try_admit(&self, uid: &str, pod: &Pod) -> Result<Admitted, Rejection> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let mut used: BTreeMap<String, i128> = BTreeMap::new();
+        for (name, n) in state.admitted.iter().filter(|(other, _)| *other != uid).flat_map(|(_, r)| r) {
+            *used.entry(name.clone()).or_default() += n;
+        }
+        let others = state.admitted.keys().filter(|other| *other != uid).count();
+        admit::check(pod, &state.object, &self.capacity(), &used, others)?;
+        let gpus =
+            state.gpus.admit(uid, pod).map_err(|e| Rejection { reason: "UnexpectedAdmissionError".to_owned(), message: e.to_string() })?;
+        let host_network = pod.spec.as_ref().and_then(|s| s.host_network) == Some(true);
+        let had = pod.status.as_ref().and_then(|s| s.pod_ip.as_ref()).and_then(|ip| ip.parse().ok());
+        let ip = if host_network { Some(self.options.node_ip()) } else { state.addresses.take(uid, had) };
+        if ip.is_none() {
+            state.gpus.release(uid);
+            return Err(Rejection {
+                reason: "OutOfpods".to_owned(),
+                message: "Pod was rejected: all addresses of the node are taken".to_owned(),
+            });
+        }
+        state.admitted.insert(uid.to_owned(), admit::requests(pod));
+        Ok(Admitted { ip, gpus })
+    }
+
+    /// Keeps the address of a Pod that had ended before this kubelet saw it.
+    pub(super) fn reserve_address(&self, uid: &str, had: Option<Ipv4Addr>) {
+        if had.is_some() {
+            self.lock().addresses.take(uid, had);
+        }
+    }
+
+    /// A Pod's processes have ended: its resources and GPUs are free again.
+    pub(super) fn release(&self, uid: &str) {
+        let mut state = self.lock();
+        state.gpus.release(uid);
+        state.admitted.remove(uid);
+    }
+
+    /// A Pod's object is gone: its address is free again.
+    pub(super) fn forget(&self, uid: &str) {
+        self.release(uid);
+        self.lock().addresses.release(uid);
+        self.logs.remove(uid);
+    }
+
+    /// Whether containers get a root of their own; if not, why. Found out once, with the first shim at hand.
+    pub(super) async fn sandbox(&self, shim: &Shim, root: PathBuf) -> Result<(), String> {
+        let result = self
+            .sandbox
+            .get_or_init(|| async {
+                if self.options.sandbox == SandboxMode::Off {
+                    return Err("--sandbox off".to_owned());
+                }
+                let attempt = RunSpec { place: Place::Try(Sandbox { root, mounts: Vec::new() }), ..RunSpec::default() };
+                let run = shim.run(&attempt).await.map_err(|e| e.to_string())?;
+                let (mut reports, _control, _stdout, _stderr) = run.split();
+                let outcome = reports.tried().await;
+                if let Err(why) = &outcome {
+                    tracing::warn!(%why, "containers run without a sandbox");
+                }
+                outcome
+            })
+            .await;
+        result.clone()
+    }
+
+    /// The client of HTTP probes and hooks: no proxy, no redirects, no certificates to please, no connection kept.
+    pub(super) async fn http(&self) -> Option<reqwest::Client> {
+        let client = self.http.get_or_init(|| async {
+            dormouse_runtime::tls::install_provider();
+            let built = reqwest::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .tls_danger_accept_invalid_certs(true)
+                .pool_max_idle_per_host(0)
+                .tcp_nodelay(true)
+                .build();
+            built.inspect_err(|error| tracing::error!(%error, "no HTTP client for probes")).ok()
+        });
+        client.await.clone()
+    }
+}

@@ -1,0 +1,275 @@
+//! Starting and ending a node's kubelet, and handing its Pods to workers.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_controller::{Change, changes};
+use dormouse_devices::{Config, Devices, Gpu, Listener};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use kube::Api;
+use kube::runtime::watcher;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::context::Node;
+use super::events::Recorder;
+use super::worker::{Input, Worker};
+use super::{folder, register, start, sweep};
+use crate::logs::{LogError, LogQuery, LogReader};
+use crate::options::Options;
+
+/// How long the API may take to accept the node.
+const REGISTRATION: Duration = Duration::from_secs(30);
+/// Beyond the grace, for the last processes to be reaped and the last status to be written.
+const AFTER_GRACE: Duration = Duration::from_secs(3);
+
+/// Why a kubelet cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The run folder cannot be used.
+    #[error("the folder {folder} of node {node} cannot be used: {cause}")]
+    Folder {
+        /// Name of the node.
+        node: String,
+        /// The folder.
+        folder: String,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// The device socket cannot be bound: another kubelet has this plane and node number.
+    #[error("the device socket of node {node} cannot be bound: {cause}")]
+    Devices {
+        /// Name of the node.
+        node: String,
+        /// What the system says.
+        cause: String,
+    },
+    /// The API server did not accept the node.
+    #[error("node {node} could not be registered: {cause}")]
+    Registration {
+        /// Name of the node.
+        node: String,
+        /// What it said last.
+        cause: String,
+    },
+}
+
+/// A node's kubelet. See [`Kubelet::start`].
+#[derive(Debug)]
+pub struct Kubelet(());
+
+/// A running kubelet. When it is dropped, its Pods' processes are killed at once; [`Handle::stop`] is the polite way.
+pub struct Handle {
+    node: Arc<Node>,
+    stop: watch::Sender<Option<Duration>>,
+    pods: JoinHandle<()>,
+    shutdown: CancellationToken,
+    _others: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Kubelet {
+    /// Ends what an earlier run of the same folder left, hosts the device ledger, registers the node and runs its Pods.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn start(mut options: Options) -> Result<Handle, Error> {
+        let name = options.node_name.clone();
+        let dir = options.run_dir.join(&name);
+        let folder_error = |cause| Error::Folder { node: name.clone(), folder: dir.display().to_string(), cause };
+        options.executable = options.executable.canonicalize().map_err(folder_error)?;
+        let (at, executable, engine) = (dir.clone(), options.executable.clone(), options.engine);
+        let setup = tokio::task::spawn_blocking(move || {
+            let killed = sweep::sweep(&at.join("pods"));
+            if killed > 0 {
+                tracing::warn!(killed, "processes of an earlier run were ended");
+            }
+            // Sources of mounts must not depend on links or on the working directory.
+            std::fs::create_dir_all(&at)?;
+            let _ = std::fs::remove_dir_all(at.join("logs"));
+            folder::links(&at, &executable, start::link_names(engine))?;
+            at.canonicalize()
+        });
+        let real = setup.await.map_err(|e| folder_error(std::io::Error::other(e)))?.map_err(folder_error)?;
+        options.run_dir = real.parent().map_or_else(|| options.run_dir.clone(), std::path::Path::to_path_buf);
+
+        let device_error = |cause: String| Error::Devices { node: name.clone(), cause };
+        let devices = Devices::new(Config { gpus: gpus(&options), rates: options.rates }).map_err(|e| device_error(e.to_string()))?;
+        let listener = Listener::bind(&options.device_socket()).map_err(|e| device_error(e.to_string()))?;
+        let shutdown = CancellationToken::new();
+        let served = tokio::spawn(dormouse_devices::serve(devices.clone(), listener, shutdown.clone()));
+
+        let recorder = Recorder::start(options.client.clone(), name.clone(), options.clock.clone());
+        let node = Arc::new(Node::new(options, devices, recorder));
+        register_patiently(&node).await?;
+        node.events.record(&about_node(&node), false, "Starting", "Starting kubelet.");
+        let (stop, stopped) = watch::channel(None);
+        let pods = tokio::spawn(run_pods(node.clone(), stopped));
+        let alive = tokio::spawn(register::keep_alive(node.clone()));
+        let _others = vec![AbortOnDropHandle::new(served), AbortOnDropHandle::new(alive)];
+        Ok(Handle { node, stop, pods, shutdown, _others })
+    }
+}
+
+fn gpus(options: &Options) -> Vec<Gpu> {
+    let o = &options.gpus;
+    (0..o.count)
+        .map(|index| Gpu { uuid: format!("GPU-{}", o.first + index), index, product: o.product.clone(), total_bytes: o.memory_bytes })
+        .collect()
+}
+
+fn about_node(node: &Node) -> ObjectReference {
+    let name = Some(node.name().to_owned());
+    let uid = node.object().metadata.uid;
+    ObjectReference { api_version: Some("v1".to_owned()), kind: Some("Node".to_owned()), name, uid, ..ObjectReference::default() }
+}
+
+async fn register_patiently(node: &Node) -> Result<(), Error> {
+    let mut pause = Duration::from_millis(5);
+    let mut last = String::new();
+    let attempts = async {
+        loop {
+            match register::register(node).await {
+                Ok(()) => return,
+                Err(e) => last = e.to_string(),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    };
+    let outcome = tokio::time::timeout(REGISTRATION, attempts).await;
+    outcome.map_err(|_| Error::Registration { node: node.name().to_owned(), cause: last })
+}
+
+/// Gives each Pod of the node a worker and each worker what happens to its Pod, until told to stop.
+async fn run_pods(node: Arc<Node>, mut stop: watch::Receiver<Option<Duration>>) {
+    let api: Api<Pod> = Api::all(node.options.client.clone());
+    let config = watcher::Config::default().fields(&format!("spec.nodeName={}", node.name()));
+    let mut pods = Box::pin(changes(api, config));
+    let mut workers: HashMap<String, mpsc::UnboundedSender<Input>> = HashMap::new();
+    let mut running: JoinSet<String> = JoinSet::new();
+    let grace = loop {
+        tokio::select! {
+            change = pods.next() => match change {
+                Some(Change::Apply(pod)) => apply(&node, pod, &mut workers, &mut running),
+                Some(Change::Delete(pod)) => {
+                    if let Some(worker) = pod.metadata.uid.as_ref().and_then(|uid| workers.get(uid)) {
+                        let _ = worker.send(Input::Pod(Box::new(pod)));
+                        let _ = worker.send(Input::Gone);
+                    }
+                }
+                Some(Change::Reset(all)) => {
+                    for (_, worker) in workers.iter().filter(|(uid, _)| !all.iter().any(|p| p.metadata.uid.as_ref() == Some(uid))) {
+                        let _ = worker.send(Input::Gone);
+                    }
+                    for pod in all {
+                        apply(&node, pod, &mut workers, &mut running);
+                    }
+                }
+                None => break Duration::ZERO,
+            },
+            Some(ended) = running.join_next(), if !running.is_empty() => match ended {
+                Ok(uid) => drop(workers.remove(&uid)),
+                // A worker that panicked has dropped its shim, so its processes are gone.
+                Err(error) => tracing::error!(%error, "the worker of a Pod failed"),
+            },
+            changed = stop.changed() => match *stop.borrow_and_update() {
+                Some(grace) => break grace,
+                // The handle was dropped.
+                None if changed.is_err() => return,
+                None => {}
+            },
+        }
+    };
+    for worker in workers.values() {
+        let _ = worker.send(Input::Stop(grace));
+    }
+    let mut deadline = tokio::time::Instant::now() + grace + AFTER_GRACE;
+    loop {
+        tokio::select! {
+            ended = running.join_next() => if ended.is_none() { return },
+            // A second wish, shorter.
+            changed = stop.changed() => match (changed, *stop.borrow_and_update()) {
+                (Ok(()), Some(grace)) => {
+                    deadline = deadline.min(tokio::time::Instant::now() + grace + AFTER_GRACE);
+                    for worker in workers.values() {
+                        let _ = worker.send(Input::Stop(grace));
+                    }
+                }
+                _ => return,
+            },
+            () = tokio::time::sleep_until(deadline) => {
+                tracing::warn!(pods = running.len(), "Pods that did not end in time are killed");
+                running.shutdown().await;
+                return;
+            }
+        }
+    }
+}
+
+fn apply(node: &Arc<Node>, pod: Pod, workers: &mut HashMap<String, mpsc::UnboundedSender<Input>>, running: &mut JoinSet<String>) {
+    let Some(uid) = pod.metadata.uid.clone() else { return };
+    if let Some(worker) = workers.get(&uid) {
+        // A worker that ended in this moment needs no news.
+        let _ = worker.send(Input::Pod(Box::new(pod)));
+        return;
+    }
+    let (sender, inbox) = mpsc::unbounded_channel();
+    workers.insert(uid, sender.clone());
+    running.spawn(Worker::new(node.clone(), pod, sender, inbox).run());
+}
+
+impl Handle {
+    /// Name of the node.
+    #[must_use]
+    pub fn node_name(&self) -> &str {
+        self.node.name()
+    }
+
+    /// Address of the node.
+    #[must_use]
+    pub fn node_ip(&self) -> Ipv4Addr {
+        self.node.options.node_ip()
+    }
+
+    /// The node's device ledger and links.
+    #[must_use]
+    pub fn devices(&self) -> &Devices {
+        &self.node.devices
+    }
+
+    /// A reader of the log of a container.
+    ///
+    /// # Errors
+    /// [`LogError`] when there is no such log.
+    pub async fn logs(&self, query: LogQuery) -> Result<LogReader, LogError> {
+        let log = self.node.logs.find(&query)?;
+        let (pod, container) = (query.pod.clone(), query.container.clone());
+        let now = self.node.options.clock.now();
+        // The files went between the two calls: as if there had been none.
+        LogReader::open(log, query, now).await.map_err(|_| LogError::NotStarted { pod, container })
+    }
+
+    /// Ends every Pod's processes within `grace` (then by SIGKILL) and everything of this kubelet. Objects stay.
+    pub async fn stop(mut self, grace: Duration) {
+        let _ = self.stop.send(Some(grace));
+        let _ = (&mut self.pods).await;
+        self.shutdown.cancel();
+    }
+
+    /// Begins [`Self::stop`] without waiting; a second, shorter grace shortens.
+    pub fn begin_stop(&self, grace: Duration) {
+        let _ = self.stop.send(Some(grace));
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.pods.abort();
+        self.shutdown.cancel();
+    }
+}

@@ -1,0 +1,330 @@
+//! Starting one run of a container: environment, command, sandbox, log.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+
+use super::context::Node;
+use super::folder::{self, ContainerFolder};
+use super::prepare::{self, Stage, blocking};
+use crate::logs::{self, RunLog, Stream};
+use crate::machine::Failure;
+use crate::plan::env::{self, Environment, expand};
+use crate::plan::image::{self, Engine, Program, Resolution, Wish};
+use crate::plan::user;
+use crate::plan::volume::{self, MountPlan, SERVICE_ACCOUNT_PATH};
+use crate::shim::{Control, Mount, Place, Reports, RunSpec, Sandbox, User};
+
+/// Where this binary and its links are inside a sandbox.
+const INSIDE: &str = "/.dormouse";
+/// What the host's PATH is when it has none.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A run that began.
+pub(super) struct Running {
+    pub(super) id: String,
+    pub(super) image: String,
+    pub(super) control: Control,
+    /// What an exec in the container takes over.
+    pub(super) exec: ExecBase,
+}
+
+/// How probes and hooks run something beside the container's process.
+#[derive(Clone, Debug)]
+pub(super) struct ExecBase {
+    env: Vec<String>,
+    path: String,
+    cwd: Option<String>,
+    user: Option<User>,
+    place: Place,
+    inside: bool,
+}
+
+/// What watches a run to its end.
+pub(super) struct Watch {
+    pub(super) reports: Reports,
+    pub(super) output: [tokio::task::JoinHandle<()>; 2],
+    pub(super) log: Arc<RunLog>,
+    pub(super) termination_log: PathBuf,
+    pub(super) fall_back_to_log: bool,
+}
+
+/// What a start tells about itself while it goes on.
+pub(super) type Tell<'a> = &'a (dyn Fn(bool, &str, String) + Sync);
+
+type Failed = (Failure, String);
+
+/// The `index`-th container of a Pod, init containers first.
+pub(super) fn container_spec(pod: &Pod, index: usize) -> Option<&Container> {
+    let spec = pod.spec.as_ref()?;
+    spec.init_containers.iter().flatten().chain(&spec.containers).nth(index)
+}
+
+/// Starts attempt `attempt` of the `index`-th container.
+pub(super) async fn start(node: &Node, stage: &Stage, index: usize, attempt: u32, tell: Tell<'_>) -> Result<(Running, Watch), Failed> {
+    let pod = &*stage.pod;
+    let Some(container) = container_spec(pod, index) else { return Err((Failure::Config, "no such container".to_owned())) };
+    let inside = match node.sandbox(&stage.shim, stage.dir.join("root")).await {
+        Ok(()) => true,
+        Err(why) => {
+            refuse_mounts(pod, container, stage, &why)?;
+            false
+        }
+    };
+    let environment = environment(node, stage, pod, container, inside).await?;
+    let lookup = |name: &str| environment.get(name).map(str::to_owned);
+    let mounts = volume::mounts(pod, container, &lookup).map_err(|e| (Failure::Config, e))?;
+    let resolution = resolve(node, container, &environment, &mounts)?;
+    let image = container.image.as_deref().unwrap_or("");
+    tell(false, "Pulled", format!("Container image {image:?} means {}", resolution.how));
+    let environment = with_rule(environment, &resolution);
+    let files = {
+        let (dir, name) = (stage.dir.clone(), container.name.clone());
+        blocking(move || folder::container(&dir, &name))
+            .await
+            .map_err(|e| (Failure::Start, format!("making the container's files: {e}")))?
+    };
+    let (wanted, ignored) = identity(pod, container);
+    if ignored && attempt == 0 {
+        let text = format!("Container {}: runAsUser and runAsGroup are ignored, because this kubelet does not run as root", container.name);
+        tell(true, "RunAsUserIgnored", text);
+    }
+    let place = if inside { Place::New(sandbox(node, stage, container, &files, &mounts)?) } else { Place::Host };
+    let program = match &resolution.program {
+        Program::Ours if inside => format!("{INSIDE}/dormouse"),
+        Program::Ours => path_text(&node.options.executable),
+        Program::Path(path) => path.clone(),
+    };
+    let cwd = container.working_dir.clone().filter(|d| !d.is_empty()).or_else(|| resolution.working_dir.clone());
+    let spec = RunSpec { program, argv: resolution.argv.clone(), env: environment.to_strings(), cwd: cwd.clone(), user: wanted, place };
+    let start_error = |e: String| (Failure::Start, format!("failed to start container {:?}: {e}", container.name));
+    let log = node.logs.begin(&stage.uid, &container.name, attempt).map_err(|e| start_error(format!("log: {e}")))?;
+    tell(false, "Created", format!("Created container: {}", container.name));
+    let run = stage.shim.run(&spec).await.map_err(|e| start_error(e.to_string()))?;
+    let (mut reports, control, stdout, stderr) = run.split();
+    let clock = &node.options.clock;
+    let output = [
+        tokio::spawn(logs::copy(stdout, Stream::Stdout, log.clone(), clock.clone())),
+        tokio::spawn(logs::copy(stderr, Stream::Stderr, log.clone(), clock.clone())),
+    ];
+    let (_, init) = match reports.started().await {
+        Ok(pids) => pids,
+        Err(error) => {
+            log.end();
+            return Err(start_error(error));
+        }
+    };
+    tell(false, "Started", format!("Started container {}", container.name));
+    let path = environment.get("PATH").unwrap_or(PATH).to_owned();
+    let place = if inside { Place::Join(init) } else { Place::Host };
+    let running = Running {
+        id: container_id(),
+        image: resolution.digest(),
+        control,
+        exec: ExecBase { env: environment.to_strings(), path, cwd, user: wanted, place, inside },
+    };
+    let fall_back_to_log = container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
+    Ok((running, Watch { reports, output, log, termination_log: files.termination_log, fall_back_to_log }))
+}
+
+/// Without a sandbox a mount cannot be shown at its path, unless it is there already.
+fn refuse_mounts(pod: &Pod, container: &Container, stage: &Stage, why: &str) -> Result<(), Failed> {
+    let mounts = volume::mounts(pod, container, &|_| None).map_err(|e| (Failure::Config, e))?;
+    for m in mounts.iter().filter(|m| m.declared) {
+        let there = stage.volumes.get(&m.volume).is_some_and(|root| path_text(root) == m.target && m.sub_path.is_none());
+        if !there {
+            let text = format!(
+                "Container {} mounts volume {:?} at {}, which needs a mount namespace, and there is none: {why}",
+                container.name, m.volume, m.target
+            );
+            return Err((Failure::Mount, text));
+        }
+    }
+    Ok(())
+}
+
+async fn environment(node: &Node, stage: &Stage, pod: &Pod, container: &Container, inside: bool) -> Result<Environment, Failed> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
+    let sources = prepare::fetch(&node.options.client, namespace, env::references(container)).await;
+    let sources = sources.map_err(|e| (Failure::Config, e.to_string()))?;
+    let mut services = Environment::default();
+    if let Some(api) = &node.options.api {
+        services.set("KUBERNETES_SERVICE_HOST", api.host.clone());
+        services.set("KUBERNETES_SERVICE_PORT", api.port.to_string());
+        services.set("KUBERNETES_SERVICE_PORT_HTTPS", api.port.to_string());
+    }
+    let declared = env::declared(pod, container, &sources, &stage.facts, &services).map_err(|e| (Failure::Config, e.to_string()))?;
+    let mut all = Environment::default();
+    // Nothing else of the host's environment reaches a Pod.
+    for name in ["HOME", "LANG"] {
+        if let Ok(value) = std::env::var(name) {
+            all.set(name, value);
+        }
+    }
+    all.set("HOSTNAME", prepare::hostname(pod));
+    for (name, value) in &node.options.env {
+        all.set(name.clone(), value.clone());
+    }
+    for (name, value) in declared.iter() {
+        all.set(name, value);
+    }
+    let bin = if inside { format!("{INSIDE}/bin") } else { path_text(&node.dir.join("bin")) };
+    let host_path = std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned());
+    let path = format!("{bin}:{}", declared.get("PATH").unwrap_or(&host_path));
+    all.set("PATH", path);
+    all.set(dormouse_runtime::net::POD_IP_ENV, stage.facts.pod_ip.clone());
+    all.set("DORMOUSE_POD_UID", stage.uid.clone());
+    all.set("DORMOUSE_ENGINE", node.options.engine.as_str());
+    all.set(dormouse_devices::DORMOUSE_DEVICES, node.options.device_socket());
+    if let Some(indexes) = stage.gpus.get(&container.name)
+        && !image::is_test_requester(container)
+    {
+        let uuids: Vec<String> = indexes.iter().map(|i| format!("GPU-{}", node.options.gpus.first as usize + i)).collect();
+        all.set("NVIDIA_VISIBLE_DEVICES", uuids.join(","));
+    }
+    if !inside && let Some(config) = kubeconfig(node, stage, container) {
+        all.set_default("KUBECONFIG", config);
+    }
+    Ok(all)
+}
+
+/// For containers without a sandbox: the account's files cannot be at their usual path.
+fn kubeconfig(node: &Node, stage: &Stage, container: &Container) -> Option<String> {
+    let api = node.options.api.as_ref()?;
+    let mount = container.volume_mounts.iter().flatten().find(|m| m.mount_path.trim_end_matches('/') == SERVICE_ACCOUNT_PATH)?;
+    let root = stage.volumes.get(&mount.name)?;
+    let namespace = stage.pod.metadata.namespace.as_deref().unwrap_or("default");
+    let text = serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "pod",
+        "clusters": [{"name": "plane", "cluster": {
+            "server": format!("https://{}:{}", api.host, api.port), "certificate-authority": path_text(&root.join("ca.crt"))}}],
+        "users": [{"name": "account", "user": {"tokenFile": path_text(&root.join("token"))}}],
+        "contexts": [{"name": "pod", "context": {"cluster": "plane", "user": "account", "namespace": namespace}}],
+    });
+    let path = stage.dir.join("kubeconfig");
+    folder::write_file(&path, text.to_string().as_bytes(), 0o600).ok()?;
+    Some(path_text(&path))
+}
+
+fn resolve(node: &Node, container: &Container, environment: &Environment, mounts: &[MountPlan]) -> Result<Resolution, Failed> {
+    let lookup = |name: &str| environment.get(name).map(str::to_owned);
+    let expanded = |words: &Option<Vec<String>>| -> Vec<String> { words.iter().flatten().map(|w| expand(w, &lookup)).collect() };
+    let (command, args) = (expanded(&container.command), expanded(&container.args));
+    let path = environment.get("PATH").unwrap_or(PATH);
+    let find = |name: &str| {
+        if name.contains('/') {
+            // A volume of the container may bring the file; that is known only inside.
+            let mounted = mounts.iter().any(|m| Path::new(name).starts_with(&m.target)) || !name.starts_with('/');
+            return (mounted || Path::new(name).exists()).then(|| name.to_owned());
+        }
+        which(name, path)
+    };
+    let wish = Wish { image: container.image.as_deref().unwrap_or(""), command: &command, args: &args };
+    image::resolve(wish, &node.options.images, node.options.engine, &find).map_err(|e| (Failure::Image, e.to_string()))
+}
+
+/// The rule's environment lies beneath the container's.
+fn with_rule(environment: Environment, resolution: &Resolution) -> Environment {
+    let mut all = environment;
+    for (name, value) in &resolution.env {
+        all.set_default(name, value.clone());
+    }
+    all
+}
+
+/// Who to become, and whether a wish is ignored.
+fn identity(pod: &Pod, container: &Container) -> (Option<User>, bool) {
+    let wanted = user::wanted(pod, container);
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let changes = wanted.uid.is_some_and(|u| u != uid) || wanted.gid.is_some_and(|g| g != gid);
+    match (changes, uid == 0) {
+        (true, true) => (Some(User { uid: wanted.uid, gid: wanted.gid.or(wanted.uid.map(|_| 0)) }), false),
+        (true, false) => (None, true),
+        (false, _) => (None, false),
+    }
+}
+
+fn sandbox(node: &Node, stage: &Stage, container: &Container, files: &ContainerFolder, plans: &[MountPlan]) -> Result<Sandbox, Failed> {
+    let mut mounts: Vec<Mount> = Vec::new();
+    let mut add = |source: PathBuf, target: &str, read_only: bool| {
+        let target = PathBuf::from(target);
+        mounts.retain(|m| m.target != target);
+        mounts.push(Mount { source, target, read_only });
+    };
+    add(node.options.executable.clone(), &format!("{INSIDE}/dormouse"), false);
+    add(node.dir.join("bin"), &format!("{INSIDE}/bin"), false);
+    add(files.tmp.clone(), "/tmp", false);
+    add(stage.dir.join("hosts"), "/etc/hosts", false);
+    let last_words = container.termination_message_path.as_deref().filter(|p| p.starts_with('/')).unwrap_or("/dev/termination-log");
+    add(files.termination_log.clone(), last_words, false);
+    for plan in plans {
+        let Some(root) = stage.volumes.get(&plan.volume) else {
+            return Err((Failure::Config, format!("volume {:?} is not there", plan.volume)));
+        };
+        let source = match &plan.sub_path {
+            None => root.clone(),
+            Some(sub) => {
+                let source = root.join(sub);
+                if !source.exists() {
+                    std::fs::create_dir_all(&source).map_err(|e| (Failure::Config, format!("subPath {sub:?}: {e}")))?;
+                }
+                // A link in the volume must not lead out of it.
+                let inside = source.canonicalize().ok().zip(root.canonicalize().ok()).is_some_and(|(s, r)| s.starts_with(r));
+                if !inside {
+                    return Err((Failure::Config, format!("subPath {sub:?} leads out of volume {:?}", plan.volume)));
+                }
+                source
+            }
+        };
+        add(source, &plan.target, plan.read_only);
+    }
+    mounts.sort_by_key(|m| m.target.components().count());
+    Ok(Sandbox { root: stage.dir.join("root"), mounts })
+}
+
+impl ExecBase {
+    /// A command beside the container's process.
+    pub(super) fn spec(&self, command: &[String]) -> Result<RunSpec, String> {
+        let first = command.first().ok_or("the command is empty")?;
+        let program = if first.contains('/') {
+            first.clone()
+        } else if self.inside && (image::PROGRAMS.contains(&first.as_str()) || image::LINKS.contains(&first.as_str())) {
+            format!("{INSIDE}/bin/{first}")
+        } else {
+            which(first, &self.path).ok_or_else(|| format!("exec: {first:?}: executable file not found in $PATH"))?
+        };
+        Ok(RunSpec {
+            program,
+            argv: command.to_vec(),
+            env: self.env.clone(),
+            cwd: self.cwd.clone(),
+            user: self.user,
+            place: self.place.clone(),
+        })
+    }
+}
+
+/// Names that stand in the folder of links.
+pub(super) fn link_names(engine: Engine) -> impl Iterator<Item = &'static str> {
+    let vllm = (engine != Engine::Host).then_some("vllm");
+    image::PROGRAMS.iter().chain(image::LINKS).copied().chain(vllm)
+}
+
+fn which(name: &str, path: &str) -> Option<String> {
+    path.split(':').filter(|d| d.starts_with('/')).map(|d| Path::new(d).join(name)).find(|p| executable(p)).map(|p| path_text(&p))
+}
+
+fn executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+/// 64 hexadecimal digits, as container ids have.
+fn container_id() -> String {
+    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+}
+
+fn path_text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

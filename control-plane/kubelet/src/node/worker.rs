@@ -1,0 +1,441 @@
+//! The worker of one Pod: feeds its machine and carries out what the machine asks for.
+//!
+//! Held: the machine, the stage (once prepared), the runs in progress. Ends when no process is left and the object is gone
+//! (or the plane ends). Whatever takes time runs in a task of `tasks` and reports back through the inbox; when the worker
+//! goes, so do they, and with the last handle to the shim every process.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use kube::Api;
+use kube::api::{DeleteParams, Preconditions};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::context::Node;
+use super::prepare::{self, PrepareError, Stage};
+use super::probe::Target;
+use super::start::{self, ExecBase, Running, Watch};
+use super::writer::StatusWriter;
+use super::{hook, probe};
+use crate::logs::Logs;
+use crate::machine::{Action, Event, Exit, Facts, Failure, Hook, Machine, Record, Settings, Signal, probe::Kind};
+use crate::plan::gpus::Given;
+use crate::shim::Control;
+
+/// How long the output of a run may go on after its end was reported; nothing that could write is left then.
+const DRAIN: Duration = Duration::from_secs(1);
+/// What of a termination message is kept.
+const LAST_WORDS: usize = 4096;
+
+/// What reaches a worker.
+pub(super) enum Input {
+    /// The object as it is now.
+    Pod(Box<Pod>),
+    /// The object is gone.
+    Gone,
+    /// The plane ends.
+    Stop(Duration),
+    Prepared(Result<Box<Stage>, PrepareError>),
+    Started {
+        container: usize,
+        attempt: u32,
+        outcome: Result<Running, (Failure, String)>,
+    },
+    Machine(Event),
+    Removed,
+}
+
+/// A run in progress.
+struct Run {
+    attempt: u32,
+    control: Control,
+    exec: ExecBase,
+    stop_signal: u8,
+}
+
+pub(super) struct Worker {
+    node: Arc<Node>,
+    pod: Arc<Pod>,
+    uid: String,
+    machine: Machine,
+    about: ObjectReference,
+    facts: Facts,
+    gpus: Given,
+    stage: Option<Arc<Stage>>,
+    runs: HashMap<usize, Run>,
+    inbox: mpsc::UnboundedReceiver<Input>,
+    sender: mpsc::UnboundedSender<Input>,
+    tasks: JoinSet<()>,
+    preparing: Option<tokio::task::AbortHandle>,
+    writer: Option<StatusWriter>,
+    gone: bool,
+    stopping: bool,
+    removed: bool,
+}
+
+impl Worker {
+    pub(super) fn new(node: Arc<Node>, pod: Pod, sender: mpsc::UnboundedSender<Input>, inbox: mpsc::UnboundedReceiver<Input>) -> Self {
+        let meta = &pod.metadata;
+        let (name, namespace) = (meta.name.clone().unwrap_or_default(), meta.namespace.clone().unwrap_or_default());
+        let uid = meta.uid.clone().unwrap_or_default();
+        let machine = Machine::new(&pod, Settings { restart: node.options.restart }, node.now());
+        let about = ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            name: Some(name.clone()),
+            namespace: Some(namespace.clone()),
+            uid: Some(uid.clone()),
+            resource_version: meta.resource_version.clone(),
+            field_path: None,
+        };
+        Self {
+            writer: Some(StatusWriter::start(node.options.client.clone(), &namespace, name, uid.clone())),
+            facts: Facts { pod_ip: None, host_ip: node.options.node_ip().to_string() },
+            node,
+            pod: Arc::new(pod),
+            uid,
+            machine,
+            about,
+            gpus: Given::new(),
+            stage: None,
+            runs: HashMap::new(),
+            inbox,
+            sender,
+            tasks: JoinSet::new(),
+            preparing: None,
+            gone: false,
+            stopping: false,
+            removed: false,
+        }
+    }
+
+    /// Runs the Pod to its end. Returns its UID.
+    pub(super) async fn run(mut self) -> String {
+        let ended_before = self.machine.ended();
+        let had = self.pod.status.as_ref().and_then(|s| s.pod_ip.as_ref()).and_then(|ip| ip.parse::<Ipv4Addr>().ok());
+        if ended_before {
+            self.facts.pod_ip = had.map(|ip| ip.to_string());
+            self.node.reserve_address(&self.uid, had);
+        } else {
+            match self.node.admit(&self.uid, &self.pod).await {
+                Ok(admitted) => {
+                    self.facts.pod_ip = admitted.ip.map(|ip| ip.to_string());
+                    self.gpus = admitted.gpus;
+                }
+                Err(rejection) => {
+                    self.event(true, &rejection.reason, &rejection.message, None);
+                    self.step(Event::Rejected { reason: rejection.reason, message: rejection.message });
+                }
+            }
+        }
+        // The object may have been in deletion when it was first seen.
+        self.update_machine();
+        while !self.finished() {
+            let deadline = self.machine.deadline(self.node.now());
+            let tick = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(self.node.instant(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some(input) = self.inbox.recv() => self.take(input),
+                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    if let Err(error) = ended && error.is_panic() {
+                        tracing::error!(%error, pod = self.about.name, "a task of a Pod failed");
+                    }
+                }
+                () = tick => self.step(Event::Tick),
+            }
+        }
+        self.node.forget(&self.uid);
+        self.uid
+    }
+
+    fn finished(&self) -> bool {
+        self.machine.ended() && self.removed && (self.gone || self.stopping)
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Pod(pod) => {
+                self.pod = Arc::new(*pod);
+                self.update_machine();
+            }
+            Input::Gone => {
+                self.gone = true;
+                let meta = &self.pod.metadata;
+                let spec = self.pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds);
+                let grace = meta.deletion_grace_period_seconds.or(spec).and_then(|s| u64::try_from(s).ok());
+                self.deletion(Some(Duration::from_secs(grace.unwrap_or(30))));
+            }
+            Input::Stop(grace) => {
+                self.stopping = true;
+                self.step(Event::Stop(grace));
+            }
+            Input::Prepared(Ok(stage)) => {
+                let stage = Arc::new(*stage);
+                if self.machine.ended() {
+                    // The end came first: what was made is taken down by those who wait for it.
+                    self.remove(Some(stage));
+                    return;
+                }
+                let (shim, sender) = (stage.shim.clone(), self.sender.clone());
+                self.tasks.spawn(async move {
+                    shim.gone().await;
+                    let _ = sender.send(Input::Machine(Event::Lost));
+                });
+                self.stage = Some(stage);
+                self.step(Event::Prepared);
+            }
+            Input::Prepared(Err(e)) => self.step(Event::PrepareFailed { reason: e.reason, message: e.message }),
+            Input::Started { container, attempt, outcome: Ok(running) } => {
+                let stop_signal = self.stop_signal(container);
+                self.runs.insert(container, Run { attempt, control: running.control, exec: running.exec, stop_signal });
+                self.step(Event::Started { container, attempt, id: running.id, image: running.image });
+            }
+            Input::Started { container, attempt, outcome: Err((failure, message)) } => {
+                self.step(Event::StartFailed { container, attempt, failure, message });
+            }
+            Input::Machine(event) => {
+                if let Event::Exited { container, attempt, .. } = &event
+                    && self.runs.get(container).is_some_and(|r| r.attempt == *attempt)
+                {
+                    self.runs.remove(container);
+                }
+                self.step(event);
+            }
+            Input::Removed => self.removed = true,
+        }
+    }
+
+    fn update_machine(&mut self) {
+        let meta = &self.pod.metadata;
+        let deletion = meta.deletion_timestamp.as_ref().map(|_| {
+            let seconds = meta.deletion_grace_period_seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(0);
+            Duration::from_secs(seconds)
+        });
+        self.deletion(deletion);
+    }
+
+    fn deletion(&mut self, deletion: Option<Duration>) {
+        let spec = self.pod.spec.as_ref();
+        let conditions = self.pod.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+        let gates = spec.iter().flat_map(|s| s.readiness_gates.iter().flatten());
+        let gates = gates.map(|g| conditions.iter().find(|c| c.type_ == g.condition_type).map(|c| c.status.clone())).collect();
+        self.step(Event::Updated { deletion, gates, generation: self.pod.metadata.generation });
+    }
+
+    fn step(&mut self, event: Event) {
+        let now = self.node.now();
+        let actions = self.machine.step(event, now);
+        for action in actions {
+            self.act(action);
+        }
+        if !self.gone
+            && let Some(writer) = &self.writer
+        {
+            writer.publish(self.machine.status(&self.facts, now), self.machine.timeline().clone());
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Prepare => {
+                let (node, pod, gpus, sender) = (self.node.clone(), self.pod.clone(), self.gpus.clone(), self.sender.clone());
+                let ip = self.facts.pod_ip.clone().unwrap_or_default();
+                self.stage = None;
+                self.preparing = Some(self.tasks.spawn(async move {
+                    let outcome = prepare::prepare(node, pod, ip, gpus).await.map(Box::new);
+                    let _ = sender.send(Input::Prepared(outcome));
+                }));
+            }
+            Action::Start { container, attempt } => self.start(container, attempt),
+            Action::Signal { container, attempt, signal } => {
+                if let Some(run) = self.runs.get(&container).filter(|r| r.attempt == attempt) {
+                    match signal {
+                        Signal::Stop => run.control.signal(run.stop_signal),
+                        Signal::Kill => run.control.kill(),
+                    }
+                }
+            }
+            Action::Probe { container, attempt, kind, timeout } => self.probe(container, attempt, kind, timeout),
+            Action::Hook { container, attempt, hook, timeout } => self.hook(container, attempt, hook, timeout),
+            Action::Record(Record { warning, reason, message, container }) => self.event(warning, reason, &message, container),
+            Action::Release => {
+                if let Some(preparing) = self.preparing.take() {
+                    preparing.abort();
+                }
+                self.node.release(&self.uid);
+                let stage = self.stage.take();
+                self.remove(stage);
+            }
+            Action::Delete => self.delete(),
+        }
+    }
+
+    fn start(&mut self, container: usize, attempt: u32) {
+        let Some(stage) = self.stage.clone() else {
+            let outcome = Err((Failure::Start, "the Pod's shim is gone".to_owned()));
+            let _ = self.sender.send(Input::Started { container, attempt, outcome });
+            return;
+        };
+        let (node, sender) = (self.node.clone(), self.sender.clone());
+        let about = self.about(Some(container));
+        self.tasks.spawn(async move {
+            let tell = |warning: bool, reason: &str, message: String| node.events.record(&about, warning, reason, &message);
+            match start::start(&node, &stage, container, attempt, &tell).await {
+                Ok((running, watch)) => {
+                    let _ = sender.send(Input::Started { container, attempt, outcome: Ok(running) });
+                    // The stage holds the shim: it must not keep it alive beyond the Pod's end.
+                    drop(stage);
+                    let (exit, message) = attend(watch).await;
+                    let _ = sender.send(Input::Machine(Event::Exited { container, attempt, exit, message }));
+                }
+                Err(failed) => {
+                    let _ = sender.send(Input::Started { container, attempt, outcome: Err(failed) });
+                }
+            }
+        });
+    }
+
+    fn probe(&mut self, container: usize, attempt: u32, kind: Kind, timeout: Duration) {
+        let (pod, node, sender) = (self.pod.clone(), self.node.clone(), self.sender.clone());
+        let Some((stage, exec)) = self.stage.clone().zip(self.runs.get(&container).map(|r| r.exec.clone())) else { return };
+        self.tasks.spawn(async move {
+            let Some(spec) = start::container_spec(&pod, container) else { return };
+            let settings = match kind {
+                Kind::Startup => &spec.startup_probe,
+                Kind::Readiness => &spec.readiness_probe,
+                Kind::Liveness => &spec.liveness_probe,
+            };
+            let target = Target { node: &node, shim: &stage.shim, exec: &exec, container: spec, ip: &stage.facts.pod_ip };
+            let outcome = match settings {
+                Some(settings) => probe::run(settings, target, timeout).await,
+                None => Ok(()),
+            };
+            let _ = sender.send(Input::Machine(Event::Probed { container, attempt, kind, outcome }));
+        });
+    }
+
+    fn hook(&mut self, container: usize, attempt: u32, which: Hook, timeout: Option<Duration>) {
+        let (pod, node, sender) = (self.pod.clone(), self.node.clone(), self.sender.clone());
+        let Some((stage, exec)) = self.stage.clone().zip(self.runs.get(&container).map(|r| r.exec.clone())) else { return };
+        self.tasks.spawn(async move {
+            let Some(spec) = start::container_spec(&pod, container) else { return };
+            let lifecycle = spec.lifecycle.as_ref();
+            let handler = lifecycle.and_then(|l| match which {
+                Hook::PostStart => l.post_start.as_ref(),
+                Hook::PreStop => l.pre_stop.as_ref(),
+            });
+            let target = Target { node: &node, shim: &stage.shim, exec: &exec, container: spec, ip: &stage.facts.pod_ip };
+            let outcome = match handler {
+                Some(handler) => hook::run(handler, target, timeout).await,
+                None => Ok(()),
+            };
+            let _ = sender.send(Input::Machine(Event::HookDone { container, attempt, hook: which, outcome }));
+        });
+    }
+
+    fn stop_signal(&self, container: usize) -> u8 {
+        let name = start::container_spec(&self.pod, container).and_then(|c| c.lifecycle.as_ref()?.stop_signal.as_deref());
+        let signal = name.and_then(|n| n.parse::<nix::sys::signal::Signal>().ok()).unwrap_or(nix::sys::signal::Signal::SIGTERM);
+        u8::try_from(signal as i32).unwrap_or(15)
+    }
+
+    /// Ends the shim and removes the Pod's files; the logs stay as long as the object.
+    fn remove(&mut self, stage: Option<Arc<Stage>>) {
+        let (sender, dir) = (self.sender.clone(), self.node.pod_dir(&self.uid));
+        self.tasks.spawn(async move {
+            if let Some(stage) = stage {
+                let shim = stage.shim.clone();
+                drop(stage);
+                shim.end().await;
+            }
+            let removed = prepare::blocking(move || remove_folder(&dir)).await;
+            if let Err(error) = removed {
+                tracing::warn!(%error, "a Pod's folder could not be removed");
+            }
+            let _ = sender.send(Input::Removed);
+        });
+    }
+
+    /// Writes the last status, then lets the object go.
+    fn delete(&mut self) {
+        if self.gone {
+            return;
+        }
+        let writer = self.writer.take();
+        let now = self.node.now();
+        if let Some(writer) = &writer {
+            writer.publish(self.machine.status(&self.facts, now), self.machine.timeline().clone());
+        }
+        let api: Api<Pod> = Api::namespaced(self.node.options.client.clone(), self.about.namespace.as_deref().unwrap_or("default"));
+        let (name, uid) = (self.about.name.clone().unwrap_or_default(), self.uid.clone());
+        self.tasks.spawn(async move {
+            if let Some(writer) = writer {
+                writer.finish().await;
+            }
+            let mut pause = Duration::from_millis(20);
+            loop {
+                let only_this = Preconditions { uid: Some(uid.clone()), resource_version: None };
+                match api.delete(&name, &DeleteParams::default().grace_period(0).preconditions(only_this)).await {
+                    Ok(_) => return,
+                    Err(e) if dormouse_controller::not_found(&e) || dormouse_controller::conflict(&e) => return,
+                    Err(error) => tracing::warn!(%error, pod = name, "a Pod that has ended could not be deleted"),
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(10));
+            }
+        });
+    }
+
+    fn about(&self, container: Option<usize>) -> ObjectReference {
+        let init = self.pod.spec.as_ref().and_then(|s| s.init_containers.as_ref()).map_or(0, Vec::len);
+        let name = container.and_then(|c| self.machine.container_name(c));
+        let list = if container.is_some_and(|c| c < init) { "initContainers" } else { "containers" };
+        ObjectReference { field_path: name.map(|n| format!("spec.{list}{{{n}}}")), ..self.about.clone() }
+    }
+
+    fn event(&self, warning: bool, reason: &str, message: &str, container: Option<usize>) {
+        self.node.events.record(&self.about(container), warning, reason, message);
+    }
+}
+
+/// Watches a run to its end.
+async fn attend(mut watch: Watch) -> (Exit, Option<String>) {
+    let exit = watch.reports.exited().await.map_or(Exit::LOST, |(code, signal)| Exit { code, signal });
+    for output in &mut watch.output {
+        if tokio::time::timeout(DRAIN, &mut *output).await.is_err() {
+            output.abort();
+        }
+    }
+    watch.log.end();
+    let (log, fall_back) = (watch.log, watch.fall_back_to_log && exit.code != 0);
+    let message = tokio::task::spawn_blocking(move || last_words(&watch.termination_log, fall_back.then_some(&*log))).await;
+    (exit, message.ok().flatten())
+}
+
+fn last_words(file: &std::path::Path, log: Option<&crate::logs::RunLog>) -> Option<String> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    if let Ok(file) = std::fs::File::open(file) {
+        let _ = file.take(LAST_WORDS as u64).read_to_end(&mut bytes);
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let text = if text.is_empty() { log.map(|l| Logs::tail(l, 80, 2048)).unwrap_or_default() } else { text };
+    (!text.is_empty()).then_some(text)
+}
+
+fn remove_folder(dir: &PathBuf) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}

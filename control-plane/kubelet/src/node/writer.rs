@@ -1,0 +1,134 @@
+//! Writes a Pod's status: always the newest, never two at once, at once when it changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::machine::{TIMELINE, Timeline};
+
+/// A status to write.
+#[derive(Clone, Debug, PartialEq)]
+struct Wanted {
+    status: PodStatus,
+    timeline: Timeline,
+}
+
+/// The writer of one Pod.
+#[derive(Debug)]
+pub(super) struct StatusWriter {
+    wanted: watch::Sender<Option<Arc<Wanted>>>,
+    task: JoinHandle<()>,
+}
+
+impl StatusWriter {
+    pub(super) fn start(client: kube::Client, namespace: &str, name: String, uid: String) -> Self {
+        let (wanted, newest) = watch::channel(None);
+        let api = Api::namespaced(client, namespace);
+        Self { wanted, task: tokio::spawn(write(api, name, uid, newest)) }
+    }
+
+    /// Publishes a status; an equal one is not written again.
+    pub(super) fn publish(&self, status: PodStatus, timeline: Timeline) {
+        let new = Wanted { status, timeline };
+        self.wanted.send_if_modified(|old| {
+            let changed = old.as_deref() != Some(&new);
+            if changed {
+                *old = Some(Arc::new(new));
+            }
+            changed
+        });
+    }
+
+    /// Waits until the newest status is written, or cannot be; nothing is written after it.
+    pub(super) async fn finish(self) {
+        drop(self.wanted);
+        let _ = self.task.await;
+    }
+}
+
+async fn write(api: Api<Pod>, name: String, uid: String, mut newest: watch::Receiver<Option<Arc<Wanted>>>) {
+    let mut failures = 0_u32;
+    let mut told = None;
+    loop {
+        if failures == 0 && newest.changed().await.is_err() {
+            // What was published last before the sender went has been seen: `changed` reports it first.
+            return;
+        }
+        let Some(wanted) = newest.borrow_and_update().clone() else { continue };
+        let timeline = serde_json::to_string(&wanted.timeline).unwrap_or_default();
+        let patch = Patch::Strategic(body(&uid, &wanted.status, &timeline));
+        match api.patch_status(&name, &PatchParams::default(), &patch).await {
+            Ok(pod) => {
+                failures = 0;
+                // A server may keep metadata out of the status subresource.
+                let kept = pod.metadata.annotations.as_ref().and_then(|a| a.get(TIMELINE));
+                if kept != Some(&timeline) && told.as_ref() != Some(&timeline) {
+                    let patch = json!({"metadata": {"uid": uid, "annotations": {TIMELINE: timeline}}});
+                    if let Err(error) = api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+                        tracing::debug!(%error, pod = name, "the timeline was not written");
+                    }
+                    told = Some(timeline);
+                }
+            }
+            Err(error) if dormouse_controller::not_found(&error) || dormouse_controller::conflict(&error) => {
+                // Gone, or another Pod of the same name.
+                return;
+            }
+            Err(error) => {
+                failures += 1;
+                if failures > 3 || newest.has_changed().is_err() && failures > 1 {
+                    tracing::warn!(%error, pod = name, "the status of a Pod cannot be written");
+                }
+                if newest.has_changed().is_err() && failures > 3 {
+                    return;
+                }
+                let pause = Duration::from_millis(20).saturating_mul(1 << failures.min(8));
+                tokio::time::sleep(pause.min(Duration::from_secs(5))).await;
+            }
+        }
+    }
+}
+
+/// The strategic merge patch: conditions of others stay, what we no longer say goes.
+fn body(uid: &str, status: &PodStatus, timeline: &str) -> Value {
+    let mut value = serde_json::to_value(status).unwrap_or_default();
+    if let Some(map) = value.as_object_mut() {
+        for gone in ["reason", "message"] {
+            map.entry(gone).or_insert(Value::Null);
+        }
+        for condition in map.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+            for gone in ["reason", "message"] {
+                if let Some(c) = condition.as_object_mut() {
+                    c.entry(gone).or_insert(Value::Null);
+                }
+            }
+        }
+    }
+    json!({"metadata": {"uid": uid, "annotations": {TIMELINE: timeline}}, "status": value})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_patch_removes_what_is_no_longer_said() {
+        let status: PodStatus = serde_json::from_value(json!({
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True"}, {"type": "Initialized", "status": "False", "reason": "X"}]
+        }))
+        .unwrap();
+        let patch = body("u", &status, "{}");
+        assert_eq!(patch["metadata"]["uid"], "u");
+        assert_eq!(patch["status"]["conditions"][0]["reason"], Value::Null);
+        assert!(patch["status"]["conditions"][0].as_object().unwrap().contains_key("message"));
+        assert_eq!(patch["status"]["conditions"][1]["reason"], "X");
+        assert!(patch["status"].as_object().unwrap().contains_key("reason"));
+    }
+}
