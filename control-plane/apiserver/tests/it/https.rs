@@ -209,3 +209,44 @@ async fn the_end_does_not_wait_for_watches() {
     assert_eq!(watch.status(), 200);
     tokio::time::timeout(Duration::from_secs(10), plane.stop()).await.expect("the server ends").unwrap();
 }
+
+#[tokio::test]
+async fn reviews_answer_for_others() {
+    let plane = Plane::start().await;
+    let group = "/apis/authorization.k8s.io/v1";
+    let ask = |kind: &'static str, spec: Value| {
+        let body = json!({"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec});
+        let path = if kind.starts_with("Local") {
+            "/namespaces/default/localsubjectaccessreviews".to_owned()
+        } else {
+            format!("/{}s", kind.to_lowercase())
+        };
+        let plane = &plane;
+        async move { admin(plane, "POST", &format!("{group}{path}"), body).await }
+    };
+    let pods = json!({"verb": "list", "resource": "pods", "namespace": "default"});
+    let (status, answer) =
+        ask("SubjectAccessReview", json!({"user": "root", "groups": ["system:masters"], "resourceAttributes": pods})).await;
+    assert_eq!((status.as_u16(), &answer["status"]["allowed"]), (201, &json!(true)), "{answer}");
+    let (_, answer) = ask("LocalSubjectAccessReview", json!({"user": "jane", "resourceAttributes": pods})).await;
+    assert_eq!(answer["status"], json!({"allowed": false}));
+    let path = json!({"verb": "get", "path": "/version"});
+    let (_, answer) =
+        ask("SubjectAccessReview", json!({"user": "jane", "groups": ["system:authenticated"], "nonResourceAttributes": path})).await;
+    assert_eq!(
+        answer["status"],
+        json!({"allowed": true, "reason": "RBAC: allowed by ClusterRoleBinding \"system:discovery\" of ClusterRole \"system:discovery\" to Group \"system:authenticated\""})
+    );
+    let (status, answer) = ask("SubjectAccessReview", json!({"resourceAttributes": pods, "nonResourceAttributes": path})).await;
+    assert_eq!(status, 422, "{answer}");
+    assert_eq!(answer["details"]["causes"].as_array().unwrap().len(), 2);
+    let (status, _) = ask(
+        "LocalSubjectAccessReview",
+        json!({"user": "j", "resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "other"}}),
+    )
+    .await;
+    assert_eq!(status, 422);
+    let (_, answer) = ask("SelfSubjectRulesReview", json!({"namespace": "default"})).await;
+    assert!(answer["status"]["resourceRules"].as_array().unwrap().iter().any(|r| r["resources"] == json!(["*"])), "{answer}");
+    assert_eq!(ask("SelfSubjectRulesReview", json!({})).await.0, 400);
+}

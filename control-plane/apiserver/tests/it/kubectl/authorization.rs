@@ -61,3 +61,27 @@ async fn tokens_of_accounts() {
     assert!(kubectl.fails("create token robot --duration=1m").await.contains("may not specify a duration less than 10 minutes"));
     assert!(kubectl.fails("create token nobody").await.contains("serviceaccounts \"nobody\" not found"));
 }
+
+#[tokio::test]
+async fn roles_of_custom_resources_join_the_default_ones() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    kubectl.ok("create rolebinding jane --clusterrole=view --user=jane").await;
+    assert_eq!(kubectl.run("auth can-i list leases.coordination.k8s.io --as jane").await.out, "no\n");
+    let role = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: leases-view, labels: {rbac.authorization.k8s.io/aggregate-to-view: 'true'}}
+rules: [{apiGroups: [coordination.k8s.io], resources: [leases, others], verbs: [get, list, watch]}]
+";
+    assert!(kubectl.feed("apply -f -", role).await.ok);
+    assert_eq!(kubectl.ok("auth can-i list leases.coordination.k8s.io --as jane").await, "yes\n");
+    // Who reads the role sees it, and so does who holds a wider one.
+    for name in ["view", "edit", "admin"] {
+        assert!(kubectl.ok(&format!("get clusterrole {name} -o yaml")).await.contains("- others"), "{name}");
+    }
+    kubectl.ok("delete clusterrole leases-view").await;
+    assert_eq!(kubectl.run("auth can-i list leases.coordination.k8s.io --as jane").await.out, "no\n");
+    assert!(!kubectl.ok("get clusterrole admin -o yaml").await.contains("- others"));
+    let wrong = kubectl.feed("apply -f -", &role.replace("verbs: [get, list, watch]", "verbs: []")).await;
+    assert!(!wrong.ok && wrong.err.contains("rules[0].verbs: Required value: verbs must contain at least one value"), "{wrong:?}");
+}
