@@ -33,7 +33,7 @@ pub struct Options {
 
 /// What a finished call tells.
 enum Done {
-    Bound { key: String, uid: String },
+    Bound,
     Failed { key: String, uid: String, again: bool },
     Reported,
 }
@@ -139,7 +139,7 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
             },
             Some(done) = calls.next(), if !calls.is_empty() => match done {
                 // The watch will show it; until then it stays assumed.
-                Done::Bound { .. } | Done::Reported => continue,
+                Done::Bound | Done::Reported => continue,
                 Done::Failed { key, uid, again } => {
                     if index.assumed.get(&key).is_some_and(|(u, _)| *u == uid) {
                         index.assumed.remove(&key);
@@ -195,7 +195,7 @@ async fn bind(client: Client, pod: PodFacts, node: String) -> Done {
         Err(error) => Err(kube::Error::HttpError(error)),
     };
     match result {
-        Ok(_) => Done::Bound { key, uid },
+        Ok(_) => Done::Bound,
         Err(error) => {
             let again = !not_found(&error) && !conflict(&error);
             tracing::warn!(pod = %key, %node, %error, again, "cannot bind");

@@ -7,10 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dormouse_controller::{Backoff, Change, Outcome, Queue, changes, gone_is_done, not_found, workers};
+use dormouse_controller::{Backoff, Change, Outcome, Queue, changes, each, gone_is_done, not_found, workers};
 use dormouse_machinery::hash;
 use dormouse_runtime::SharedClock;
-use futures::StreamExt;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -138,13 +137,13 @@ struct Controller {
 /// Runs until dropped.
 pub(crate) async fn run(client: Client, clock: SharedClock) {
     let queue = Arc::new(Queue::new(Backoff::default()));
-    let c = Controller { client: client.clone(), clock, index: Mutex::default(), queue: Arc::clone(&queue) };
+    let c = Arc::new(Controller { client: client.clone(), clock, index: Mutex::default(), queue: Arc::clone(&queue) });
     let deployments = changes(Api::<Deployment>::all(client.clone()), watcher::Config::default());
     let sets = changes(Api::<ReplicaSet>::all(client), watcher::Config::default());
     tokio::join!(
-        deployments.for_each(|change| async { c.on_deployment(change) }),
-        sets.for_each(|change| async { c.on_set(change) }),
-        workers("deployment", queue, 2, |key| c.reconcile(key)),
+        each(deployments, |change| c.on_deployment(change)),
+        each(sets, |change| c.on_set(change)),
+        workers("deployment", queue, 2, |key| Arc::clone(&c).reconcile(key)),
     );
 }
 
@@ -198,7 +197,7 @@ impl Controller {
         }
     }
 
-    async fn reconcile(&self, key: Key) -> Result<Outcome, kube::Error> {
+    async fn reconcile(self: Arc<Self>, key: Key) -> Result<Outcome, kube::Error> {
         let Some(deployment) = self.with(|i| i.deployments.get(&key).cloned()) else { return Ok(Outcome::Done) };
         if deployment.metadata.deletion_timestamp.is_some() {
             return Ok(Outcome::Done);
@@ -401,6 +400,7 @@ fn set_facts(set: &ReplicaSet, new: bool) -> SetFacts {
 
 #[cfg(test)]
 mod tests {
+    use super::Strategy;
     use super::*;
     use proptest::prelude::*;
 

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dormouse_controller::{Backoff, Change, Outcome, Queue, changes, not_found, workers};
-use futures::StreamExt;
+use dormouse_controller::{Backoff, Change, Outcome, Queue, changes, each, not_found, workers};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
 use kube::api::{DeleteParams, DynamicObject, ListParams, PartialObjectMeta, PostParams};
 use kube::runtime::watcher;
@@ -27,19 +26,19 @@ struct Controller {
 pub(crate) async fn run(client: Client, root_ca_pem: String) {
     // Emptying waits for finalizers of others, so the pause grows slowly and stays short.
     let queue = Arc::new(Queue::new(Backoff { base: Duration::from_millis(20), max: Duration::from_secs(2) }));
-    let c = Controller { client: client.clone(), root_ca_pem, namespaces: Mutex::default(), queue: Arc::clone(&queue) };
+    let c = Arc::new(Controller { client: client.clone(), root_ca_pem, namespaces: Mutex::default(), queue: Arc::clone(&queue) });
     let accounts =
         changes(Api::<PartialObjectMeta<ServiceAccount>>::all(client.clone()), watcher::Config::default().fields("metadata.name=default"));
     let namespaces = changes(Api::<Namespace>::all(client), watcher::Config::default());
     tokio::join!(
-        namespaces.for_each(|change| async { c.on_namespace(change) }),
-        accounts.for_each(|change| async {
+        each(namespaces, |change| c.on_namespace(change)),
+        each(accounts, |change| {
             // A deleted default account is made again.
             if let Change::Delete(account) = change {
                 c.queue.add(account.namespace().unwrap_or_default());
             }
         }),
-        workers("namespace", queue, 2, |key| c.reconcile(key)),
+        workers("namespace", queue, 2, |key| Arc::clone(&c).reconcile(key)),
     );
 }
 
@@ -61,7 +60,7 @@ impl Controller {
         }
     }
 
-    async fn reconcile(&self, name: String) -> Result<Outcome, kube::Error> {
+    async fn reconcile(self: Arc<Self>, name: String) -> Result<Outcome, kube::Error> {
         let ns = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
         let Some(ns) = ns else { return Ok(Outcome::Done) };
         if ns.metadata.deletion_timestamp.is_none() {

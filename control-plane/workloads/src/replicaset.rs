@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dormouse_controller::{Backoff, Change, Outcome, Queue, changes, gone_is_done, not_found, workers};
+use dormouse_controller::{Backoff, Change, Outcome, Queue, changes, each, gone_is_done, not_found, workers};
 use dormouse_machinery::selector::Selector;
 use dormouse_runtime::SharedClock;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
@@ -193,13 +193,13 @@ fn selector(set: &ReplicaSet) -> Result<Selector, String> {
 pub(crate) async fn run(client: Client, clock: SharedClock) {
     let recorder = Recorder::new(client.clone(), Reporter { controller: "replicaset-controller".into(), instance: None });
     let queue = Arc::new(Queue::new(Backoff::default()));
-    let c = Controller { client: client.clone(), clock, recorder, index: Mutex::default(), queue: Arc::clone(&queue) };
+    let c = Arc::new(Controller { client: client.clone(), clock, recorder, index: Mutex::default(), queue: Arc::clone(&queue) });
     let sets = changes(Api::<ReplicaSet>::all(client.clone()), watcher::Config::default());
     let pods = changes(Api::<Pod>::all(client), watcher::Config::default());
     tokio::join!(
-        sets.for_each(|change| async { c.on_set(change) }),
-        pods.for_each(|change| async { c.on_pod(change) }),
-        workers("replicaset", queue, 4, |key| c.reconcile(key)),
+        each(sets, |change| c.on_set(change)),
+        each(pods, |change| c.on_pod(change)),
+        workers("replicaset", queue, 4, |key| Arc::clone(&c).reconcile(key)),
     );
 }
 
@@ -243,7 +243,7 @@ impl Controller {
         keys.into_iter().for_each(|k| self.queue.add(k));
     }
 
-    async fn reconcile(&self, key: Key) -> Result<Outcome, kube::Error> {
+    async fn reconcile(self: Arc<Self>, key: Key) -> Result<Outcome, kube::Error> {
         let Some(set) = self.index().sets.get(&key).cloned() else { return Ok(Outcome::Done) };
         let selector = match selector(&set) {
             Ok(selector) => selector,
@@ -274,11 +274,16 @@ impl Controller {
             let patch = json!({"metadata": {"uid": uid, "ownerReferences": [{"$patch": "delete", "uid": set.uid()}]}});
             gone_is_done(api.patch_metadata(name, &PatchParams::default(), &Patch::Strategic(&patch)).await)?;
         }
-        let made =
-            stream::iter(0..plan.create).map(|_| self.create(api, set)).buffer_unordered(CONCURRENT).try_for_each(|()| async { Ok(()) });
-        made.await?;
-        let gone = stream::iter(&plan.delete).map(|(name, uid)| self.delete(api, set, name, uid)).buffer_unordered(CONCURRENT);
-        gone.try_for_each(|()| async { Ok(()) }).await
+        let mut begun = 0;
+        while begun < plan.create {
+            let now = (plan.create - begun).min(CONCURRENT);
+            try_join_all((0..now).map(|_| self.create(api, set))).await?;
+            begun += now;
+        }
+        for some in plan.delete.chunks(CONCURRENT) {
+            try_join_all(some.iter().map(|(name, uid)| self.delete(api, set, name, uid))).await?;
+        }
+        Ok(())
     }
 
     async fn create(&self, api: &Api<Pod>, set: &ReplicaSet) -> Result<(), kube::Error> {

@@ -28,6 +28,14 @@ where
     collect(watcher::watcher(api, config))
 }
 
+/// Hands each item of a stream to `f`, for as long as there are any.
+pub async fn each<T>(stream: impl Stream<Item = T>, mut f: impl FnMut(T)) {
+    let mut stream = std::pin::pin!(stream);
+    while let Some(item) = stream.next().await {
+        f(item);
+    }
+}
+
 /// What the fold carries: the events still to come, the objects of a list under way, failures in a row.
 struct State<S, K> {
     events: S,

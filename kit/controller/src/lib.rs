@@ -10,7 +10,7 @@ mod errors;
 mod queue;
 mod workers;
 
-pub use changes::{Change, changes};
+pub use changes::{Change, changes, each};
 pub use errors::{conflict, gone_is_done, not_found};
 pub use queue::{Backoff, Queue};
 pub use workers::{Outcome, workers};

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dormouse_controller::{Backoff, Change, Outcome, Queue, changes, conflict, gone_is_done, not_found, workers};
+use dormouse_controller::{Backoff, Change, Outcome, Queue, changes, conflict, each, gone_is_done, not_found, workers};
 use futures::StreamExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, DynamicObject, PartialObjectMeta, Patch, PatchParams, Preconditions, PropagationPolicy};
@@ -35,20 +35,20 @@ struct Controller {
 /// Runs until dropped.
 pub(crate) async fn run(client: Client) {
     let queue = Arc::new(Queue::new(Backoff { base: Duration::from_millis(10), max: Duration::from_secs(10) }));
-    let c = Controller { client: client.clone(), graph: Mutex::default(), served: Mutex::default(), queue: Arc::clone(&queue) };
+    let c = Arc::new(Controller { client: client.clone(), graph: Mutex::default(), served: Mutex::default(), queue: Arc::clone(&queue) });
     let (tx, mut rx) = mpsc::channel::<(String, Change<Meta>)>(256);
     let kinds_changed = Notify::new();
     kinds_changed.notify_one();
     let crds = changes(Api::<PartialObjectMeta<CustomResourceDefinition>>::all(client), watcher::Config::default());
     tokio::join!(
-        crds.for_each(|_| async { kinds_changed.notify_one() }),
+        each(crds, |_| kinds_changed.notify_one()),
         c.follow_kinds(&kinds_changed, tx),
         async {
             while let Some((resource, change)) = rx.recv().await {
                 c.on_change(&resource, change);
             }
         },
-        workers("garbage", queue, 4, |uid| c.reconcile(uid)),
+        workers("garbage", queue, 4, |uid| Arc::clone(&c).reconcile(uid)),
     );
 }
 
@@ -130,7 +130,7 @@ impl Controller {
         })
     }
 
-    async fn reconcile(&self, uid: String) -> Result<Outcome, kube::Error> {
+    async fn reconcile(self: Arc<Self>, uid: String) -> Result<Outcome, kube::Error> {
         let Some((object, step)) = self.with(|g| g.decide(&uid)) else { return Ok(Outcome::Done) };
         let Some(api) = self.api(&object.resource, object.namespace.as_deref()) else { return Ok(Outcome::Done) };
         match step {
