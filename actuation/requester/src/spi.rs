@@ -1,0 +1,212 @@
+//! The requester's two ports: probes for the kubelet, the SPI for the controller.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::Response;
+use dormouse_apis::names::path;
+use dormouse_runtime::monotonic;
+use serde_json::json;
+use tokio::sync::{Mutex, watch};
+
+use crate::memory::Memory;
+use crate::proxy::Proxy;
+use crate::relay::{Outcome, Relay};
+use crate::reply;
+
+/// Largest log chunk of one request.
+const MAX_CHUNK: usize = 8 << 20;
+/// Largest other body.
+const MAX_BODY: usize = 64 << 10;
+/// Time to send a body.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// What both ports show and change.
+pub(crate) struct Shared {
+    pub(crate) ready: watch::Sender<bool>,
+    pub(crate) accelerators: watch::Receiver<Vec<String>>,
+    pub(crate) memory: Memory,
+    pub(crate) relay: Arc<Mutex<Relay>>,
+    pub(crate) proxy: Arc<Proxy>,
+    pub(crate) become_ready_delay: Duration,
+}
+
+/// The probes port.
+pub(crate) fn probes(shared: Arc<Shared>) -> Router {
+    async fn handle(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> Response {
+        if uri.path() != "/ready" {
+            return reply::not_found();
+        }
+        if let Err(refused) = reply::only_get(&method) {
+            return *refused;
+        }
+        if *shared.ready.borrow() { reply::ok() } else { reply::text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable\n") }
+    }
+    Router::new().fallback(handle).with_state(shared)
+}
+
+/// The SPI port.
+pub(crate) fn spi(shared: Arc<Shared>) -> Router {
+    Router::new().fallback(handle).with_state(shared)
+}
+
+async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let query = Query::<Vec<(String, String)>>::try_from_uri(&uri).map(|q| q.0).unwrap_or_default();
+    let done = match uri.path() {
+        path::ACCELERATORS | path::OLD_ACCELERATORS => reply::only_get(&method).map(|()| shared.accelerators()),
+        path::ACCELERATOR_MEMORY => match reply::only_get(&method) {
+            Ok(()) => Ok(shared.memory_usage(&query).await),
+            Err(refused) => Err(refused),
+        },
+        path::BECOME_READY | path::BECOME_UNREADY => match reply::only_post(&method) {
+            Ok(()) => Ok(shared.set_ready(uri.path() == path::BECOME_READY).await),
+            Err(refused) => Err(refused),
+        },
+        path::SET_LOG => match reply::only_post(&method) {
+            Ok(()) => Ok(shared.set_log(&query, request).await),
+            Err(refused) => Err(refused),
+        },
+        path::PROXY_CONFIG => Ok(shared.proxy_config(&method, &query, request).await),
+        _ => Ok(reply::not_found()),
+    };
+    done.unwrap_or_else(|refused| *refused)
+}
+
+/// Of repeated parameters Go takes the first.
+fn parameter<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    query.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str())
+}
+
+impl Shared {
+    fn accelerators(&self) -> Response {
+        let list = self.accelerators.borrow();
+        if list.is_empty() {
+            return reply::error(StatusCode::INTERNAL_SERVER_ERROR, "no GPUs found");
+        }
+        reply::json(format!("{}\n", json!(*list)))
+    }
+
+    async fn memory_usage(&self, query: &[(String, String)]) -> Response {
+        let mine = self.accelerators.borrow().clone();
+        let usage = self.memory.usage(&mine).await;
+        if usage.bytes.is_empty() {
+            let why = if usage.problems.is_empty() { "no GPUs found".to_owned() } else { usage.problems.join("\n") };
+            return reply::error(StatusCode::INTERNAL_SERVER_ERROR, why);
+        }
+        let mut response = reply::json(usage.body(parameter(query, "unit") == Some("bytes")));
+        if !usage.problems.is_empty() {
+            let text = usage.problems.join("; ").replace('"', "'");
+            if let Ok(warning) = HeaderValue::from_str(&format!("199 - \"{text}\"")) {
+                response.headers_mut().insert(header::WARNING, warning);
+            }
+        }
+        response
+    }
+
+    async fn set_ready(&self, ready: bool) -> Response {
+        if ready {
+            tokio::time::sleep(self.become_ready_delay).await;
+        }
+        self.ready.send_replace(ready);
+        tracing::info!(ready, "Told what to say to the readiness probe");
+        // Measuring programs subtract this from the engine's own stamps.
+        monotonic::stamp(if ready { "become_ready_answered" } else { "become_unready_answered" }, &json!({}));
+        reply::ok()
+    }
+
+    async fn set_log(&self, query: &[(String, String)], request: Request) -> Response {
+        let Some(text) = parameter(query, "startPos").filter(|t| !t.is_empty()) else {
+            return reply::error(StatusCode::BAD_REQUEST, "Missing startPos parameter");
+        };
+        let start = match parse_int64(text) {
+            Ok(start) => start,
+            Err(reason) => {
+                return reply::error(StatusCode::BAD_REQUEST, format!("Failed to parse {text:?} as an int64: {reason}"));
+            }
+        };
+        let chunk = match body(request, MAX_CHUNK).await {
+            Ok(chunk) => chunk,
+            Err(BodyError::TooLarge) => {
+                return reply::error(StatusCode::PAYLOAD_TOO_LARGE, format!("Log chunk is larger than {MAX_CHUNK} bytes"));
+            }
+            Err(BodyError::Broken(reason)) => {
+                return reply::error(StatusCode::INTERNAL_SERVER_ERROR, format!("Failed to read log chunk from request body: {reason}"));
+            }
+        };
+        // Writing may block; requests are serialised by the lock.
+        let mut relay = Arc::clone(&self.relay).lock_owned().await;
+        let outcome = tokio::task::spawn_blocking(move || relay.accept(start, &chunk)).await;
+        match outcome {
+            Ok(outcome @ (Outcome::Added { .. } | Outcome::NothingNew { .. })) => reply::text(StatusCode::OK, outcome.to_string()),
+            Ok(outcome @ (Outcome::Negative(_) | Outcome::Gap { .. })) => reply::text(StatusCode::BAD_REQUEST, outcome.to_string()),
+            Ok(outcome @ Outcome::WriteFailed(_)) => reply::text(StatusCode::INTERNAL_SERVER_ERROR, outcome.to_string()),
+            Err(error) => reply::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        }
+    }
+
+    async fn proxy_config(&self, method: &Method, query: &[(String, String)], request: Request) -> Response {
+        let replace = parameter(query, "replace") == Some("true");
+        match *method {
+            Method::GET => self.proxy.get().await,
+            Method::PUT => match body(request, MAX_BODY).await {
+                Ok(bytes) => self.proxy.put(&bytes, replace).await,
+                Err(BodyError::TooLarge) => reply::error(StatusCode::PAYLOAD_TOO_LARGE, "body is too large"),
+                Err(BodyError::Broken(reason)) => reply::error(StatusCode::BAD_REQUEST, format!("failed to parse JSON: {reason}")),
+            },
+            Method::DELETE if replace => self.proxy.delete().await,
+            _ => reply::not_allowed("GET, PUT", "method not allowed, use GET or PUT"),
+        }
+    }
+}
+
+enum BodyError {
+    TooLarge,
+    Broken(String),
+}
+
+async fn body(request: Request, limit: usize) -> Result<Bytes, BodyError> {
+    if announced(request.headers()).is_some_and(|n| n > limit as u64) {
+        return Err(BodyError::TooLarge);
+    }
+    match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(request.into_body(), limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => {
+            use std::error::Error;
+            let too_large = error.source().is_some_and(|s| s.to_string().contains("length limit"));
+            Err(if too_large { BodyError::TooLarge } else { BodyError::Broken(error.to_string()) })
+        }
+        Err(_) => Err(BodyError::Broken("it did not arrive in time".to_owned())),
+    }
+}
+
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A signed 64-bit decimal, with Go's words for what is none.
+fn parse_int64(text: &str) -> Result<i64, String> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let problem = if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) { "invalid syntax" } else { "value out of range" };
+    text.parse().map_err(|_| format!("strconv.ParseInt: parsing {text:?}: {problem}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_gos_words() {
+        assert_eq!(parse_int64("-5"), Ok(-5));
+        assert_eq!(parse_int64("+5"), Ok(5));
+        assert_eq!(parse_int64("x").unwrap_err(), r#"strconv.ParseInt: parsing "x": invalid syntax"#);
+        assert_eq!(
+            parse_int64("9223372036854775808").unwrap_err(),
+            r#"strconv.ParseInt: parsing "9223372036854775808": value out of range"#
+        );
+    }
+}
