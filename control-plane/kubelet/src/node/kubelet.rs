@@ -107,6 +107,8 @@ impl Kubelet {
         let node = Arc::new(Node::new(options, devices, recorder));
         register_patiently(&node).await?;
         node.events.record(&about_node(&node), false, "Starting", "Starting kubelet.");
+        let limits = "Limits of cpu and memory count in scheduling and are not enforced: containers are plain processes";
+        node.events.record(&about_node(&node), false, "LimitsNotEnforced", limits);
         let (stop, stopped) = watch::channel(None);
         let pods = tokio::spawn(run_pods(node.clone(), stopped));
         let alive = tokio::spawn(register::keep_alive(node.clone()));

@@ -32,7 +32,7 @@ pub(super) async fn register(node: &Node) -> kube::Result<()> {
     let new: NodeObject = serde_json::from_value(new).map_err(kube::Error::SerdeError)?;
     match api.create(&PostParams::default(), &new).await {
         Ok(_) => {}
-        Err(e) if dormouse_controller::conflict(&e) => {
+        Err(kube::Error::Api(e)) if e.code == 409 => {
             let patch = json!({"metadata": {"labels": labels, "annotations": annotations}});
             api.patch(node.name(), &PatchParams::default(), &Patch::Merge(&patch)).await?;
         }

@@ -238,7 +238,9 @@ impl Worker {
         for action in actions {
             self.act(action);
         }
+        // When the plane ends, Pods do not fail: the next plane reports what it finds and follows their policy.
         if !self.gone
+            && !self.stopping
             && let Some(writer) = &self.writer
         {
             writer.publish(self.machine.status(&self.facts, now), self.machine.timeline().clone());

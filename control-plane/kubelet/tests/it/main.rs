@@ -1,6 +1,7 @@
 //! The kubelet with real processes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what is wrong by failing")]
 
+mod crash;
 mod plane;
 mod pods;
 mod shim;

@@ -24,7 +24,8 @@ pub(crate) struct Plane {
     pub(crate) client: kube::Client,
     pub(crate) handle: Handle,
     pub(crate) dir: tempfile::TempDir,
-    _number: UnixListener,
+    pub(crate) number: u8,
+    pub(crate) _claim: UnixListener,
 }
 
 /// Claims a network of loopback addresses as `up` does, so that tests beside this one use another.
@@ -52,7 +53,7 @@ impl Plane {
         options.plane = number;
         change(&mut options);
         let handle = Kubelet::start(options).await.unwrap();
-        Self { client, handle, dir, _number: socket }
+        Self { client, handle, dir, number, _claim: socket }
     }
 
     pub(crate) fn pods(&self) -> Api<Pod> {

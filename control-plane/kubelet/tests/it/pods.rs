@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use dormouse_kubelet::machine::backoff::Policy;
-use dormouse_kubelet::{Gpus, SandboxMode};
+use dormouse_kubelet::{ApiAddress, Gpus, Kubelet, Options, SandboxMode};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use super::SHIM;
 use super::plane::{NODE, Plane, condition, sh, sh_with};
 use super::shim::{alive, eventually};
 
@@ -277,12 +278,21 @@ async fn stopping_the_kubelet_ends_processes_and_a_new_one_reports_them() {
         log = plane.log(&pod, "c", |_| ()).await.unwrap();
     }
     let pid: i32 = log.trim().parse().unwrap();
-    let Plane { client, handle, dir, .. } = plane;
+    let Plane { client, handle, dir, number, _claim } = plane;
     handle.stop(Duration::from_secs(5)).await;
     assert!(!alive(pid));
     let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(client.clone(), "default");
-    assert!(pods.get_opt("p").await.unwrap().is_some(), "the object stays");
-    drop(dir);
+    assert_eq!(pods.get("p").await.unwrap().status.unwrap().phase.as_deref(), Some("Running"), "the object stays as it was");
+
+    // The next kubelet of this node.
+    let mut options = Options::new(client.clone(), NODE, dir.path(), SHIM);
+    options.plane = number;
+    let handle = Kubelet::start(options).await.unwrap();
+    let plane = Plane { client, handle, dir, number, _claim };
+    let again = plane.until("p", "restarted", |p| p["status"]["containerStatuses"][0]["restartCount"] == 1).await;
+    let last = &again["status"]["containerStatuses"][0]["lastState"]["terminated"];
+    assert_eq!((&last["exitCode"], &last["reason"]), (&json!(137), &json!("Error")));
+    assert_eq!(again["status"]["podIP"], pod["status"]["podIP"], "a Pod keeps its address");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -298,4 +308,60 @@ async fn dropping_the_kubelet_kills_what_ran() {
     let pid: i32 = log.trim().parse().unwrap();
     drop(plane);
     eventually("the process ends", || !alive(pid)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_account_is_where_programs_look_for_it() {
+    let script = "cd /var/run/secrets/kubernetes.io/serviceaccount && cat namespace ca.crt && wc -c < token && ls -l /run/secrets >/dev/null; \
+                  echo $KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT";
+    let api = Some(ApiAddress { host: "127.0.0.1".into(), port: 6443, ca_pem: "PEM\n".into() });
+    let plane = Plane::with(|o| o.api = api.clone()).await;
+    plane.create("p", json!({"restartPolicy": "Never", "containers": [sh(script)]})).await;
+    let pod = plane.until_phase("p", "Succeeded").await;
+    let log = plane.log(&pod, "c", |_| ()).await.unwrap();
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!((lines[0], lines[1].parse::<usize>().unwrap() > 100, lines[2]), ("defaultPEM", true, "127.0.0.1:6443"), "{log}");
+
+    let plane = Plane::with(|o| (o.api, o.sandbox) = (api, SandboxMode::Off)).await;
+    plane.create("p", json!({"restartPolicy": "Never", "containers": [sh("cat $KUBECONFIG")]})).await;
+    let pod = plane.until_phase("p", "Succeeded").await;
+    let config: Value = serde_json::from_str(&plane.log(&pod, "c", |_| ()).await.unwrap()).unwrap();
+    assert_eq!(config["clusters"][0]["cluster"]["server"], "https://127.0.0.1:6443");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn run_as_user_is_honoured_as_root_and_else_said_to_be_ignored() {
+    let plane = Plane::start().await;
+    let spec = json!({"restartPolicy": "Never", "securityContext": {"runAsUser": 4711, "runAsGroup": 4712},
+                      "containers": [sh("echo $(id -u):$(id -g); echo x > /tmp/x && cat /tmp/x")]});
+    plane.create("p", spec).await;
+    let pod = plane.until_phase("p", "Succeeded").await;
+    let log = plane.log(&pod, "c", |_| ()).await.unwrap();
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(log, "4711:4712\nx\n");
+    } else {
+        assert!(plane.until_event("p", "RunAsUserIgnored").await.contains("does not run as root"));
+    }
+}
+
+/// Prints how long a Pod takes from its creation to Ready and to its end. Run with `--ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test"]
+async fn measure_a_pods_start() {
+    let plane = Plane::start().await;
+    let (mut ready, mut gone) = (Vec::new(), Vec::new());
+    for i in 0..50 {
+        let name = format!("p{i}");
+        let begun = Instant::now();
+        plane.create(&name, json!({"containers": [sh("exec sleep 1000")]})).await;
+        plane.until_ready(&name).await;
+        ready.push(begun.elapsed());
+        let begun = Instant::now();
+        plane.delete(&name).await;
+        plane.until_gone(&name).await;
+        gone.push(begun.elapsed());
+    }
+    ready.sort();
+    gone.sort();
+    println!("create to Ready: median {:?} max {:?}; delete to gone: median {:?} max {:?}", ready[25], ready[49], gone[25], gone[49]);
 }
