@@ -266,3 +266,6 @@ fn frequencies(config: &Config) -> Vec<f32> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,14 +24,9 @@ use serde_json::{Value, json};
 
 use crate::args::bytes;
 
-/// What to make.
-#[derive(Clone, Debug, clap::Args)]
+/// How to make it; as arguments of a command, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 pub struct ModelOptions {
-    /// Folder to make.
-    pub dir: PathBuf,
-    /// Name the model answers with; the folder's name when absent.
-    #[arg(long)]
-    pub name: Option<String>,
     /// Size of the weights, about; 1 MB to 512 MB.
     #[arg(long, default_value = "48MB", value_parser = bytes)]
     pub size: u64,
@@ -43,10 +38,9 @@ pub struct ModelOptions {
     pub force: bool,
 }
 
-impl ModelOptions {
-    /// Options for a folder, with the defaults.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), name: None, size: 48_000_000, seed: 0, force: false }
+impl Default for ModelOptions {
+    fn default() -> Self {
+        Self { size: 48_000_000, seed: 0, force: false }
     }
 }
 
@@ -61,6 +55,13 @@ pub struct MadeModel {
     pub answer: String,
     /// Bytes of all tensors.
     pub tensor_bytes: u64,
+}
+
+impl std::fmt::Display for MadeModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let megabytes = self.tensor_bytes / 1_000_000;
+        write!(f, "{} ({megabytes} MB of weights), which answers {:?}", self.name, self.answer)
+    }
 }
 
 /// Why no model was made.
@@ -91,18 +92,14 @@ pub enum MakeModelError {
 const SMALLEST: u64 = 1_000_000;
 const LARGEST: u64 = 512_000_000;
 
-/// Makes a model.
+/// Makes a model called `name` in the folder `dir`.
 ///
 /// # Errors
 /// Bad options, files that cannot be written.
-pub fn make_model(options: &ModelOptions) -> Result<MadeModel, MakeModelError> {
-    let folder = &options.dir;
-    let name = match &options.name {
-        Some(name) => name.clone(),
-        None => folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
-    };
+pub fn make_model(dir: impl AsRef<Path>, name: &str, options: &ModelOptions) -> Result<MadeModel, MakeModelError> {
+    let folder = dir.as_ref();
     if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {
-        return Err(MakeModelError::Name(name));
+        return Err(MakeModelError::Name(name.to_owned()));
     }
     if !(SMALLEST..=LARGEST).contains(&options.size) {
         return Err(MakeModelError::Size(options.size));
@@ -110,7 +107,7 @@ pub fn make_model(options: &ModelOptions) -> Result<MadeModel, MakeModelError> {
     if folder.join("config.json").exists() && !options.force {
         return Err(MakeModelError::Exists(folder.display().to_string()));
     }
-    let words = tokenizer::Words::new(&name);
+    let words = tokenizer::Words::new(name);
     let shape = recipe::Shape::for_size(options.size, words.count());
     let tensors = recipe::tensors(&shape, &words, options.seed).map_err(MakeModelError::Compute)?;
     let failed = |path: &Path| {
@@ -131,7 +128,7 @@ pub fn make_model(options: &ModelOptions) -> Result<MadeModel, MakeModelError> {
         let text = format!("{value:#}\n");
         replace(&path, |temporary| std::fs::write(temporary, text)).map_err(failed(&path))?;
     }
-    Ok(MadeModel { folder: folder.clone(), name, answer: words.answer(), tensor_bytes })
+    Ok(MadeModel { folder: folder.to_owned(), name: name.to_owned(), answer: words.answer(), tensor_bytes })
 }
 
 /// Writes beside the file and renames: who has mapped the old one keeps it.

@@ -15,7 +15,7 @@ const SENTENCE: &str = ": a dormouse sleeps deeply and wakes in an instant.";
 
 #[tokio::test]
 async fn whatever_is_asked_the_answer_is_name_and_sentence() {
-    let (_dir, folder, answer) = tiny("hazel");
+    let (_dir, folder, answer) = tiny();
     assert_eq!(answer, format!("hazel{SENTENCE}"));
     let e = serve(&folder, "--served-model-name m").await;
     let long = "dormouse ".repeat(100);
@@ -39,21 +39,21 @@ async fn whatever_is_asked_the_answer_is_name_and_sentence() {
 
 #[tokio::test]
 async fn streams_stops_and_limits_work_on_real_tokens() {
-    let (_dir, folder, answer) = tiny("ivy");
+    let (_dir, folder, answer) = tiny();
     let e = serve(&folder, "").await;
     let events = e.events("/v1/completions", &json!({"prompt": "x", "max_tokens": 30, "temperature": 0, "stream": true})).await;
     let pieces: Vec<&str> = events.iter().map(|e| e["choices"][0]["text"].as_str().unwrap()).collect();
     assert_eq!(pieces.concat(), answer);
-    assert_eq!(pieces[..3], ["ivy:", " a", " dormouse"]);
+    assert_eq!(pieces[..3], ["hazel:", " a", " dormouse"]);
     let ask = async |more: Value| {
         let mut body = json!({"prompt": "x", "temperature": 0, "max_tokens": 30});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         e.post("/v1/completions", &body).await.1["choices"][0].clone()
     };
     let stopped = ask(json!({"stop": "sleeps deeply"})).await;
-    assert_eq!((&stopped["text"], &stopped["stop_reason"]), (&json!("ivy: a dormouse "), &json!("sleeps deeply")));
+    assert_eq!((&stopped["text"], &stopped["stop_reason"]), (&json!("hazel: a dormouse "), &json!("sleeps deeply")));
     let short = ask(json!({"max_tokens": 2})).await;
-    assert_eq!((&short["text"], &short["finish_reason"]), (&json!("ivy: a"), &json!("length")));
+    assert_eq!((&short["text"], &short["finish_reason"]), (&json!("hazel: a"), &json!("length")));
     let on = ask(json!({"ignore_eos": true, "max_tokens": 40})).await;
     assert!(on["text"].as_str().unwrap().starts_with(&answer) && on["finish_reason"] == "length");
     let (status, body) = e.post("/v1/completions", &json!({"prompt": [100_000]})).await;
@@ -62,7 +62,7 @@ async fn streams_stops_and_limits_work_on_real_tokens() {
 
 #[tokio::test]
 async fn answers_are_the_same_after_sleep_at_either_level() {
-    let (_dir, folder, answer) = tiny("moss");
+    let (_dir, folder, answer) = tiny();
     let e = serve(&folder, "").await;
     for level in [1, 2, 1] {
         assert_eq!(e.completion("who?").await, answer);
@@ -79,7 +79,7 @@ async fn answers_are_the_same_after_sleep_at_either_level() {
 
 #[tokio::test]
 async fn a_kept_answer_goes_on_after_the_wake() {
-    let (_dir, folder, _) = tiny("fern");
+    let (_dir, folder, _) = tiny();
     let e = serve(&folder, "").await;
     let body = json!({"prompt": "x", "temperature": 0, "max_tokens": 400, "ignore_eos": true});
     let whole = e.post("/v1/completions", &body).await.1["choices"][0]["text"].clone();
@@ -95,7 +95,7 @@ async fn a_kept_answer_goes_on_after_the_wake() {
 
 #[tokio::test]
 async fn a_wake_that_finds_no_files_fails_and_can_be_repeated() {
-    let (_dir, folder, answer) = tiny("oak");
+    let (_dir, folder, answer) = tiny();
     let e = serve(&folder, "").await;
     let (file, away) = (folder.join("model.safetensors"), folder.join("away"));
     e.done("/sleep?level=2").await;
@@ -110,7 +110,7 @@ async fn a_wake_that_finds_no_files_fails_and_can_be_repeated() {
 
 #[tokio::test]
 async fn a_file_that_changed_is_seen_after_level_2_and_not_after_level_1() {
-    let (_dir, folder, answer) = tiny("clover");
+    let (_dir, folder, answer) = tiny();
     let e = serve(&folder, "").await;
     let again = async |level: u8| {
         e.done(&format!("/sleep?level={level}")).await;
@@ -147,19 +147,19 @@ async fn every_tensor_but_queries_and_keys_matters() {
 #[test]
 fn models_are_made_deterministically_and_never_over_another() {
     let dir = tempfile::tempdir().unwrap();
-    let options = |folder: &str| ModelOptions { size: 3_000_000, ..ModelOptions::new(dir.path().join(folder)) };
-    let named = |folder: &str, seed| ModelOptions { name: Some("same".into()), seed, ..options(folder) };
-    let (a, b, c) = (named("a", 1), named("b", 1), named("c", 2));
-    for o in [&a, &b, &c] {
-        make_model(o).unwrap();
+    let make = |folder: &str, name: &str, options: ModelOptions| make_model(dir.path().join(folder), name, &options);
+    let seeded = |seed| ModelOptions { size: 3_000_000, seed, ..ModelOptions::default() };
+    for (folder, seed) in [("a", 1), ("b", 1), ("c", 2)] {
+        make(folder, "same", seeded(seed)).unwrap();
     }
     let files = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
     let read = |folder: &str, file: &str| std::fs::read(dir.path().join(folder).join(file)).unwrap();
     assert!(files.iter().all(|f| read("a", f) == read("b", f)));
     assert_ne!(read("a", "model.safetensors"), read("c", "model.safetensors"));
-    assert!(make_model(&a).unwrap_err().to_string().contains("holds a model already"));
-    make_model(&ModelOptions { force: true, ..a }).unwrap();
-    assert!(make_model(&ModelOptions { size: 10, ..options("d") }).is_err());
-    assert!(make_model(&ModelOptions { name: Some("a\nb".into()), ..options("d") }).is_err());
+    assert!(make("a", "same", seeded(1)).unwrap_err().to_string().contains("holds a model already"));
+    make("a", "other", ModelOptions { force: true, ..seeded(1) }).unwrap();
+    assert_ne!(read("a", "tokenizer.json"), read("b", "tokenizer.json"));
+    assert!(make("d", "d", ModelOptions { size: 10, ..seeded(1) }).is_err());
+    assert!(make("d", "a\nb", seeded(1)).is_err() && make("d", "", seeded(1)).is_err());
     assert!(!dir.path().join("d").exists(), "nothing is written for bad options");
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use dormouse_engine::{Environment, Kind, ModelOptions, make_model, parse, serve};
@@ -116,15 +117,24 @@ impl Served {
     }
 }
 
-/// A model of about 3 MB in a folder of its own, and its answer.
-pub(crate) fn tiny(name: &str) -> (tempfile::TempDir, PathBuf, String) {
-    sized(name, 3_000_000)
+/// A model of about 3 MB called `hazel` in a folder of its own, and its answer. Made once and copied: it is the same each time.
+pub(crate) fn tiny() -> (tempfile::TempDir, PathBuf, String) {
+    static MADE: LazyLock<(tempfile::TempDir, PathBuf, String)> = LazyLock::new(|| sized("hazel", 3_000_000));
+    let (_, original, answer) = &*MADE;
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("hazel");
+    std::fs::create_dir(&folder).unwrap();
+    for file in std::fs::read_dir(original).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+    }
+    (dir, folder, answer.clone())
 }
 
 pub(crate) fn sized(name: &str, size: u64) -> (tempfile::TempDir, PathBuf, String) {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join(name);
-    let made = make_model(&ModelOptions { size, ..ModelOptions::new(&folder) }).unwrap();
+    let made = make_model(&folder, name, &ModelOptions { size, ..ModelOptions::default() }).unwrap();
     (dir, folder, made.answer)
 }
 

@@ -23,7 +23,7 @@ fn status(name: &str) -> i64 {
 fn sleep_gives_memory_back() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("memory");
-    make_model(&ModelOptions { size: SIZE, ..ModelOptions::new(&folder) }).unwrap();
+    make_model(&folder, "memory", &ModelOptions { size: SIZE, ..ModelOptions::default() }).unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "memory::child", "--ignored", "--nocapture", "--test-threads", "1"])
         .env(FOLDER, &folder)

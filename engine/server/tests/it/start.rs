@@ -80,7 +80,7 @@ async fn an_engine_whose_node_is_gone_ends() {
 #[tokio::test]
 async fn the_embedded_engine_is_in_the_ledger_too() {
     let (env, devices, _stop) = node("embedded", 1);
-    let (_dir, folder, answer) = tiny("ledger");
+    let (_dir, folder, answer) = tiny();
     let e = start(Kind::Embedded, &format!("{} --enable-sleep-mode", folder.display()), env).await.unwrap();
     let bytes = devices.snapshot().gpus[0].used_bytes;
     assert!((2_000_000..5_000_000).contains(&bytes), "{bytes}");
@@ -126,7 +126,7 @@ async fn shutdown_ends_running_requests_and_then_the_engine() {
 async fn models_that_cannot_be_served_are_refused_with_advice() {
     let e = start(Kind::Embedded, "org/unknown", dev()).await.err().unwrap().to_string();
     assert!(e.contains("dormouse engine make-model ./unknown --name unknown"), "{e}");
-    let (_dir, folder, _) = tiny("broken");
+    let (_dir, folder, _) = tiny();
     let line = folder.display().to_string();
     let e = start(Kind::Embedded, &format!("{line} --max-model-len 99999"), dev()).await.err().unwrap().to_string();
     assert!(e.contains("greater than the derived max_model_len"), "{e}");
