@@ -1,8 +1,8 @@
 //! Revisions and the buffer of events. PURE.
 //!
 //! One counter per launcher process, from 0, raised by one per event. The newest [`CAPACITY`] events are kept as the
-//! lines that watchers receive; `oldest` is an exclusive bound: a watcher that knows everything up to `oldest` misses
-//! nothing.
+//! lines that watchers receive, fewer when they are so large that memory would suffer; `oldest` is an exclusive bound: a
+//! watcher that knows everything up to `oldest` misses nothing.
 
 use std::collections::VecDeque;
 
@@ -11,6 +11,8 @@ use serde::Serialize;
 
 /// Events kept.
 pub(crate) const CAPACITY: usize = 1000;
+/// Bytes of events kept; the newest event is kept whatever its size. A usual event has a few hundred bytes.
+const CAPACITY_BYTES: usize = 8 << 20;
 
 /// What happened to an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -36,6 +38,7 @@ pub(crate) struct Gone {
 pub(crate) struct EventLog {
     revision: u64,
     lines: VecDeque<Bytes>,
+    bytes: usize,
 }
 
 impl EventLog {
@@ -52,10 +55,12 @@ impl EventLog {
     /// Records an event under the next revision; `line` is given that revision.
     pub(crate) fn push(&mut self, line: impl FnOnce(u64) -> Bytes) -> u64 {
         self.revision += 1;
-        if self.lines.len() == CAPACITY {
-            self.lines.pop_front();
+        let line = line(self.revision);
+        self.bytes += line.len();
+        self.lines.push_back(line);
+        while self.lines.len() > CAPACITY || (self.bytes > CAPACITY_BYTES && self.lines.len() > 1) {
+            self.bytes -= self.lines.pop_front().map_or(0, |l| l.len());
         }
-        self.lines.push_back(line(self.revision));
         self.revision
     }
 
@@ -95,6 +100,19 @@ mod tests {
         assert_eq!(full.after(5, usize::MAX).unwrap().0.len(), 1000);
         assert_eq!(full.after(1005, 9), Ok((vec![], 1005)));
         assert_eq!(full.after(1006, 9), Err(Gone { oldest: 5 }), "the future is as unavailable as the past");
+    }
+
+    #[test]
+    fn large_events_are_kept_by_size() {
+        let mut log = EventLog::default();
+        for _ in 0..10 {
+            log.push(|_| Bytes::from(vec![0; CAPACITY_BYTES / 4]));
+        }
+        assert_eq!((log.oldest(), log.revision()), (6, 10));
+        log.push(|_| Bytes::from(vec![0; CAPACITY_BYTES + 1]));
+        assert_eq!((log.oldest(), log.bytes), (10, CAPACITY_BYTES + 1));
+        log.push(|_| Bytes::new());
+        assert_eq!((log.oldest(), log.bytes), (11, 0));
     }
 
     #[test]

@@ -82,9 +82,9 @@ pub struct Serving {
     /// told become-unready, or until 2 s before this time is over; 0 ends at once.
     #[arg(long, env = "DORMOUSE_TERMINATION_GRACE_SECONDS", default_value_t = 30)]
     pub termination_grace: u32,
-    /// For tests: waits so long before become-ready takes effect and is answered.
-    #[arg(long, hide = true, env = "DORMOUSE_BECOME_READY_DELAY", default_value = "0s", value_parser = duration)]
-    pub become_ready_delay: Duration,
+    /// For tests: milliseconds to wait before become-ready takes effect and is answered.
+    #[arg(long, hide = true, env = "DORMOUSE_DELAY_READY_MS", default_value_t = 0)]
+    pub delay_ready_ms: u64,
 }
 
 impl Serving {
@@ -99,7 +99,7 @@ impl Serving {
             proxy_drain: Duration::from_secs(25),
             proxy_max_connections: 4096,
             termination_grace: 30,
-            become_ready_delay: Duration::ZERO,
+            delay_ready_ms: 0,
         }
     }
 }

@@ -108,7 +108,7 @@ impl Bound {
             memory: Memory::new(std::env::var(DORMOUSE_DEVICES).ok().filter(|v| !v.is_empty())),
             relay: Arc::new(Mutex::new(Relay::new(log))),
             proxy: Proxy::new(proxy_settings, proxy_end.clone()),
-            become_ready_delay: serving.become_ready_delay,
+            become_ready_delay: Duration::from_millis(serving.delay_ready_ms),
         });
         tracing::info!(probes = ?probes.local_addr().ok(), spi = ?spi.local_addr().ok(), "Requester is listening");
         let limits = Limits { grace: REQUEST_GRACE, ..Limits::default() };

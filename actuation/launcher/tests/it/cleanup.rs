@@ -97,6 +97,11 @@ async fn a_restarted_launcher_ends_what_its_predecessor_left() {
     let unharmed = i32_of(&neighbour.api().create("a", "--children 1").await["pid"]);
     eventually("children and daemon", || marked_sleepers(&epoch).len() == 3).await;
     let folder = private_folder(dir.path(), first.pid());
+    // As if the launcher had been killed between fork and record: the marks remain.
+    let records: Vec<_> =
+        std::fs::read_dir(&folder).unwrap().flatten().filter(|e| e.path().extension().is_some_and(|x| x == "pid")).collect();
+    assert_eq!(records.len(), 1);
+    std::fs::remove_file(records[0].path()).unwrap();
 
     first.signal("KILL");
     first.child.wait().await.unwrap();

@@ -46,6 +46,11 @@ impl Launcher {
 
     /// As [`Launcher::start`] in a given place.
     pub(crate) async fn start_in(dir: &Path, ip: Ipv4Addr, port: u16, flags: &[&str]) -> Self {
+        Self::start_with(dir, ip, port, flags, &[]).await
+    }
+
+    /// As [`Launcher::start_in`] with further environment.
+    pub(crate) async fn start_with(dir: &Path, ip: Ipv4Addr, port: u16, flags: &[&str], env: &[(&str, &str)]) -> Self {
         let mut command = Command::new(PROGRAM);
         command
             .args(["launcher", "--mock-gpus", "--mock-gpu-count", "2", "--port", &port.to_string()])
@@ -56,8 +61,14 @@ impl Launcher {
         for name in ["NODE_NAME", "NAMESPACE", "DORMOUSE_DEVICES", "DORMOUSE_POD_UID", "POD_NAME", "KUBECONFIG"] {
             command.env_remove(name);
         }
-        let mut child =
-            command.args(flags).env("DORMOUSE_POD_IP", ip.to_string()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut child = command
+            .args(flags)
+            .env("DORMOUSE_POD_IP", ip.to_string())
+            .envs(env.iter().copied())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (tell, told) = tokio::sync::oneshot::channel();
         tokio::spawn(async move {

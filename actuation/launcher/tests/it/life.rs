@@ -290,3 +290,25 @@ async fn bad_flags_are_status_2() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && text.contains("cannot listen on") && text.contains("--port"), "{text}");
 }
+
+#[tokio::test]
+async fn the_device_ledger_translates_uuids() {
+    use dormouse_devices::{Config, Devices, Gpu, Listener, Rates, serve};
+
+    let end = dormouse_runtime::CancellationToken::new();
+    // The second node of a plane: UUIDs go on counting, indexes begin anew.
+    let gpu = |k: u32| Gpu { uuid: format!("GPU-{}", k + 4), index: k, product: "H100".into(), total_bytes: 80 << 30 };
+    let devices = Devices::new(Config { gpus: (0..4).map(gpu).collect(), rates: Rates::default() }).unwrap();
+    let socket = format!("@dormouse-launcher-test-{}", std::process::id());
+    tokio::spawn(serve(devices, Listener::bind(&socket).unwrap(), end.clone()));
+    let dir = tempfile::tempdir().unwrap();
+    for (visible, uuids, indexes) in [("all", ["GPU-7", "GPU-4"], "3,0"), ("GPU-5,GPU-7", ["GPU-5", "GPU-7"], "0,1")] {
+        let env = [("DORMOUSE_DEVICES", socket.as_str()), ("NVIDIA_VISIBLE_DEVICES", visible)];
+        let launcher = Launcher::start_with(dir.path(), crate::harness::own_ip(), 0, &["--engine-command", SLEEPER], &env).await;
+        let reply = launcher.api().put("a", &json!({"options": "", "gpu_uuids": uuids})).await;
+        assert_eq!(reply.json()["env_vars"], json!({"CUDA_VISIBLE_DEVICES": indexes}), "{}", reply.text());
+        let unknown = launcher.api().put("b", &json!({"options": "", "gpu_uuids": ["GPU-0"]})).await;
+        assert!(unknown.status == 409 && unknown.text().contains("not found. Available UUIDs: ["), "{}", unknown.text());
+    }
+    end.cancel();
+}

@@ -109,7 +109,7 @@ async fn a_second_signal_ends_at_once_with_1() {
 
 #[tokio::test]
 async fn become_ready_can_be_delayed_for_tests() {
-    let program = Program::start("requester", &["--accelerators", "x", "--become-ready-delay", "300ms"]).await;
+    let program = Program::start("requester", &["--accelerators", "x", "--delay-ready-ms", "300"]).await;
     let begun = Instant::now();
     client().post(format!("{}/v1/become-ready", program.url(SPI))).send().await.unwrap();
     assert!(begun.elapsed() >= Duration::from_millis(300));

@@ -177,3 +177,27 @@ async fn open_connections_have_their_time_at_the_end() {
     assert_eq!(answer, b"done:xxxxxx");
     assert_eq!(program.ended().await, Some(0));
 }
+
+#[tokio::test]
+async fn a_configuration_that_meets_the_end_is_refused_or_cut() {
+    let port = echo().await;
+    for round in 0..4_u64 {
+        let mut program = Program::start("requester", &["--accelerators", "x", "--proxy-drain", "0s"]).await;
+        let url = format!("{}/v1/proxy/config", program.url(SPI));
+        let configuring = tokio::spawn(async move {
+            let body = json!({"address": "127.0.0.1", "port": port}).to_string();
+            // The requester may be gone by now.
+            let response = client().put(url).body(body).send().await.ok()?;
+            Some((response.status().as_u16(), response.text().await.ok()?))
+        });
+        tokio::time::sleep(Duration::from_millis(round)).await;
+        program.signal(rustix::process::Signal::TERM);
+        assert_eq!(program.ended().await, Some(0));
+        match configuring.await.unwrap() {
+            None | Some((200, _)) => {}
+            Some((status, text)) => {
+                assert_eq!((status, text.as_str()), (500, "proxy failed to start: proxy shut down before configuration\n"));
+            }
+        }
+    }
+}
