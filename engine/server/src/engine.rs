@@ -202,7 +202,7 @@ impl Engine {
             before
         };
         let begun = self.begin("sleep", level);
-        let result = match self.drain(mode).await {
+        let result = match self.drain(mode, before.paused).await {
             Ok(()) => self.0.backend.release(level).await.map_err(EngineError::Failed),
             Err(e) => Err(e),
         };
@@ -225,12 +225,16 @@ impl Engine {
         result
     }
 
-    /// Waits until nothing computes, as `mode` says.
-    async fn drain(&self, mode: Mode) -> Result<(), EngineError> {
+    /// Waits until nothing computes, as `mode` says. While paused nothing does: requests kept by an earlier sleep stay kept
+    /// unless they are to be aborted, which the release then does.
+    async fn drain(&self, mode: Mode, paused: bool) -> Result<(), EngineError> {
         match mode {
             Mode::Keep => return Ok(()),
             Mode::Abort => std::mem::take(&mut *lock(&self.0.abort)).cancel(),
             Mode::Wait => {}
+        }
+        if paused {
+            return Ok(());
         }
         let mut count = self.0.in_flight.subscribe();
         let drained = tokio::time::timeout(DRAIN_LIMIT, count.wait_for(|n| *n == 0)).await;

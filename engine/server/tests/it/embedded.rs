@@ -91,6 +91,16 @@ async fn a_kept_answer_goes_on_after_the_wake() {
     e.done("/sleep?level=2&mode=keep").await;
     e.done("/wake_up").await;
     assert_eq!(kept.await.unwrap()["choices"][0]["text"], whole);
+
+    // Kept first, then given up by a deeper sleep.
+    let request = e.request(reqwest::Method::POST, "/v1/completions").json(&body);
+    let kept = tokio::spawn(async move { request.send().await.unwrap().json::<Value>().await.unwrap() });
+    while e.get("/load").await.1["server_load"] != 1 {
+        tokio::task::yield_now().await;
+    }
+    e.done("/sleep?level=1&mode=keep").await;
+    e.done("/sleep?level=2").await;
+    assert_eq!(kept.await.unwrap()["choices"][0]["finish_reason"], "abort");
 }
 
 #[tokio::test]
