@@ -363,6 +363,7 @@ impl Memory {
     fn launcher(&mut self, uid: &Uid, container: Option<&ContainerId>) -> &mut LauncherMemory {
         let memory = self.launchers.entry(uid.clone()).or_default();
         if memory.container.as_ref() != container {
+            self.engines.retain(|engine, _| engine.provider != *uid);
             let seen = std::mem::take(&mut memory.seen);
             *memory = LauncherMemory { container: container.cloned(), seen, ..LauncherMemory::default() };
         }

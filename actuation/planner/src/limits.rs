@@ -124,7 +124,7 @@ impl Default for Limits {
             report_wait_after: Duration::from_secs(30),
             backoff_base: Duration::from_millis(5),
             backoff_cap: Duration::from_secs(20),
-            poll_cap: Duration::from_secs(2),
+            poll_cap: Duration::from_secs(1),
             lost_create_delay: Duration::from_secs(5),
             list_interval: Duration::from_secs(5),
             stuck_scheduling: Duration::from_secs(120),
@@ -155,11 +155,18 @@ impl Limits {
         u64::from(self.sleepers_per_gpu) * 4096
     }
 
-    /// Pause after `attempts` failures in a row: `base * 2^(attempts-1)`, at most `cap`.
+    /// Pause after `attempts` failures in a row: `backoff_base * 2^(attempts-1)`, at most `backoff_cap`.
     #[must_use]
-    pub fn backoff(&self, attempts: u32, cap: Duration) -> Duration {
+    pub fn backoff(&self, attempts: u32) -> Duration {
         let doublings = attempts.saturating_sub(1).min(31);
-        self.backoff_base.saturating_mul(1u32 << doublings).min(cap)
+        self.backoff_base.saturating_mul(1u32 << doublings).min(self.backoff_cap)
+    }
+
+    /// Pause between two polls of something that has not answered for `waited`: a tenth of it, so that the answer is seen at
+    /// most so much later than it could be given; at least `backoff_base`, at most `poll_cap`.
+    #[must_use]
+    pub fn poll(&self, waited: Duration) -> Duration {
+        (waited / 10).clamp(self.backoff_base, self.poll_cap.max(self.backoff_base))
     }
 }
 

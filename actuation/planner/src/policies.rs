@@ -213,7 +213,7 @@ fn write_status(
         return;
     }
     if let Some(failure) = state.memory.failures.get(&key) {
-        let again = later(failure.last, limits.backoff(failure.attempts, limits.backoff_cap));
+        let again = later(failure.last, limits.backoff(failure.attempts));
         if now < again {
             plan.wake_at = Some(plan.wake_at.map_or(again, |earlier| earlier.min(again)));
             return;

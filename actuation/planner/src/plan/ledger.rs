@@ -39,9 +39,14 @@ pub(super) struct Age {
 }
 
 impl Entry {
-    /// Awake, or not known to be asleep.
+    /// Awake, or not known to be asleep for good: a bound engine that sleeps when asked may still be woken by a call that an
+    /// earlier process sent.
     pub(super) fn occupies(&self) -> bool {
-        !self.sleep.is_some_and(Sleep::asleep)
+        match self.sleep {
+            None | Some(Sleep::Awake) => true,
+            Some(Sleep::Asleep) => self.bound.is_some(),
+            Some(Sleep::Settled) => false,
+        }
     }
 
     /// Asleep and nobody's.

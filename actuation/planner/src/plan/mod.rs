@@ -37,7 +37,7 @@ use jiff::Timestamp;
 
 use crate::action::{Action, EngineRef, Target, Verb};
 use crate::ids::{GpuUuid, Uid};
-use crate::limits::{Limits, later};
+use crate::limits::{Limits, later, since};
 use crate::memory::{Failure, FailureClass};
 use crate::planned::{Plan, Problem};
 use crate::state::NodeState;
@@ -98,24 +98,21 @@ impl<'s> Planner<'s> {
 
     /// Puts an action into the plan unless its target is busy or it is too early to try again.
     fn emit(&mut self, action: Action) {
-        let cap = match action.key.verb {
-            Verb::ReadGpus | Verb::ReadGpuMemory | Verb::ReadSleep | Verb::ListInstances | Verb::Relay => self.limits.poll_cap,
-            _ => self.limits.backoff_cap,
-        };
-        self.emit_within(action, cap);
+        let poll = matches!(action.key.verb, Verb::ReadGpus | Verb::ReadGpuMemory | Verb::ReadSleep | Verb::ListInstances | Verb::Relay);
+        self.emit_at_pace(action, poll);
     }
 
-    /// As [`Planner::emit`], for something that nobody waits for: the pauses grow to the longest.
+    /// As [`Planner::emit`], for a question whose answer nobody waits for.
     fn emit_idle(&mut self, action: Action) {
-        self.emit_within(action, self.limits.backoff_cap);
+        self.emit_at_pace(action, false);
     }
 
-    fn emit_within(&mut self, action: Action, cap: Duration) {
+    fn emit_at_pace(&mut self, action: Action, poll: bool) {
         if self.busy.contains(&action.key.target) {
             return;
         }
         if let Some(failure) = self.state.memory.failures.get(&action.key) {
-            let again = self.again(failure, action.key.verb, cap);
+            let again = self.again(failure, action.key.verb, poll);
             if self.now < again {
                 self.wake_at(again);
                 return;
@@ -126,8 +123,8 @@ impl<'s> Planner<'s> {
     }
 
     /// When something that failed may be tried again.
-    fn again(&self, failure: &Failure, verb: Verb, cap: Duration) -> Timestamp {
-        let mut pause = self.limits.backoff(failure.attempts, cap);
+    fn again(&self, failure: &Failure, verb: Verb, poll: bool) -> Timestamp {
+        let mut pause = if poll { self.limits.poll(since(failure.first, failure.last)) } else { self.limits.backoff(failure.attempts) };
         if failure.class == FailureClass::Lost && matches!(verb, Verb::CreateDirect | Verb::CreateLauncher) {
             // It may have been created: give the watch time to tell.
             pause = pause.max(self.limits.lost_create_delay);

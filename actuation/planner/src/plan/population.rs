@@ -52,8 +52,9 @@ impl<'s> Planner<'s> {
         let coming = self.in_creation(name);
         let seekers = self.seekers(name);
         let needed = desired.max(bound.len() + seekers.min(current.len() + coming));
-        let count = bound.len() + current.len() + stale.len() + coming;
-        let analyzed = format!("current={count} stale={} desired={desired} needed={needed}", stale.len());
+        // One that is being created may be among those that are seen already: it counts against creating, not for deleting.
+        let count = bound.len() + current.len() + stale.len();
+        let analyzed = format!("current={count} coming={coming} stale={} desired={desired} needed={needed}", stale.len());
         if count > needed {
             current.sort_by(|one, other| self.cost(one).cmp(&self.cost(other)));
             let spare = |launcher: &&&'s Launcher| !self.reserved.contains(&launcher.pod.uid);
@@ -62,8 +63,8 @@ impl<'s> Planner<'s> {
             for launcher in excess {
                 self.delete_launcher(launcher, DeletePodReason::Excess, &analyzed);
             }
-        } else if count < needed && leaving == 0 && self.may_place(lc) {
-            self.create_launchers(lc, needed - count);
+        } else if count + coming < needed && leaving == 0 && self.may_place(lc) {
+            self.create_launchers(lc, needed - count - coming);
         }
     }
 

@@ -79,6 +79,7 @@ impl<'s> Planner<'s> {
             return;
         };
         match self.state.bound_state(launcher, &recorded.instance) {
+            BoundInstance::Unlisted if self.instance_busy(launcher, &recorded.instance) => {}
             BoundInstance::Unlisted => self.list_or_give_up(launcher, ip, subject),
             BoundInstance::Absent => self.unbind_launcher(launcher, Some(recorded), subject),
             BoundInstance::Stopped => self.delete_or_give_up(launcher, recorded, ip, DeleteInstanceReason::Stopped, subject),

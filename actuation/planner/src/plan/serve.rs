@@ -68,7 +68,9 @@ impl<'s> Planner<'s> {
         match self.state.bound_state(launcher, &recorded.instance) {
             BoundInstance::Unlisted => {
                 self.waits_for_launcher(requester, launcher);
-                self.emit(self.list_instances(launcher, ip));
+                if !self.instance_busy(launcher, &recorded.instance) {
+                    self.emit(self.list_instances(launcher, ip));
+                }
             }
             BoundInstance::Absent if !self.existed(requester, launcher, recorded) => {
                 self.create(requester, launcher, recorded, ip, subject);
@@ -76,6 +78,11 @@ impl<'s> Planner<'s> {
             BoundInstance::Absent | BoundInstance::Stopped => self.dead(requester, launcher, recorded, subject),
             BoundInstance::Running => self.serve_instance(requester, launcher, recorded, ip, subject),
         }
+    }
+
+    /// Whether an instance is being created or deleted right now: asking for a list would tell nothing.
+    pub(super) fn instance_busy(&self, launcher: &Launcher, id: &InstanceId) -> bool {
+        self.state.in_flight(&Target::Engine(EngineRef::instance(&launcher.pod.uid, id)))
     }
 
     /// A launcher that does not come up or does not answer is a problem when that lasts.
@@ -91,8 +98,7 @@ impl<'s> Planner<'s> {
     fn existed(&self, requester: &Requester, launcher: &Launcher, recorded: &Recorded) -> bool {
         let seen = self.state.memory.launchers.get(&launcher.pod.uid);
         let seen = seen.is_some_and(|memory| memory.seen.contains(&(requester.pod.uid.clone(), recorded.instance.clone())));
-        let routed = launcher.sleeping_label.as_deref() == Some("false") || recorded.applied == Applied::Partial;
-        seen || routed || requester.pod.container.ready
+        seen || has_served(requester, launcher, recorded)
     }
 
     /// The engine is gone. Traffic first, then the requester.
@@ -194,7 +200,8 @@ impl<'s> Planner<'s> {
         self.wake(requester, call, ip, &recorded.gpus);
     }
 
-    /// Deletes the bound instance; what is bound stays bound, so the next plan creates it anew.
+    /// Deletes the bound instance; what is bound stays bound, so the next plan creates it anew. One that has served counts as
+    /// dead instead: traffic may still go there.
     fn replace_instance(
         &mut self,
         requester: &'s Requester,
@@ -204,6 +211,10 @@ impl<'s> Planner<'s> {
         reason: DeleteInstanceReason,
         subject: &Subject,
     ) {
+        if has_served(requester, launcher, recorded) {
+            self.dead(requester, launcher, recorded, subject.clone());
+            return;
+        }
         let mut action = self.delete_instance(launcher, &recorded.instance, ip, reason, subject.clone());
         let why = if reason == DeleteInstanceReason::NeverStarted { "did not answer in time" } else { "could not be woken" };
         let message = format!("Replacing instance {} of launcher {} because it {why}", recorded.instance, launcher.pod.name);
@@ -294,4 +305,10 @@ impl<'s> Planner<'s> {
     pub(super) fn known_asleep(&self, direct: &Direct) -> bool {
         self.state.sleep(&EngineRef::direct(&direct.pod.uid), &direct.pod).is_some_and(Sleep::asleep)
     }
+}
+
+/// What is written only once the bound instance is awake is there.
+fn has_served(requester: &Requester, launcher: &Launcher, recorded: &Recorded) -> bool {
+    let routed = launcher.sleeping_label.as_deref() == Some("false") || recorded.applied == Applied::Partial;
+    routed || requester.pod.container.ready
 }

@@ -1,0 +1,443 @@
+//! An executor as the contract in `dormouse_planner::action` wants it, with delays, failures, a lagging watch, and crashes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_planner::action::{Action, DeletePodReason, Do, EngineRef, Target, Verb};
+use dormouse_planner::ids::Uid;
+use dormouse_planner::limits::Limits;
+use dormouse_planner::memory::{FailureClass, Memory, Outcome};
+use dormouse_planner::observe::{self, Observed};
+use dormouse_planner::state::NodeState;
+use dormouse_planner::{Plan, plan};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::Dice;
+use super::engines::failed;
+use super::world::{NODE, World, Wrote};
+
+/// How an action goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Not done, and the caller is told so.
+    Refused,
+    /// Done, but the answer is lost.
+    Lost,
+    /// Not done, and the caller does not know.
+    Dropped,
+}
+
+/// Which actions go wrong.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults {
+    /// The n-th action, counted from 0.
+    pub(crate) at: BTreeMap<u64, Fault>,
+    /// One in so many.
+    pub(crate) one_in: u64,
+    /// As long as this many are left.
+    pub(crate) budget: u64,
+}
+
+/// An action on its way.
+struct Running {
+    action: Action,
+    apply_at: Timestamp,
+    done_at: Timestamp,
+    outcome: Option<Outcome>,
+    fault: Option<Fault>,
+    /// Its process has died: the effect happens, nobody waits for the answer.
+    orphan: bool,
+}
+
+/// World and controller together.
+pub(crate) struct Harness {
+    pub(crate) world: World,
+    pub(crate) limits: Limits,
+    pub(crate) populate: bool,
+    pub(crate) faults: Faults,
+    pub(crate) dice: Dice,
+    /// How far the watch lags behind.
+    pub(crate) lag: Duration,
+    /// Longest delay of a call.
+    pub(crate) latency: Duration,
+    /// Longest time that a wake or a sleep takes; it goes on when the controller dies.
+    pub(crate) effort: Duration,
+    /// Every action that was started: time, verb, target.
+    pub(crate) trace: Vec<(Timestamp, Action)>,
+    /// Steps that [`Harness::run`] may take.
+    pub(crate) patience: usize,
+    /// The controller dies at these steps.
+    pub(crate) crashes_at: Vec<usize>,
+    steps: usize,
+    seen: NodeState,
+    view: BTreeMap<Uid, Value>,
+    noticed: BTreeMap<Uid, (String, Timestamp)>,
+    running: Vec<Running>,
+    down_until: Option<Timestamp>,
+    started: u64,
+}
+
+impl Harness {
+    pub(crate) fn new(world: World) -> Self {
+        let seen = NodeState {
+            namespace: "ns".to_owned(),
+            node: world.node_info(),
+            gpu_map: Arc::new(world.gpus()),
+            requesters: BTreeMap::new(),
+            directs: BTreeMap::new(),
+            launchers: BTreeMap::new(),
+            configs: Arc::clone(&world.configs),
+            wanted: BTreeMap::new(),
+            limits: Arc::new(Limits::default()),
+            populate: true,
+            memory: Memory::default(),
+        };
+        Self {
+            world,
+            limits: Limits { check_gpu_memory: false, ..Limits::default() },
+            populate: true,
+            faults: Faults::default(),
+            dice: Dice(1),
+            lag: Duration::ZERO,
+            latency: Duration::from_millis(5),
+            effort: Duration::from_millis(5),
+            trace: Vec::new(),
+            patience: 20_000,
+            crashes_at: Vec::new(),
+            steps: 0,
+            seen,
+            view: BTreeMap::new(),
+            noticed: BTreeMap::new(),
+            running: Vec::new(),
+            down_until: None,
+            started: 0,
+        }
+    }
+
+    /// The state as the controller sees it.
+    pub(crate) fn state(&mut self) -> &mut NodeState {
+        let state = &mut self.seen;
+        state.node = self.world.node_info();
+        state.gpu_map = Arc::new(self.world.gpus());
+        state.configs = Arc::clone(&self.world.configs);
+        state.wanted = self.world.policies.wanted(&state.node, &self.world.configs);
+        state.limits = Arc::new(self.limits.clone());
+        state.populate = self.populate;
+        state
+    }
+
+    /// The index learns of a Pod.
+    fn learn(&mut self, uid: &Uid) {
+        let state = &mut self.seen;
+        state.requesters.remove(uid);
+        state.directs.remove(uid);
+        state.launchers.remove(uid);
+        match self.world.pods.get(uid) {
+            Some(pod) => {
+                observe_into(state, uid, pod);
+                self.view.insert(uid.clone(), pod.clone());
+            }
+            None => drop(self.view.remove(uid)),
+        }
+        state.forget_vanished();
+    }
+
+    /// The same, learned in another order.
+    pub(crate) fn state_shuffled(&mut self, dice: &mut Dice) -> NodeState {
+        let mut state = self.state().clone();
+        let mut pods: Vec<(&Uid, &Value)> = self.view.iter().collect();
+        state.requesters.clear();
+        state.directs.clear();
+        state.launchers.clear();
+        while !pods.is_empty() {
+            let (uid, pod) = pods.swap_remove(usize::try_from(dice.below(pods.len() as u64)).unwrap());
+            observe_into(&mut state, uid, pod);
+        }
+        state
+    }
+
+    pub(crate) fn plan_now(&mut self) -> Plan {
+        self.watch();
+        let now = self.world.now;
+        plan(self.state(), now)
+    }
+
+    /// The controller dies and is back after `downtime`; what it sent may still arrive.
+    pub(crate) fn crash(&mut self, downtime: Duration) {
+        self.seen.memory = Memory::default();
+        self.seen.requesters.clear();
+        self.seen.directs.clear();
+        self.seen.launchers.clear();
+        self.view.clear();
+        self.noticed.clear();
+        for running in &mut self.running {
+            running.orphan = true;
+        }
+        self.down_until = Some(self.world.now + downtime);
+    }
+
+    /// Runs until nothing is left to do, or for so long.
+    pub(crate) fn run(&mut self, limit: Duration) {
+        let end = self.world.now + limit;
+        for _ in 0..self.patience {
+            let next = self.step();
+            match next {
+                Some(next) if next <= end => self.world.now = next.max(self.world.now),
+                Some(_) => {
+                    self.world.now = end;
+                    self.step();
+                    return;
+                }
+                None => return,
+            }
+        }
+        let last: Vec<String> = self.trace.iter().rev().take(12).map(|(at, action)| format!("{at} {:?}", action.key)).collect();
+        panic!("no end after {} steps; last: {last:#?}", self.patience);
+    }
+
+    /// Everything that happens at this instant; gives the next one.
+    pub(crate) fn step(&mut self) -> Option<Timestamp> {
+        self.steps += 1;
+        if self.crashes_at.contains(&self.steps) {
+            self.crash(Duration::from_millis(100));
+        }
+        self.world.settle();
+        self.deliver();
+        self.world.settle();
+        if self.down_until.is_some_and(|until| self.world.now >= until) {
+            self.down_until = None;
+        }
+        let mut next = self.down_until;
+        if self.down_until.is_none() {
+            let due = self.watch();
+            next = earliest(next, due);
+            let (now, check) = (self.world.now, self.steps % 8 == 0);
+            let state = self.state();
+            let plan = plan(state, now);
+            let found = if check { state.consistency_check() } else { Vec::new() };
+            for problem in found {
+                self.world.violated(problem);
+            }
+            next = earliest(next, plan.wake_at);
+            for action in plan.actions {
+                self.start(action);
+            }
+        }
+        for running in &self.running {
+            let at = if running.outcome.is_none() { running.apply_at } else { running.done_at };
+            next = earliest(next, Some(at));
+        }
+        earliest(next, self.world.next_event())
+    }
+
+    /// Lets the watch catch up; gives when it will show more.
+    fn watch(&mut self) -> Option<Timestamp> {
+        let mut due = None;
+        let mut uids: Vec<Uid> = self.world.pods.keys().chain(self.view.keys()).cloned().collect();
+        uids.sort();
+        uids.dedup();
+        for uid in uids {
+            let version = self.world.pods.get(&uid).map_or("", |pod| pod["metadata"]["resourceVersion"].as_str().unwrap()).to_owned();
+            let seen = self.view.get(&uid).map_or("", |pod| pod["metadata"]["resourceVersion"].as_str().unwrap());
+            if version == seen {
+                self.noticed.remove(&uid);
+                continue;
+            }
+            let now = self.world.now;
+            let noticed = self.noticed.entry(uid.clone()).or_insert((version.clone(), now));
+            let at = noticed.1 + self.lag;
+            if now < at {
+                due = earliest(due, Some(at));
+                continue;
+            }
+            self.noticed.remove(&uid);
+            self.learn(&uid);
+        }
+        due
+    }
+
+    fn start(&mut self, action: Action) {
+        self.seen.started(&action);
+        let effort = matches!(action.key.verb, Verb::Wake | Verb::Sleep);
+        let longest = if effort { self.effort } else { self.latency };
+        let ms = 1 + self.dice.below(u64::try_from(longest.as_millis()).unwrap().max(1));
+        let mut apply_at = self.world.now + Duration::from_millis(ms);
+        // An engine does one thing after the other, whoever asked.
+        if let Target::Engine(_) = action.key.target {
+            for other in self.running.iter().filter(|other| other.outcome.is_none() && other.action.key.target == action.key.target) {
+                apply_at = apply_at.max(other.apply_at + Duration::from_millis(1));
+            }
+        }
+        let done_at = apply_at + Duration::from_millis(self.dice.below(3));
+        let fault = self.fault();
+        self.started += 1;
+        self.trace.push((self.world.now, action.clone()));
+        self.running.push(Running { action, apply_at, done_at, outcome: None, fault, orphan: false });
+    }
+
+    fn fault(&mut self) -> Option<Fault> {
+        if let Some(fault) = self.faults.at.get(&self.started) {
+            return Some(*fault);
+        }
+        if self.faults.budget == 0 || !self.dice.one_in(self.faults.one_in) {
+            return None;
+        }
+        self.faults.budget -= 1;
+        Some([Fault::Refused, Fault::Lost, Fault::Dropped][usize::try_from(self.dice.below(3)).unwrap()])
+    }
+
+    /// Effects that are due happen; answers that are due arrive.
+    fn deliver(&mut self) {
+        let now = self.world.now;
+        let mut running = std::mem::take(&mut self.running);
+        running.sort_by_key(|running| (running.apply_at, running.action.key.clone()));
+        for one in &mut running {
+            if one.outcome.is_none() && one.apply_at <= now {
+                one.outcome = Some(match one.fault {
+                    Some(Fault::Refused) => failed(FailureClass::Transient, "injected"),
+                    Some(Fault::Dropped) => failed(FailureClass::Lost, "injected: dropped"),
+                    Some(Fault::Lost) => {
+                        self.apply(&one.action);
+                        failed(FailureClass::Lost, "injected: answer lost")
+                    }
+                    None => self.apply(&one.action),
+                });
+            }
+        }
+        let (done, rest): (Vec<Running>, Vec<Running>) = running.into_iter().partition(|one| one.outcome.is_some() && one.done_at <= now);
+        self.running = rest;
+        for one in done.into_iter().filter(|one| !one.orphan) {
+            self.answer(&one.action, one.outcome.unwrap());
+        }
+    }
+
+    /// Rule 4 of the contract: answers of the API server go into the index before the action is reported.
+    fn answer(&mut self, action: &Action, outcome: Outcome) {
+        let subject = match &action.what {
+            Do::ReplacePod { pod, .. } | Do::DeletePod { pod, .. } | Do::PatchPod { pod, .. } => Some(pod.uid.clone()),
+            Do::CreatePod { .. } => match &outcome {
+                Outcome::Object(object) => Some(Uid::from(object["metadata"]["uid"].as_str().unwrap())),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(uid) = subject {
+            self.learn(&uid);
+        }
+        if !matches!(outcome, Outcome::Failed { .. } | Outcome::Conflict)
+            && let Some(event) = &action.event
+        {
+            self.world.events.push((event.pod.name.clone(), event.reason.to_owned(), event.message.clone()));
+        }
+        self.seen.finished(action, &outcome, self.world.now);
+    }
+
+    fn apply(&mut self, action: &Action) -> Outcome {
+        self.check_effect(action);
+        let world = &mut self.world;
+        match &action.what {
+            Do::ReadGpus { requester, .. } => world.get_gpus(&requester.uid),
+            Do::ReadGpuMemory { requester, .. } => world.get_gpu_memory(&requester.uid),
+            Do::ListInstances { launcher, .. } => world.list(&launcher.uid),
+            Do::ReadSleep { engine, .. } => world.is_sleeping(engine),
+            Do::Sleep { engine, .. } => world.sleep(engine),
+            Do::Wake { engine, .. } => world.wake(engine),
+            Do::CreateInstance { engine, body, .. } => world.create_instance(engine, body),
+            Do::DeleteInstance { engine, .. } => world.delete_instance(engine),
+            Do::Relay { requester, ready, .. } => world.relay(&requester.uid, *ready),
+            Do::CreatePod { object, .. } => wrote(world.create(object.clone())),
+            Do::ReplacePod { object, .. } => wrote(world.replace(object.clone())),
+            Do::DeletePod { pod, .. } => wrote(world.delete(&pod.uid, Some(&pod.rv))),
+            Do::PatchPod { pod, patch } => {
+                if !world.pods.contains_key(&pod.uid) {
+                    return Outcome::Gone;
+                }
+                let patch = patch.clone();
+                world.edit_uid(&pod.uid, |object| {
+                    dormouse_machinery::patch::merge::apply(object, &patch);
+                });
+                Outcome::Object(world.pods[&pod.uid].clone())
+            }
+            Do::SetConfigStatus { .. } => panic!("no such action in a node's plan"),
+        }
+    }
+
+    /// Safety properties that are about single effects.
+    fn check_effect(&mut self, action: &Action) {
+        match (&action.what, action.key.verb) {
+            (Do::ReplacePod { pod, .. }, Verb::Unbind) => self.check_unbind(&pod.uid),
+            (Do::ReplacePod { pod, .. }, Verb::Route) => {
+                let engine = self.bound_engine(&pod.uid);
+                let asleep = self.world.engines().into_iter().any(|(found, sim)| Some(&found) == engine.as_ref() && sim.sleeping);
+                if asleep {
+                    self.world.violated(format!("{} routed while its engine sleeps", pod.name));
+                }
+            }
+            (Do::DeletePod { pod, reason, .. }, _) => self.check_delete(&pod.uid, *reason),
+            _ => {}
+        }
+    }
+
+    fn bound_engine(&self, provider: &Uid) -> Option<EngineRef> {
+        let pod = self.world.pods.get(provider)?;
+        let annotations = &pod["metadata"]["annotations"];
+        annotations["dual-pods.llm-d.ai/requester"].as_str()?;
+        if pod["metadata"]["labels"]["dual-pods.llm-d.ai/launcher-config-name"].is_null() {
+            return Some(EngineRef::direct(provider));
+        }
+        Some(EngineRef::instance(provider, &annotations["dual-pods.llm-d.ai/instance-id"].as_str()?.into()))
+    }
+
+    /// (c) never unbind what is awake.
+    fn check_unbind(&mut self, provider: &Uid) {
+        let Some(engine) = self.bound_engine(provider) else { return };
+        if self.world.engines().iter().any(|(found, sim)| *found == engine && !sim.sleeping) {
+            self.world.violated(format!("{engine:?} unbound while awake"));
+        }
+    }
+
+    /// (f) a bound provider is deleted only when nobody uses it any more.
+    fn check_delete(&mut self, uid: &Uid, reason: DeletePodReason) {
+        let Some(pod) = self.world.pods.get(uid) else { return };
+        let Some(mark) = pod["metadata"]["annotations"]["dual-pods.llm-d.ai/requester"].as_str() else { return };
+        let requester = mark.split(' ').next().and_then(|uid| self.world.pods.get(uid));
+        let live = requester.is_some_and(|pod| {
+            pod["metadata"]["deletionTimestamp"].is_null() && !matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded"))
+        });
+        if live && reason != DeletePodReason::Terminal {
+            self.world.violated(format!("provider of {mark} deleted ({reason:?}) while it is alive"));
+        }
+    }
+
+    /// How often this was started.
+    pub(crate) fn count(&self, verb: Verb) -> usize {
+        self.trace.iter().filter(|(_, action)| action.key.verb == verb).count()
+    }
+}
+
+fn observe_into(state: &mut NodeState, uid: &Uid, pod: &Value) {
+    match observe::pod(&Arc::new(pod.clone())) {
+        Some(Observed::Requester(node, requester)) if node == NODE => drop(state.requesters.insert(uid.clone(), *requester)),
+        Some(Observed::Direct(node, direct)) if node == NODE => drop(state.directs.insert(uid.clone(), *direct)),
+        Some(Observed::Launcher(node, launcher)) if node == NODE => drop(state.launchers.insert(uid.clone(), *launcher)),
+        _ => {}
+    }
+}
+
+fn wrote(answer: Wrote) -> Outcome {
+    match answer {
+        Wrote::Object(object) => Outcome::Object(object),
+        Wrote::Gone => Outcome::Gone,
+        Wrote::Conflict => Outcome::Conflict,
+        Wrote::Refused(why) => failed(FailureClass::Refused, &why),
+    }
+}
+
+fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
