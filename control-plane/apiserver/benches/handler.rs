@@ -160,5 +160,10 @@ fn main() {
         let index = ((latencies.len() - 1) as f64 * share) as usize;
         latencies[index] * 1000.0
     };
-    println!("create to watch event, {WATCHERS} watchers, 1000/s: p50 {:.3} ms, p99 {:.3} ms (target 0.3 ms), max {:.3} ms", at(0.5), at(0.99), at(1.0));
+    println!(
+        "create to watch event, {WATCHERS} watchers, 1000/s: p50 {:.3} ms, p99 {:.3} ms (target 0.3 ms), max {:.3} ms",
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
 }

@@ -208,8 +208,11 @@ mod tests {
 
     use super::*;
 
-    fn object(value: Value) -> Object {
-        value.as_object().unwrap().clone()
+    fn object(value: impl Into<Value>) -> Object {
+        match value.into() {
+            Value::Object(object) => object,
+            other => panic!("{other} is no object"),
+        }
     }
 
     #[test]

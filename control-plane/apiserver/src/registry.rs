@@ -243,10 +243,10 @@ pub trait Strategy: Send + Sync {
         let _ = (cx, object, removed);
     }
     /// Translates between the stored form and the row's version, when rows share a storage.
-    fn from_storage(&self, object: &mut Object) {
+    fn to_row(&self, object: &mut Object) {
         let _ = object;
     }
-    /// The way back of [`Strategy::from_storage`].
+    /// The way back of [`Strategy::to_row`].
     fn to_storage(&self, object: &mut Object) {
         let _ = object;
     }
@@ -524,7 +524,7 @@ mod tests {
     #[test]
     fn versions_sort_by_stability() {
         let mut versions = vec!["v1beta1", "v10", "foo", "v2", "v1alpha2", "v1beta2"];
-        versions.sort_by(|a, b| version_priority(b).cmp(&version_priority(a)));
+        versions.sort_by_key(|v| std::cmp::Reverse(version_priority(v)));
         assert_eq!(versions, ["v10", "v2", "v1beta2", "v1beta1", "v1alpha2", "foo"]);
     }
 

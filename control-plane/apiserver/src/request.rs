@@ -212,39 +212,39 @@ pub fn percent_decode(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn info(method: Method, target: &str) -> RequestInfo {
+    fn info(method: &Method, target: &str) -> RequestInfo {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        RequestInfo::parse(&method, path, query)
+        RequestInfo::parse(method, path, query)
     }
 
     #[test]
     fn reads_resources_of_both_roots() {
-        let i = info(Method::GET, "/api/v1/namespaces/ns/pods/a/log?follow=true");
+        let i = info(&Method::GET, "/api/v1/namespaces/ns/pods/a/log?follow=true");
         assert_eq!((i.verb.as_str(), i.group.as_str(), i.version.as_str()), ("get", "", "v1"));
         assert_eq!((i.namespace.as_str(), i.resource_path().as_str(), i.name.as_str()), ("ns", "pods/log", "a"));
-        let i = info(Method::DELETE, "/apis/apps/v1/namespaces/ns/deployments");
+        let i = info(&Method::DELETE, "/apis/apps/v1/namespaces/ns/deployments");
         assert_eq!((i.verb.as_str(), i.group.as_str(), i.resource.as_str()), ("deletecollection", "apps", "deployments"));
     }
 
     #[test]
     fn a_namespace_itself_is_in_itself() {
-        let i = info(Method::PUT, "/api/v1/namespaces/ns/finalize");
+        let i = info(&Method::PUT, "/api/v1/namespaces/ns/finalize");
         assert_eq!(
             (i.resource.as_str(), i.name.as_str(), i.namespace.as_str(), i.subresource.as_str()),
             ("namespaces", "ns", "ns", "finalize")
         );
-        let i = info(Method::GET, "/api/v1/namespaces");
+        let i = info(&Method::GET, "/api/v1/namespaces");
         assert_eq!((i.verb.as_str(), i.resource.as_str(), i.namespace.as_str()), ("list", "namespaces", ""));
     }
 
     #[test]
     fn watches_and_paths_without_resource() {
-        assert_eq!(info(Method::GET, "/api/v1/pods?watch=1").verb, "watch");
-        assert_eq!(info(Method::GET, "/api/v1/watch/pods").verb, "watch");
-        assert_eq!(info(Method::GET, "/api/v1/pods?watch=false").verb, "list");
-        assert_eq!(info(Method::GET, "/api/v1/pods?watch=1&fieldSelector=metadata.name%3Dp").name, "p");
+        assert_eq!(info(&Method::GET, "/api/v1/pods?watch=1").verb, "watch");
+        assert_eq!(info(&Method::GET, "/api/v1/watch/pods").verb, "watch");
+        assert_eq!(info(&Method::GET, "/api/v1/pods?watch=false").verb, "list");
+        assert_eq!(info(&Method::GET, "/api/v1/pods?watch=1&fieldSelector=metadata.name%3Dp").name, "p");
         for path in ["/version", "/api", "/apis", "/apis/apps", "/apis/apps/v1", "/api/v1"] {
-            let i = info(Method::GET, path);
+            let i = info(&Method::GET, path);
             assert!(!i.is_resource, "{path}");
             assert_eq!((i.verb.as_str(), i.group.as_str()), ("get", ""));
         }

@@ -65,7 +65,7 @@ impl Strategy for CustomResource {
         self.version.reread
     }
 
-    fn from_storage(&self, object: &mut Object) {
+    fn to_row(&self, object: &mut Object) {
         object.insert("apiVersion".to_owned(), self.version.api_version.clone().into());
         Self::as_value(object, |value| {
             self.version.schema.prune(value);

@@ -205,9 +205,8 @@ fn from_yaml(kind: &Kind, body: &[u8]) -> Result<Value, ApiError> {
 }
 
 fn from_protobuf(kind: &Kind, ty: TypeRef, body: &[u8]) -> Result<Value, ApiError> {
-    let broken = |why: protobuf::Error| {
-        ApiError::bad_request(format!("the object provided is unrecognized (must be of type {}): {why}", kind.kind))
-    };
+    let broken =
+        |why: protobuf::Error| ApiError::bad_request(format!("the object provided is unrecognized (must be of type {}): {why}", kind.kind));
     let envelope = protobuf::envelope(body).map_err(broken)?;
     let mut named = Object::new();
     named.insert("apiVersion".to_owned(), envelope.api_version.into());

@@ -91,7 +91,7 @@ pub(crate) fn shown(kind: &Kind, bytes: Bytes) -> Result<Bytes, ApiError> {
 pub(crate) fn shown_object(kind: &Kind, bytes: &[u8]) -> Result<Object, ApiError> {
     let mut object = object_from(bytes)?;
     if kind.strategy.converts() {
-        kind.strategy.from_storage(&mut object);
+        kind.strategy.to_row(&mut object);
     }
     Ok(object)
 }

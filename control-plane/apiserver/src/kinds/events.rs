@@ -118,7 +118,7 @@ impl Strategy for Events {
         self.modern
     }
 
-    fn from_storage(&self, object: &mut Object) {
+    fn to_row(&self, object: &mut Object) {
         rename(object, false);
         object.insert("apiVersion".to_owned(), "events.k8s.io/v1".into());
     }

@@ -2,7 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod basics;
+mod definitions;
+mod deletes;
 mod golden;
+mod harness;
 mod https;
 mod kubectl;
+mod own_kind;
 mod plane;
+mod requests;
