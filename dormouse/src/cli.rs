@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::verbs;
+use crate::{exit, verbs};
 
 /// One command for the life of a model on Kubernetes.
 #[derive(Debug, Parser)]
@@ -38,7 +38,7 @@ enum Verb {
     /// The sidecar of a launcher Pod
     LauncherNotifier(dormouse_launcher::notifier::Args),
     /// The stub of a server-requesting Pod
-    Requester(dormouse_requester::requester::Args),
+    Requester(dormouse_requester::Args),
     /// The peer's requester for clusters without GPUs: allocates over gpu-map and gpu-allocs
     TestRequester(dormouse_requester::test_requester::Args),
     /// The peer's engine for tests: health, sleep and wake, nothing computed
@@ -50,7 +50,7 @@ enum Verb {
     Vllm(verbs::engine::VllmArgs),
     /// Answers the queries that requesters and launchers put to nvidia-smi, from the device ledger
     #[command(hide = true)]
-    NvidiaSmi(Raw),
+    NvidiaSmi(dormouse_requester::nvidia_smi::Args),
     /// The ConfigMap of node to GPU UUID to index
     GpuMap(verbs::gpu_map::GpuMapArgs),
     /// Show the GPU memory ledger of a plane
@@ -103,16 +103,18 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Verb::Requester(args) => {
             verbs::log(0);
-            program(|end| dormouse_requester::requester::run(args, end))
+            program(|end| async { Ok(dormouse_requester::run(args, end).await?) })
         }
-        Verb::TestRequester(args) => program(|end| dormouse_requester::test_requester::run(args, end)),
+        Verb::TestRequester(args) => program(|end| async { Ok(dormouse_requester::test_requester::run(args, end).await?) }),
         Verb::TestServer(args) => {
             verbs::log(0);
-            program(|end| dormouse_requester::test_server::run(args, end))
+            program(|end| async { Ok(dormouse_requester::test_server::run(args, end).await?) })
         }
         Verb::Engine(args) => verbs::engine::run(args),
         Verb::Vllm(args) => verbs::engine::vllm(args),
-        Verb::NvidiaSmi(args) => program(|_| dormouse_requester::nvidia_smi::run(args.args)),
+        Verb::NvidiaSmi(args) => {
+            program(|_| async { dormouse_requester::nvidia_smi::run(args).await.map_err(|e| exit::with_code(e.exit_code(), e)) })
+        }
         Verb::GpuMap(args) => verbs::gpu_map::run(args),
         Verb::Devices(args) => verbs::devices::run(&args),
         Verb::Crds => verbs::crds(),

@@ -28,6 +28,11 @@ pub(crate) fn in_use(message: impl fmt::Display) -> anyhow::Error {
     Failure { code: 3, message: message.to_string() }.into()
 }
 
+/// A failure with the exit code of a program that we stand in for.
+pub(crate) fn with_code(code: u8, message: impl fmt::Display) -> anyhow::Error {
+    Failure { code, message: message.to_string() }.into()
+}
+
 /// Says what went wrong, once, and gives the code.
 pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };

@@ -15,8 +15,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // The shim of a Pod must not start threads: it comes before everything else.
-    if std::env::args_os().next().is_some_and(|name| dormouse_kubelet::is_shim(&name)) {
-        dormouse_kubelet::shim_main();
+    if std::env::args_os().next().is_some_and(|name| dormouse_kubelet::shim::is_shim(&name)) {
+        dormouse_kubelet::shim::shim_main();
     }
     let args = named::arguments(std::env::args_os());
     exit::code(cli::parse(args).and_then(cli::run))

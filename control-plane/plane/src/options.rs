@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dormouse_kubelet::{Engine, Rules};
+use dormouse_kubelet::plan::image::{Engine, Rules};
 use dormouse_runtime::{SharedClock, clock};
 
 use crate::ports::Holder;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use dormouse_apiserver::serve::{Endpoint, Limits};
 use dormouse_apiserver::{ApiServer, Options as ServerOptions};
 use dormouse_devices::Rates;
-use dormouse_kubelet::{ApiAddress, Gpus, Handle, Kubelet, Options as KubeletOptions, RestartPolicy, SandboxMode};
+use dormouse_kubelet::machine::backoff::Policy as RestartPolicy;
+use dormouse_kubelet::{ApiAddress, Gpus, Handle, Kubelet, Options as KubeletOptions, SandboxMode};
 use dormouse_runtime::CancellationToken;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -30,7 +31,8 @@ pub struct Plane {
     moved_from: Option<u16>,
     kubeconfig: PathBuf,
     devices: Vec<(String, String)>,
-    kubelets: Vec<Handle>,
+    kubelets: Vec<Arc<Handle>>,
+    logs: Arc<NodeLogs>,
     tasks: JoinSet<()>,
     shutdown: CancellationToken,
     _net: NetClaim,
@@ -88,17 +90,20 @@ impl Plane {
         tasks.spawn(dormouse_scheduler::run(client.clone(), scheduler, shutdown.clone()));
 
         let api = ApiAddress { host: address.ip().to_string(), port: address.port(), ca_pem };
+        let logs = Arc::new(NodeLogs::default());
+        server.set_pod_logs(Arc::clone(&logs) as _);
         let mut kubelets = Vec::new();
         let mut devices = Vec::new();
         for (i, name) in options.nodes.iter().enumerate() {
             let kubelet = kubelet(&options, &client, &net, &api, i);
             devices.push((name.clone(), kubelet.device_socket()));
             let handle = Kubelet::start(kubelet).await.map_err(|e| Error::Kubelet { node: name.clone(), source: Box::new(e) })?;
+            let handle = Arc::new(handle);
+            logs.add(&handle);
             kubelets.push(handle);
         }
-        server.set_pod_logs(Arc::new(NodeLogs::new(&kubelets)));
         guard.disarm();
-        Ok(Self { server, address, moved_from, kubeconfig, devices, kubelets, tasks, shutdown, _net: net })
+        Ok(Self { server, address, moved_from, kubeconfig, devices, kubelets, logs, tasks, shutdown, _net: net })
     }
 
     /// A client in process that may do anything.
@@ -139,8 +144,12 @@ impl Plane {
 
     /// Ends Pods within `grace`, then everything else.
     pub async fn stop(mut self, grace: Duration) {
+        self.logs.clear();
         let kubelets = std::mem::take(&mut self.kubelets);
-        futures::future::join_all(kubelets.into_iter().map(|k| k.stop(grace))).await;
+        kubelets.iter().for_each(|k| k.begin_stop(grace));
+        // One whose log is being opened at this moment is dropped with its reader, which kills its Pods.
+        let owned = kubelets.into_iter().filter_map(Arc::into_inner);
+        futures::future::join_all(owned.map(|k| k.stop(grace))).await;
         self.shutdown.cancel();
         // What does not end by itself is dropped with the set.
         let _ = tokio::time::timeout(Duration::from_secs(3), async { while self.tasks.join_next().await.is_some() {} }).await;

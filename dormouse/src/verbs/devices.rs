@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use clap::Args;
-use dormouse_devices::LeaseState;
+use dormouse_devices::{LeaseState, Owner};
 use dormouse_runtime::output::Out;
 use serde_json::{Map, Value};
 
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &DevicesArgs) -> anyhow::Result<()> {
                         LeaseState::Asleep => "asleep",
                     };
                     let model = lease.model.clone().unwrap_or_else(|| lease.label.clone());
-                    rows.push(vec![String::new(), String::new(), bytes(lease.bytes), state.to_owned(), model, lease.owner.to_string()]);
+                    rows.push(vec![String::new(), String::new(), bytes(lease.bytes), state.to_owned(), model, holder(&lease.owner)]);
                 }
             }
             all.insert(node.clone(), serde_json::to_value(&snapshot)?);
@@ -50,4 +50,10 @@ pub(crate) fn run(args: &DevicesArgs) -> anyhow::Result<()> {
         }
         Ok(())
     })
+}
+
+fn holder(owner: &Owner) -> String {
+    let who = owner.identity.pod.as_deref().unwrap_or("this machine");
+    let pid = owner.pid.map(|p| format!(" (process {p})")).unwrap_or_default();
+    format!("{} in {who}{pid}", owner.identity.program)
 }

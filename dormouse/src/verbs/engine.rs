@@ -32,11 +32,13 @@ enum EngineVerb {
 
 #[derive(Debug, Args)]
 struct MakeModelArgs {
-    /// Folder to make; must not exist or be empty
+    /// Folder to make
     dir: PathBuf,
     /// Name that the model answers with; the folder's name unless given
     #[arg(long)]
     name: Option<String>,
+    #[command(flatten)]
+    options: ModelOptions,
 }
 
 /// Arguments of `vllm`.
@@ -59,8 +61,10 @@ pub(crate) fn run(args: EngineArgs) -> anyhow::Result<()> {
         EngineVerb::MakeModel(args) => {
             let name = args.name.or_else(|| args.dir.file_name().and_then(|n| n.to_str()).map(str::to_owned));
             let name = name.ok_or_else(|| exit::usage("give the model a name with --name"))?;
-            let made = dormouse_engine::make_model(&args.dir, &name, &ModelOptions::default())?;
-            Ok(Out.line(&format!("made {}: {made}", args.dir.display()))?)
+            let made = dormouse_engine::make_model(&args.dir, &name, &args.options).map_err(exit::usage)?;
+            let dir = args.dir.display();
+            Out.line(&format!("made {dir}: {made}"))?;
+            Ok(Out.line(&format!("serve it: dormouse engine embedded {dir} --port 8000"))?)
         }
         EngineVerb::Stub(args) => program(|end| dormouse_launcher::stub_engine::run(args, end)),
     }

@@ -36,7 +36,7 @@ where
 /// Prints the CustomResourceDefinitions as YAML documents.
 pub(crate) fn crds() -> anyhow::Result<()> {
     for crd in dormouse_apis::crds::all() {
-        output::Out.text(&format!("---\n{}", dormouse_machinery::yaml::write(&crd)?))?;
+        output::Out.text(&format!("---\n{}", dormouse_machinery::yaml::to_string(&crd)))?;
     }
     Ok(())
 }

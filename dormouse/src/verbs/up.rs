@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dormouse_deploy::{ChartValues, NODE_VIEW_ROLE, node_view_role, render};
-use dormouse_kubelet::{Engine, Rules};
+use dormouse_kubelet::plan::image::{Engine, Rules};
 use dormouse_machinery::quantity::Quantity;
 use dormouse_plane::{Error as PlaneError, Listen, Options, Plane, SimulatedGpus, holder};
 use dormouse_runtime::output::{Out, error_line};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use dormouse_deploy::{ChartValues, NODE_VIEW_ROLE, node_view_role, render};
-use dormouse_kubelet::Engine;
+use dormouse_kubelet::plan::image::Engine;
 use dormouse_plane::{Options, Plane};
 use dormouse_runtime::output::error_line;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -90,7 +90,7 @@ impl Scene {
 
     /// The ConfigMap that the direct flow needs.
     async fn gpu_map(&self) -> anyhow::Result<()> {
-        dormouse_requester::gpu_map::sync(self.client()?, NAMESPACE).await?;
+        dormouse_requester::gpu_map::sync(self.client()?, NAMESPACE, true).await?;
         Ok(())
     }
 
