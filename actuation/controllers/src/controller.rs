@@ -13,14 +13,11 @@ use std::time::Duration;
 use dormouse_apis::fma;
 use dormouse_apis::names::{DUAL_PODS_CONTROLLER, GPU_MAP, LAUNCHER_POPULATOR};
 use dormouse_controller::{Change, changes};
-use dormouse_planner::action::{Action, Do, Level, Owner};
-use dormouse_planner::ids::Uid;
+use dormouse_planner::action::{Action, Owner};
 use dormouse_planner::limits::Limits;
 use dormouse_planner::memory::{FailureClass, Outcome};
 use dormouse_planner::plan;
-use dormouse_planner::planned::{Facts, LauncherPhase, Problem};
 use dormouse_planner::policies::plan_configs;
-use dormouse_runtime::log::pairs;
 use dormouse_runtime::{CancellationToken, SharedClock};
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
@@ -36,12 +33,15 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::executor::{Answer, Executor, Seen};
-use crate::follow::{Follower, News};
+use crate::follow::{Follower, News, Report};
 use crate::metrics::Metrics;
+use crate::report::{Performed, Reporter};
 use crate::world::{Dirty, World};
 
 /// Events that are taken in before planning again, so that a burst is planned once.
 const BATCH: usize = 256;
+/// How long gauges may lag behind: they are counted over all nodes, which is too much work for each event.
+const GAUGES: Duration = Duration::from_millis(200);
 
 /// What a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Role {
         }
     }
 
-    fn manager(self) -> &'static str {
+    pub(crate) fn manager(self) -> &'static str {
         if self == Self::Populator { LAUNCHER_POPULATOR } else { DUAL_PODS_CONTROLLER }
     }
 }
@@ -107,28 +107,31 @@ pub fn run(
     shutdown: CancellationToken,
 ) -> reqwest::Result<impl Future<Output = ()> + use<>> {
     let metrics = Arc::new(Metrics::new(registry));
-    let executor = Executor::new(client.clone(), options.namespace.clone(), options.role.manager(), Arc::clone(&metrics))?;
+    let clock = options.clock;
+    let executor =
+        Executor::new(client.clone(), options.namespace.clone(), options.role.manager(), Arc::clone(&metrics), Arc::clone(&clock))?;
     let (news_tx, news) = mpsc::channel(1_024);
     let follower = Follower::new(news_tx)?;
     let populate = options.role != Role::DualPods;
     let world = World::new(options.namespace.clone(), options.limits, populate);
     let watches = watches(client, &options.namespace);
+    let reporter = Reporter::new(options.role, options.namespace, Arc::clone(&metrics));
     let controller = Controller {
         role: options.role,
-        namespace: options.namespace,
-        clock: options.clock,
+        clock,
         world,
         executor,
         follower,
         metrics,
+        reporter,
         calls: JoinSet::new(),
         running: HashMap::new(),
+        events: JoinSet::new(),
         config_wake: None,
         listed: BTreeSet::new(),
         dirty: BTreeMap::new(),
         wakes: BTreeMap::new(),
-        facts: BTreeMap::new(),
-        problems: BTreeMap::new(),
+        gauges: None,
         started: false,
     };
     Ok(controller.run(watches, news, shutdown))
@@ -176,17 +179,27 @@ fn values(change: Change<DynamicObject>, api_version: &str, kind: &str) -> Chang
     }
 }
 
+/// A call under way.
+struct Call {
+    /// The node it is about; none: a configuration object.
+    node: Option<String>,
+    action: Action,
+    begun: Timestamp,
+}
+
 struct Controller {
     role: Role,
-    namespace: String,
     clock: SharedClock,
     world: World,
     executor: Executor,
     follower: Follower,
     metrics: Arc<Metrics>,
+    reporter: Reporter,
     calls: JoinSet<Answer>,
-    /// What each running call is about, so that one that panics is accounted for. No node: a configuration object.
-    running: HashMap<tokio::task::Id, (Option<String>, Action)>,
+    /// What each call is about, so that one that panics is accounted for.
+    running: HashMap<tokio::task::Id, Call>,
+    /// Events being sent; nobody waits for them.
+    events: JoinSet<()>,
     /// When time alone makes the configuration objects worth planning.
     config_wake: Option<Timestamp>,
     listed: BTreeSet<Kind>,
@@ -194,30 +207,30 @@ struct Controller {
     dirty: BTreeMap<String, Instant>,
     /// When time alone makes a node worth planning.
     wakes: BTreeMap<String, Timestamp>,
-    facts: BTreeMap<String, Facts>,
-    /// What was last logged as keeping a requester from being served.
-    problems: BTreeMap<Uid, Vec<Problem>>,
+    /// When the gauges are due, if anything changed.
+    gauges: Option<Instant>,
     started: bool,
 }
 
 impl Controller {
-    async fn run(mut self, mut watches: Watches, mut news: mpsc::Receiver<(Uid, News)>, shutdown: CancellationToken) {
+    async fn run(mut self, mut watches: Watches, mut news: mpsc::Receiver<Report>, shutdown: CancellationToken) {
         loop {
             let pause = self.until_wake();
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 Some((kind, change)) = watches.next() => self.on_change(kind, change),
                 Some(done) = self.calls.join_next_with_id() => self.on_done(done),
-                Some((uid, item)) = news.recv() => self.on_news(&uid, item),
+                Some(report) = news.recv() => self.on_news(report),
+                Some(_) = self.events.join_next() => continue,
                 () = tokio::time::sleep(pause) => {}
             }
             for _ in 0..BATCH {
-                if let Some(Some((kind, change))) = watches.next().now_or_never() {
-                    self.on_change(kind, change);
-                } else if let Ok((uid, item)) = news.try_recv() {
-                    self.on_news(&uid, item);
-                } else if let Some(done) = self.calls.try_join_next_with_id() {
+                if let Some(done) = self.calls.try_join_next_with_id() {
                     self.on_done(done);
+                } else if let Some(Some((kind, change))) = watches.next().now_or_never() {
+                    self.on_change(kind, change);
+                } else if let Ok(report) = news.try_recv() {
+                    self.on_news(report);
                 } else {
                     break;
                 }
@@ -225,19 +238,20 @@ impl Controller {
             if self.listed.len() == KINDS {
                 self.plan_dirty();
             }
+            if self.gauges.is_some_and(|due| due <= Instant::now()) {
+                self.gauges = None;
+                self.reporter.gauges(&self.world);
+            }
         }
     }
 
     /// Time until the earliest wake; long when there is none.
     fn until_wake(&self) -> Duration {
         let now = self.clock.now();
-        let earliest = self
-            .wakes
-            .values()
-            .chain(&self.config_wake)
-            .min()
-            .map(|at| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
-        earliest.unwrap_or(Duration::from_secs(3_600)).max(Duration::from_millis(1))
+        let earliest = self.wakes.values().chain(&self.config_wake).min();
+        let pause = earliest.map_or(Duration::from_secs(3_600), |at| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
+        let gauges = self.gauges.map_or(pause, |due| due.saturating_duration_since(Instant::now()));
+        pause.min(gauges).max(Duration::from_millis(1))
     }
 
     fn mark(&mut self, nodes: Dirty) {
@@ -256,12 +270,12 @@ impl Controller {
         self.mark(dirty);
     }
 
-    fn on_news(&mut self, uid: &Uid, news: News) {
+    fn on_news(&mut self, report: Report) {
         let now = self.clock.now();
-        let Some((node, state)) = self.world.node_of_launcher(uid) else { return };
-        match news {
-            News::Open(open) => state.stream_opened(uid, open),
-            News::Event(event) => state.instances_streamed(uid, &event, now),
+        let Some((node, state)) = self.world.node_of_launcher(&report.launcher, &report.container) else { return };
+        match report.news {
+            News::Open(open) => state.stream_opened(&report.launcher, open),
+            News::Event(event) => state.instances_streamed(&report.launcher, &event, now),
         }
         let node = node.to_owned();
         self.mark([node].into());
@@ -275,23 +289,29 @@ impl Controller {
                 (error.id(), Answer { seen: None, outcome })
             }
         };
-        let Some((node, action)) = self.running.remove(&id) else { return };
+        let Some(Call { node, action, begun }) = self.running.remove(&id) else { return };
         // Answers of the API are observations: the index first, then the planner's memory.
         let mut dirty = match answer.seen {
             Some(Seen::Pod(object)) => self.world.apply_pod(&Arc::new(object)),
             Some(Seen::NoPod(uid)) => self.world.delete_pod(&uid),
+            Some(Seen::Config(kind, object)) => self.world.change(kind, Change::Apply(object)),
+            Some(Seen::NoConfig(kind, object)) => self.world.change(kind, Change::Delete(object)),
             None => Dirty::new(),
         };
-        let now = self.clock.now();
-        self.report(node.as_deref().unwrap_or_default(), &action, &answer.outcome, now);
+        let (now, outcome) = (self.clock.now(), answer.outcome);
+        self.reporter.performed(&Performed { node: node.as_deref().unwrap_or_default(), action: &action, begun, ended: now }, &outcome);
+        if let (Some(event), Outcome::Done | Outcome::Object(_)) = (&action.event, &outcome) {
+            let (executor, event) = (self.executor.clone(), event.clone());
+            self.events.spawn(async move { executor.event(&event).await });
+        }
         match node {
             Some(node) => {
                 if let Some(state) = self.world.nodes.get_mut(&node) {
-                    state.finished(&action, &answer.outcome, now);
+                    state.finished(&action, &outcome, now);
                 }
                 dirty.insert(node);
             }
-            None => self.world.configs.finished(&action, &answer.outcome, now),
+            None => self.world.configs.finished(&action, &outcome, now),
         }
         self.mark(dirty);
     }
@@ -311,7 +331,7 @@ impl Controller {
             self.plan_node(&node, since, now);
         }
         self.follower.set(&self.world.launcher_places());
-        self.set_gauges();
+        self.gauges.get_or_insert_with(|| Instant::now() + GAUGES);
         if !self.started {
             self.started = true;
             tracing::info!("All initial items processed");
@@ -323,7 +343,7 @@ impl Controller {
         let plan = plan_configs(&self.world.configs, self.world.limits(), now);
         for action in plan.actions {
             self.world.configs.started(&action);
-            start(&self.executor, &mut self.calls, &mut self.running, None, action);
+            self.start(None, action, now);
         }
         self.config_wake = plan.wake_at;
     }
@@ -331,134 +351,32 @@ impl Controller {
     fn plan_node(&mut self, node: &str, since: Instant, now: Timestamp) {
         self.wakes.remove(node);
         let Some(state) = self.world.nodes.get_mut(node) else {
-            self.facts.remove(node);
+            self.reporter.forget(node);
             return;
         };
         state.forget_vanished();
         let begun = Instant::now();
         let plan = plan(state, now);
         let (waited, worked) = (begun.duration_since(since), begun.elapsed());
-        for action in plan.actions {
-            if !self.role.owns(action.owner) {
-                continue;
-            }
-            state.started(&action);
-            start(&self.executor, &mut self.calls, &mut self.running, Some(node.to_owned()), action);
+        let mine: Vec<Action> = plan.actions.into_iter().filter(|action| self.role.owns(action.owner)).collect();
+        for action in &mine {
+            state.started(action);
         }
-        for (uid, problems) in plan.problems {
-            if self.problems.get(&uid) != Some(&problems) {
-                let name = state.requesters.get(&uid).map(|r| r.pod.name.as_str()).unwrap_or_default();
-                for problem in &problems {
-                    tracing::info!(node, serverUID = uid.as_str(), requesterName = name, problem = problem.text, "Requester waits");
-                }
-                self.problems.insert(uid, problems);
-            }
-        }
+        self.reporter.planned(state, plan.problems, plan.facts);
         if let Some(at) = plan.wake_at {
             self.wakes.insert(node.to_owned(), at);
         }
-        self.facts.insert(node.to_owned(), plan.facts);
+        for action in mine {
+            self.start(Some(node.to_owned()), action, now);
+        }
         self.world.prune(node);
         self.metrics.planned(node, waited, worked);
     }
 
-    /// Gauges follow from state.
-    fn set_gauges(&mut self) {
-        let known = |uid: &Uid| self.world.nodes.values().any(|n| n.requesters.contains_key(uid));
-        self.problems.retain(|uid, _| known(uid));
-        self.metrics.set_requesters(&self.world.requesters_by_isc());
-        self.metrics.set_iscs(&self.world.iscs_by_lc());
-        if self.role != Role::Populator {
-            let mut pairs = BTreeSet::new();
-            for (node, facts) in &self.facts {
-                for pair in &facts.duality {
-                    for gpu in &pair.gpus {
-                        pairs.insert(vec![
-                            ("exported_namespace", self.namespace.clone()),
-                            ("requester_name", pair.requester_name.clone()),
-                            ("exported_pod", pair.provider.clone()),
-                            ("exported_container", dormouse_apis::names::SERVER_CONTAINER.to_owned()),
-                            ("instance_id", pair.instance.as_str().to_owned()),
-                            ("UUID", gpu.as_str().to_owned()),
-                            ("node", node.clone()),
-                        ]);
-                    }
-                }
-            }
-            self.metrics.set_pairs(&pairs);
-        }
-        if self.role != Role::DualPods {
-            let mut counts: BTreeMap<(String, &'static str), i64> = BTreeMap::new();
-            let lcs = self.world.launcher_configs();
-            for lc in lcs.iter().chain(self.facts.values().flat_map(|f| f.launchers.keys())) {
-                for phase in LauncherPhase::ALL {
-                    counts.entry((lc.clone(), phase.as_str())).or_default();
-                }
-            }
-            for (lc, phases) in self.facts.values().flat_map(|f| &f.launchers) {
-                for (phase, n) in phases {
-                    *counts.entry((lc.clone(), phase.as_str())).or_default() += i64::from(*n);
-                }
-            }
-            self.metrics.set_launchers(&counts);
-        }
+    /// Performs an action in a task of its own.
+    fn start(&mut self, node: Option<String>, action: Action, now: Timestamp) {
+        let (executor, job) = (self.executor.clone(), action.clone());
+        let task = self.calls.spawn(async move { executor.perform(&job).await });
+        self.running.insert(task.id(), Call { node, action, begun: now });
     }
-
-    /// Logs how an action ended, under the message names of the contract, and counts it.
-    fn report(&self, node: &str, action: &Action, outcome: &Outcome, now: Timestamp) {
-        let subject = &action.subject;
-        let mut keys: Vec<(&str, &str)> = vec![("node", node)];
-        if let Some(requester) = &subject.requester {
-            keys.push(("serverUID", requester.uid.as_str()));
-            keys.push(("requesterName", &requester.name));
-        }
-        if let Some(instance) = &subject.instance {
-            keys.push(("instanceID", instance.as_str()));
-        }
-        if let Some(provider) = &subject.provider {
-            keys.push(("providerName", provider));
-        }
-        keys.extend(action.log.fields.iter().map(|(k, v)| (*k, v.as_str())));
-        match outcome {
-            Outcome::Failed { error, .. } => {
-                self.metrics.retried(node);
-                keys.push(("err", error));
-                let message = if action.log.failed.is_empty() { "Action failed" } else { action.log.failed };
-                // Polls that find nobody yet are the ordinary course of a start.
-                if action.log.failed.is_empty() {
-                    tracing::debug!(kv = %pairs(keys), "{message}");
-                } else {
-                    tracing::error!(kv = %pairs(keys), "{message}");
-                }
-            }
-            Outcome::Conflict => tracing::debug!(kv = %pairs(keys), "Object is newer than planned with"),
-            Outcome::Gone if !action.log.gone.is_empty() => tracing::info!(kv = %pairs(keys), "{}", action.log.gone),
-            Outcome::Gone => {}
-            _ if action.log.done.is_empty() => {}
-            _ => match action.log.level {
-                Level::Error => tracing::error!(kv = %pairs(keys), "{}", action.log.done),
-                Level::Info => tracing::info!(kv = %pairs(keys), "{}", action.log.done),
-                Level::Debug => tracing::debug!(kv = %pairs(keys), "{}", action.log.done),
-            },
-        }
-        if let (Do::Relay { first: Some(actuation), .. }, Outcome::Done) = (&action.what, outcome) {
-            let seconds = now.duration_since(actuation.since).as_secs_f64().max(0.0);
-            let path = actuation.path.as_str();
-            self.metrics.actuated(&self.namespace, path, actuation.deleted, &actuation.isc, seconds);
-            tracing::debug!(path, actuationSecs = seconds, node, "Observed actuation latency");
-        }
-    }
-}
-
-/// Performs an action in a task of its own.
-fn start(
-    executor: &Executor,
-    calls: &mut JoinSet<Answer>,
-    running: &mut HashMap<tokio::task::Id, (Option<String>, Action)>,
-    node: Option<String>,
-    action: Action,
-) {
-    let (executor, job) = (executor.clone(), action.clone());
-    let task = calls.spawn(async move { executor.perform(&job).await });
-    running.insert(task.id(), (node, action));
 }

@@ -12,18 +12,32 @@ use dormouse_planner::memory::InstanceEvent;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use crate::executor::WireInstance;
+use crate::calls::WireInstance;
 
 /// What marks a reply of a launcher of ours.
 const EPOCH: &str = "dormouse-epoch";
 /// Longest line of a stream.
 const LINE_MAX: usize = 4 << 20;
-/// Pause between attempts, and its growth.
+/// Pause between attempts: a twentieth of the time that it has failed for, within these bounds, so that a
+/// launcher is followed at most so much later than it could be.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Seconds between the marks that a launcher of ours sends while nothing happens, and the silence after which
+/// its stream counts as dead.
+const HEARTBEAT_S: u64 = 10;
+const SILENCE: Duration = Duration::from_secs(35);
 
-/// News of a launcher.
+/// News of a launcher, and which start of it they are about.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub launcher: Uid,
+    pub container: String,
+    pub news: News,
+}
+
+/// What a stream tells.
 #[derive(Debug)]
 pub(crate) enum News {
     /// Its stream is open (`true`) or has ended.
@@ -43,7 +57,7 @@ pub(crate) struct Place {
 pub(crate) struct Follower {
     http: reqwest::Client,
     tasks: BTreeMap<Uid, (Place, JoinHandle<()>)>,
-    news: mpsc::Sender<(Uid, News)>,
+    news: mpsc::Sender<Report>,
 }
 
 impl Drop for Follower {
@@ -54,7 +68,7 @@ impl Drop for Follower {
 
 impl Follower {
     /// `news` is bounded: a launcher that talks faster than we plan waits.
-    pub(crate) fn new(news: mpsc::Sender<(Uid, News)>) -> reqwest::Result<Self> {
+    pub(crate) fn new(news: mpsc::Sender<Report>) -> reqwest::Result<Self> {
         let http = dormouse_runtime::http::client(dormouse_runtime::http::Timeouts { connect: Duration::from_secs(2), total: None })?;
         Ok(Self { http, tasks: BTreeMap::new(), news })
     }
@@ -70,62 +84,76 @@ impl Follower {
         });
         for (uid, place) in wanted {
             if !self.tasks.contains_key(uid) {
-                let task = tokio::spawn(follow(self.http.clone(), uid.clone(), place.base_url.clone(), self.news.clone()));
+                let task = tokio::spawn(follow(self.http.clone(), uid.clone(), place.clone(), self.news.clone()));
                 self.tasks.insert(uid.clone(), (place.clone(), task));
             }
         }
     }
 }
 
-async fn follow(http: reqwest::Client, uid: Uid, base_url: String, news: mpsc::Sender<(Uid, News)>) {
-    let url = format!("{base_url}{}/watch", dormouse_apis::names::path::INSTANCES);
-    let mut pause = FIRST_PAUSE;
+/// Who is told about one start of one launcher.
+struct Line {
+    launcher: Uid,
+    container: String,
+    news: mpsc::Sender<Report>,
+}
+
+impl Line {
+    /// False: nobody listens any more.
+    async fn tell(&self, news: News) -> bool {
+        self.news.send(Report { launcher: self.launcher.clone(), container: self.container.clone(), news }).await.is_ok()
+    }
+}
+
+async fn follow(http: reqwest::Client, launcher: Uid, place: Place, news: mpsc::Sender<Report>) {
+    let url = format!("{}{}/watch?heartbeat={HEARTBEAT_S}", place.base_url, dormouse_apis::names::path::INSTANCES);
+    let line = Line { launcher, container: place.container, news };
+    let mut failing = Instant::now();
     loop {
         match tokio::time::timeout(Duration::from_secs(10), http.get(&url).send()).await {
             Ok(Ok(response)) if response.status().is_success() => {
                 if !response.headers().contains_key(EPOCH) {
                     return;
                 }
-                pause = FIRST_PAUSE;
-                if news.send((uid.clone(), News::Open(true))).await.is_err() {
+                if !line.tell(News::Open(true)).await {
                     return;
                 }
-                read(response, &uid, &news).await;
-                if news.send((uid.clone(), News::Open(false))).await.is_err() {
+                read(response, &line).await;
+                if !line.tell(News::Open(false)).await {
                     return;
                 }
+                failing = Instant::now();
             }
             // A peer's launcher, or something else on that port.
             Ok(Ok(response)) if response.status().is_client_error() && !response.headers().contains_key(EPOCH) => return,
             _ => {}
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        tokio::time::sleep((failing.elapsed() / 20).clamp(FIRST_PAUSE, LONGEST_PAUSE)).await;
     }
 }
 
-/// Reads lines until the stream ends or cannot be understood.
-async fn read(mut response: reqwest::Response, uid: &Uid, news: &mpsc::Sender<(Uid, News)>) {
+/// Reads lines until the stream ends, falls silent, or cannot be understood.
+async fn read(mut response: reqwest::Response, line: &Line) {
     let mut buffer = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
+    while let Ok(Ok(Some(chunk))) = tokio::time::timeout(SILENCE, response.chunk()).await {
         buffer.extend_from_slice(&chunk);
         while let Some(end) = buffer.iter().position(|b| *b == b'\n') {
-            let line: Vec<u8> = buffer.drain(..=end).collect();
-            match event(&line) {
+            let text: Vec<u8> = buffer.drain(..=end).collect();
+            match event(&text) {
                 Ok(Some(event)) => {
-                    if news.send((uid.clone(), News::Event(event))).await.is_err() {
+                    if !line.tell(News::Event(event)).await {
                         return;
                     }
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(%error, launcher = uid.as_str(), "a launcher's watch stream cannot be understood");
+                    tracing::warn!(%error, launcher = line.launcher.as_str(), "a launcher's watch stream cannot be understood");
                     return;
                 }
             }
         }
         if buffer.len() > LINE_MAX {
-            tracing::warn!(launcher = uid.as_str(), "a line of a launcher's watch stream is too long");
+            tracing::warn!(launcher = line.launcher.as_str(), "a line of a launcher's watch stream is too long");
             return;
         }
     }

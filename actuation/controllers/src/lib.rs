@@ -2,15 +2,18 @@
 //!
 //! Everything that decides is in `dormouse-planner`. Here: an index that turns watch events into one
 //! planner state per node ([`world`]), an executor that performs actions and reports what was answered
-//! ([`executor`]), the watch streams of launchers ([`follow`]), metrics, flags, and the loop between them
+//! ([`executor`], [`calls`]), the watch streams of launchers ([`follow`]), logs and metrics ([`report`]), flags, and the loop between them
 //! ([`controller`]). Both programs run the same loop; each executes only the actions it owns.
 
+mod calls;
 mod controller;
 mod executor;
 mod follow;
 mod metrics;
 mod options;
 mod programs;
+mod report;
+mod versions;
 mod world;
 
 pub use controller::{Options, Role, run};

@@ -12,7 +12,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
-type Labels = Vec<(&'static str, String)>;
+/// Names and values of a series.
+pub(crate) type Labels = Vec<(&'static str, String)>;
 
 /// Histograms with fixed buckets.
 #[derive(Clone, Copy)]
@@ -34,6 +35,31 @@ const HTTP: Buckets = Buckets(&[0.001, 0.01, 0.1, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0
 /// How long a pair that has ended is still shown, as 0.
 const SHOW_ENDED: Duration = Duration::from_secs(600);
 
+/// A gauge that is set anew from all of state: what is no longer there disappears, what is there never does.
+#[derive(Default)]
+struct Shown {
+    family: Family<Labels, Gauge>,
+    series: Mutex<BTreeSet<Labels>>,
+}
+
+impl Shown {
+    fn set<K>(&self, counts: &BTreeMap<K, i64>, labels: impl Fn(&K) -> Labels) {
+        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let now: BTreeSet<Labels> = counts
+            .iter()
+            .map(|(key, n)| {
+                let labels = labels(key);
+                self.family.get_or_create(&labels).set(*n);
+                labels
+            })
+            .collect();
+        for old in series.difference(&now) {
+            self.family.remove(old);
+        }
+        *series = now;
+    }
+}
+
 /// All metrics of a controller process.
 pub(crate) struct Metrics {
     adds: Family<Labels, Counter>,
@@ -41,13 +67,13 @@ pub(crate) struct Metrics {
     waited: Histograms,
     worked: Histograms,
     retries: Family<Labels, Counter>,
-    requesters: Family<Labels, Gauge>,
-    iscs: Family<Labels, Gauge>,
+    requesters: Shown,
+    iscs: Shown,
     duality: Family<Labels, Gauge>,
     actuation: Histograms,
     launcher_create: Histograms,
     http: Histograms,
-    launcher_pods: Family<Labels, Gauge>,
+    launcher_pods: Shown,
     /// Pairs shown: `None` while they last, else when they ended.
     pairs: Mutex<BTreeMap<Labels, Option<Instant>>>,
 }
@@ -62,13 +88,13 @@ impl Metrics {
             waited: histograms(QUEUE),
             worked: histograms(QUEUE),
             retries: Family::default(),
-            requesters: Family::default(),
-            iscs: Family::default(),
+            requesters: Shown::default(),
+            iscs: Shown::default(),
             duality: Family::default(),
             actuation: histograms(ACTUATION),
             launcher_create: histograms(CREATE),
             http: histograms(HTTP),
-            launcher_pods: Family::default(),
+            launcher_pods: Shown::default(),
             pairs: Mutex::default(),
         };
         registry.register("fma_dpc_innerqueue_adds", "[ALPHA] Times a node was marked for planning", m.adds.clone());
@@ -76,8 +102,8 @@ impl Metrics {
         registry.register("fma_dpc_innerqueue_queue_duration_seconds", "[ALPHA] From mark to planning", m.waited.clone());
         registry.register("fma_dpc_innerqueue_work_duration_seconds", "[ALPHA] Time of planning", m.worked.clone());
         registry.register("fma_dpc_innerqueue_retries", "[ALPHA] Actions that failed and come again", m.retries.clone());
-        registry.register("fma_requester_count", "[ALPHA] Server-requesting Pods by InferenceServerConfig", m.requesters.clone());
-        registry.register("fma_isc_count", "[ALPHA] InferenceServerConfigs by LauncherConfig", m.iscs.clone());
+        registry.register("fma_requester_count", "[ALPHA] Server-requesting Pods by InferenceServerConfig", m.requesters.family.clone());
+        registry.register("fma_isc_count", "[ALPHA] InferenceServerConfigs by LauncherConfig", m.iscs.family.clone());
         registry.register("fma_duality", "[ALPHA] 1 per GPU while a requester is bound to an instance", m.duality.clone());
         registry.register(
             "fma_actuation_seconds",
@@ -86,7 +112,7 @@ impl Metrics {
         );
         registry.register("fma_launcher_create_seconds", "[ALPHA] Latency of creating a launcher Pod", m.launcher_create.clone());
         registry.register("fma_http_latency_seconds", "[ALPHA] Latency of HTTP calls to requesters, launchers and engines", m.http.clone());
-        registry.register("fma_launcher_pod_count", "[ALPHA] Launcher Pods by LauncherConfig and phase", m.launcher_pods.clone());
+        registry.register("fma_launcher_pod_count", "[ALPHA] Launcher Pods by LauncherConfig and phase", m.launcher_pods.family.clone());
         m
     }
 
@@ -134,29 +160,34 @@ impl Metrics {
 
     /// Gauges that follow from state are set anew from all of it; what is no longer there disappears.
     pub(crate) fn set_requesters(&self, counts: &BTreeMap<String, i64>) {
-        set_all(&self.requesters, counts, |isc| vec![("isc_name", isc.clone())]);
+        self.requesters.set(counts, |isc| vec![("isc_name", isc.clone())]);
     }
 
     pub(crate) fn set_iscs(&self, counts: &BTreeMap<String, i64>) {
-        set_all(&self.iscs, counts, |lc| vec![("launcher_config_name", lc.clone())]);
+        self.iscs.set(counts, |lc| vec![("launcher_config_name", lc.clone())]);
     }
 
     pub(crate) fn set_launchers(&self, counts: &BTreeMap<(String, &'static str), i64>) {
-        set_all(&self.launcher_pods, counts, |(lc, phase)| vec![("lcfg_name", lc.clone()), ("phase", (*phase).to_owned())]);
+        self.launcher_pods.set(counts, |(lc, phase)| vec![("lcfg_name", lc.clone()), ("phase", (*phase).to_owned())]);
     }
 
     /// The pairs of now; those that have ended are shown as 0 for a while.
     pub(crate) fn set_pairs(&self, now: &BTreeSet<Labels>) {
         let mut pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
         for labels in now {
-            pairs.insert(labels.clone(), None);
+            if pairs.insert(labels.clone(), None).is_none_or(|ended| ended.is_some()) {
+                tell(labels, 1);
+            }
         }
         pairs.retain(|labels, ended| {
             if now.contains(labels) {
                 self.duality.get_or_create(labels).set(1);
                 return true;
             }
-            let since = *ended.get_or_insert_with(Instant::now);
+            let since = *ended.get_or_insert_with(|| {
+                tell(labels, 0);
+                Instant::now()
+            });
             self.duality.get_or_create(labels).set(0);
             let keep = since.elapsed() < SHOW_ENDED;
             if !keep {
@@ -167,9 +198,8 @@ impl Metrics {
     }
 }
 
-fn set_all<K: Ord>(family: &Family<Labels, Gauge>, counts: &BTreeMap<K, i64>, labels: impl Fn(&K) -> Labels) {
-    family.clear();
-    for (key, n) in counts {
-        family.get_or_create(&labels(key)).set(*n);
-    }
+fn tell(pair: &Labels, value: u8) {
+    let of = |key: &str| pair.iter().find(|(k, _)| *k == key).map_or("", |(_, v)| v.as_str());
+    let (node, instance, name) = (of("node"), of("instance_id"), of("requester_name"));
+    tracing::info!(value, gpuUUIDs = of("UUID"), node, instanceID = instance, requesterName = name, "Setting duality metric");
 }

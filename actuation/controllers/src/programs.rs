@@ -36,7 +36,7 @@ pub async fn launcher_populator(args: PopulatorArgs, shutdown: CancellationToken
 async fn program(args: &CommonArgs, role: Role, limits: Limits, shutdown: CancellationToken) -> anyhow::Result<()> {
     log::init(log::Options { format: log::Format::Klog, verbosity: args.verbosity });
     dormouse_runtime::tls::install_provider();
-    let client = connect(args).await?;
+    let client = connect(args, role).await?;
     let mut registry = Registry::default();
     let options = Options { namespace: args.namespace.clone(), role, limits, clock: clock::system() };
     let work = run(&client, options, &mut registry, shutdown.clone())?;
@@ -73,9 +73,9 @@ async fn listen(port: u16) -> anyhow::Result<tokio::net::TcpListener> {
 }
 
 /// A client from flags, `KUBECONFIG`, or the Pod's service account.
-async fn connect(args: &CommonArgs) -> anyhow::Result<Client> {
+async fn connect(args: &CommonArgs, role: Role) -> anyhow::Result<Client> {
     let select = KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
-    let config = if let Some(path) = &args.kubeconfig {
+    let mut config = if let Some(path) = &args.kubeconfig {
         let file = Kubeconfig::read_from(path).with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
         Config::from_custom_kubeconfig(file, &select).await.context("the kubeconfig cannot be used")?
     } else if args.context.is_some() || args.cluster.is_some() || args.user.is_some() {
@@ -83,5 +83,7 @@ async fn connect(args: &CommonArgs) -> anyhow::Result<Client> {
     } else {
         Config::infer().await.context("neither a kubeconfig nor a service account was found; give --kubeconfig")?
     };
+    // The managedFields of plain creates are named after it.
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(role.manager())));
     Client::try_from(config).context("cannot make a client for the API server")
 }

@@ -1,10 +1,10 @@
 //! The index: one planner state per node, kept from watch events and from the API's answers to our own writes.
 //!
-//! Held: where each Pod that matters lives, its planner form, who was deleted lately, the configuration objects.
-//! Invariants: a UID is in at most one node's state; an object is replaced only by one with a higher
-//! resourceVersion; a UID that was seen deleted does not come back. Methods return the nodes whose state changed.
+//! Held: where each Pod that matters lives, its planner form, the configuration objects, and the versions of all
+//! of them. Invariants: a UID is in at most one node's state; what counts is decided by [`Versions`] alone.
+//! Methods return the nodes whose state changed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use dormouse_controller::Change;
@@ -20,12 +20,10 @@ use serde_json::Value;
 
 use crate::controller::Kind;
 use crate::follow::Place;
+use crate::versions::Versions;
 
 /// Nodes to plan anew.
 pub(crate) type Dirty = BTreeSet<String>;
-
-/// UIDs of deleted Pods that are remembered.
-const TOMBSTONES: usize = 8_192;
 
 /// The index of a controller process.
 pub(crate) struct World {
@@ -35,10 +33,11 @@ pub(crate) struct World {
     pub nodes: BTreeMap<String, NodeState>,
     /// Configuration objects, for the statuses that the populator writes.
     pub configs: ConfigState,
-    /// Node of each Pod that matters, and the resourceVersion it was seen at.
-    places: HashMap<Uid, (String, u64)>,
-    gone: HashSet<Uid>,
-    gone_order: VecDeque<Uid>,
+    /// Node of each Pod that matters.
+    places: HashMap<Uid, String>,
+    versions: BTreeMap<Kind, Versions>,
+    /// Names of the population policies.
+    policies: BTreeSet<String>,
     gpu_map: Arc<GpuMap>,
 }
 
@@ -63,8 +62,8 @@ impl World {
             nodes: BTreeMap::new(),
             configs: ConfigState { namespace, ..ConfigState::default() },
             places: HashMap::new(),
-            gone: HashSet::new(),
-            gone_order: VecDeque::new(),
+            versions: BTreeMap::new(),
+            policies: BTreeSet::new(),
             gpu_map: Arc::default(),
         }
     }
@@ -73,15 +72,18 @@ impl World {
         &self.limits
     }
 
+    fn versions(&mut self, kind: Kind) -> &mut Versions {
+        self.versions.entry(kind).or_default()
+    }
+
     /// Folds a watch event in.
     pub(crate) fn change(&mut self, kind: Kind, change: Change<Value>) -> Dirty {
         match (kind, change) {
             (Kind::Pod, Change::Apply(pod)) => self.apply_pod(&Arc::new(pod)),
             (Kind::Pod, Change::Delete(pod)) => self.delete_pod(&uid(&pod)),
             (Kind::Pod, Change::Reset(all)) => {
-                let keep: HashSet<Uid> = all.iter().map(uid).collect();
-                let vanished: Vec<Uid> = self.places.keys().filter(|u| !keep.contains(*u)).cloned().collect();
-                let mut dirty: Dirty = vanished.iter().flat_map(|u| self.delete_pod(u)).collect();
+                let vanished = self.listed(kind, &all);
+                let mut dirty: Dirty = vanished.iter().flat_map(|u| self.take_out(u)).collect();
                 dirty.extend(all.into_iter().flat_map(|pod| self.apply_pod(&Arc::new(pod))));
                 dirty
             }
@@ -97,24 +99,19 @@ impl World {
             (Kind::GpuMap, Change::Apply(map)) => self.set_gpu_map(Some(&map)),
             (Kind::GpuMap, Change::Delete(_)) => self.set_gpu_map(None),
             (Kind::GpuMap, Change::Reset(all)) => self.set_gpu_map(all.first()),
-            (Kind::Isc | Kind::Lc, change) => self.set_config(kind, change),
-            (Kind::Lpp, change) => {
-                let policies = &mut self.configs.policies;
-                match change {
-                    Change::Apply(object) => policies.apply(&Arc::new(object)),
-                    Change::Delete(object) => policies.delete(&name(&object)),
-                    Change::Reset(all) => policies.reset(&all.into_iter().map(Arc::new).collect::<Vec<_>>()),
-                }
-                self.recompute_wanted()
-            }
+            (Kind::Isc | Kind::Lc | Kind::Lpp, change) => self.set_config(kind, change),
         }
+    }
+
+    fn listed(&mut self, kind: Kind, all: &[Value]) -> Vec<Uid> {
+        let newest = all.iter().map(version).max().unwrap_or(0);
+        self.versions(kind).listed(&all.iter().map(uid).collect(), newest)
     }
 
     /// A Pod as the API has it now; older versions and deleted UIDs are passed over.
     pub(crate) fn apply_pod(&mut self, object: &Arc<Value>) -> Dirty {
-        let (uid, version) = (uid(object), version(object));
-        let known = self.places.get(&uid).map(|(_, v)| *v);
-        if self.gone.contains(&uid) || known.is_some_and(|v| v >= version) {
+        let uid = uid(object);
+        if !self.versions(Kind::Pod).admit(&uid, version(object)) {
             return Dirty::new();
         }
         let mut dirty = self.take_out(&uid);
@@ -138,26 +135,19 @@ impl World {
             }
             _ => {}
         }
-        self.places.insert(uid, (node.clone(), version));
+        self.places.insert(uid, node.clone());
         dirty.insert(node);
         dirty
     }
 
     /// No Pod of this UID exists (any more).
     pub(crate) fn delete_pod(&mut self, uid: &Uid) -> Dirty {
-        if self.gone.insert(uid.clone()) {
-            self.gone_order.push_back(uid.clone());
-        }
-        if self.gone_order.len() > TOMBSTONES
-            && let Some(oldest) = self.gone_order.pop_front()
-        {
-            self.gone.remove(&oldest);
-        }
+        self.versions(Kind::Pod).end(uid);
         self.take_out(uid)
     }
 
     fn take_out(&mut self, uid: &Uid) -> Dirty {
-        let Some((node, _)) = self.places.remove(uid) else { return Dirty::new() };
+        let Some(node) = self.places.remove(uid) else { return Dirty::new() };
         if let Some(state) = self.nodes.get_mut(&node) {
             state.requesters.remove(uid);
             state.directs.remove(uid);
@@ -215,34 +205,32 @@ impl World {
         self.nodes.keys().cloned().collect()
     }
 
+    /// A configuration object as the API has it now, or its end.
     fn set_config(&mut self, kind: Kind, change: Change<Value>) -> Dirty {
         let mut configs = self.configs.configs.as_ref().clone();
-        let put = |configs: &mut Configs, object: Value| {
-            if kind == Kind::Isc {
-                configs.iscs.extend(observe::isc(&object).map(|isc| (isc.name.clone(), isc)));
-            } else {
-                configs.lcs.extend(observe::launcher_config(&Arc::new(object)).map(|lc| (lc.name.clone(), lc)));
-            }
-        };
         match change {
-            Change::Apply(object) => put(&mut configs, object),
-            Change::Delete(object) if kind == Kind::Isc => {
-                configs.iscs.remove(&name(&object));
-            }
+            Change::Apply(object) => self.put_config(&mut configs, kind, object),
             Change::Delete(object) => {
-                configs.lcs.remove(&name(&object));
+                self.versions(kind).end(&uid(&object));
+                self.drop_config(&mut configs, kind, &name(&object));
             }
             Change::Reset(all) => {
-                if kind == Kind::Isc {
-                    configs.iscs.clear();
-                } else {
-                    configs.lcs.clear();
+                self.listed(kind, &all);
+                let keep: BTreeSet<String> = all.iter().map(name).collect();
+                match kind {
+                    Kind::Isc => configs.iscs.retain(|name, _| keep.contains(name)),
+                    Kind::Lc => configs.lcs.retain(|name, _| keep.contains(name)),
+                    _ => {
+                        for name in self.policies.difference(&keep) {
+                            self.configs.policies.delete(name);
+                        }
+                    }
                 }
-                all.into_iter().for_each(|object| put(&mut configs, object));
+                all.into_iter().for_each(|object| self.put_config(&mut configs, kind, object));
             }
         }
         if configs == *self.configs.configs {
-            return Dirty::new();
+            return self.recompute_wanted();
         }
         self.configs.configs = Arc::new(configs);
         for state in self.nodes.values_mut() {
@@ -250,6 +238,31 @@ impl World {
         }
         self.recompute_wanted();
         self.nodes.keys().cloned().collect()
+    }
+
+    fn put_config(&mut self, configs: &mut Configs, kind: Kind, object: Value) {
+        if !self.versions(kind).admit(&uid(&object), version(&object)) {
+            return;
+        }
+        match kind {
+            Kind::Isc => configs.iscs.extend(observe::isc(&object).map(|isc| (isc.name.clone(), isc))),
+            Kind::Lc => configs.lcs.extend(observe::launcher_config(&Arc::new(object)).map(|lc| (lc.name.clone(), lc))),
+            _ => {
+                self.policies.insert(name(&object));
+                self.configs.policies.apply(&Arc::new(object));
+            }
+        }
+    }
+
+    fn drop_config(&mut self, configs: &mut Configs, kind: Kind, name: &str) {
+        match kind {
+            Kind::Isc => drop(configs.iscs.remove(name)),
+            Kind::Lc => drop(configs.lcs.remove(name)),
+            _ => {
+                self.policies.remove(name);
+                self.configs.policies.delete(name);
+            }
+        }
     }
 
     fn recompute_wanted(&mut self) -> Dirty {
@@ -274,11 +287,12 @@ impl World {
         }
     }
 
-    /// The state that holds a launcher, and its node.
-    pub(crate) fn node_of_launcher(&mut self, uid: &Uid) -> Option<(&str, &mut NodeState)> {
-        let node = &self.places.get(uid)?.0;
+    /// The state that holds a launcher which still runs this container, and its node.
+    pub(crate) fn node_of_launcher(&mut self, uid: &Uid, container: &str) -> Option<(&str, &mut NodeState)> {
+        let node = self.places.get(uid)?;
         let state = self.nodes.get_mut(node)?;
-        state.launchers.contains_key(uid).then_some((node.as_str(), state))
+        let same = state.launchers.get(uid)?.pod.container.id.as_ref().is_some_and(|id| id.as_str() == container);
+        same.then_some((node.as_str(), state))
     }
 
     /// Launchers whose API may answer.
