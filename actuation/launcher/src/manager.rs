@@ -518,9 +518,13 @@ impl Manager {
         futures::future::join_all(deletions).await
     }
 
-    /// Refuses new instances, waits for creations under way, and deletes everything.
-    pub(crate) async fn close(self: &Arc<Self>) {
+    /// From here on new instances are refused.
+    pub(crate) fn refuse_new(&self) {
         self.lock().closing = true;
+    }
+
+    /// After [`Manager::refuse_new`]: waits for creations under way, and deletes everything.
+    pub(crate) async fn close(self: &Arc<Self>) {
         // The sender lives in `self`, so the wait cannot fail.
         let _ = self.creating.subscribe().wait_for(|n| *n == 0).await;
         for (id, done) in self.delete_all().await {

@@ -136,6 +136,7 @@ impl Bound {
         };
         warming.abort();
         tracing::info!("Launcher is shutting down");
+        manager.refuse_new();
         end_streams.cancel();
         let close = manager.close();
         let served = match served {

@@ -11,6 +11,7 @@
 
 mod accelerators;
 mod args;
+mod body;
 mod error;
 pub mod gpu_map;
 mod kubeclient;

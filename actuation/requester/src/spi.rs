@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use dormouse_apis::names::path;
 use dormouse_runtime::monotonic;
 use serde_json::json;
 use tokio::sync::{Mutex, watch};
 
+use crate::body::{self, BodyError};
 use crate::memory::Memory;
 use crate::proxy::Proxy;
 use crate::relay::{Outcome, Relay};
@@ -22,8 +22,6 @@ use crate::reply;
 const MAX_CHUNK: usize = 8 << 20;
 /// Largest other body.
 const MAX_BODY: usize = 64 << 10;
-/// Time to send a body.
-const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// What both ports show and change.
 pub(crate) struct Shared {
@@ -129,12 +127,12 @@ impl Shared {
                 return reply::error(StatusCode::BAD_REQUEST, format!("Failed to parse {text:?} as an int64: {reason}"));
             }
         };
-        let chunk = match body(request, MAX_CHUNK).await {
+        let chunk = match body::read(request.into_body(), MAX_CHUNK).await {
             Ok(chunk) => chunk,
             Err(BodyError::TooLarge) => {
                 return reply::error(StatusCode::PAYLOAD_TOO_LARGE, format!("Log chunk is larger than {MAX_CHUNK} bytes"));
             }
-            Err(BodyError::Broken(reason)) => {
+            Err(reason) => {
                 return reply::error(StatusCode::INTERNAL_SERVER_ERROR, format!("Failed to read log chunk from request body: {reason}"));
             }
         };
@@ -153,39 +151,15 @@ impl Shared {
         let replace = parameter(query, "replace") == Some("true");
         match *method {
             Method::GET => self.proxy.get().await,
-            Method::PUT => match body(request, MAX_BODY).await {
+            Method::PUT => match body::read(request.into_body(), MAX_BODY).await {
                 Ok(bytes) => self.proxy.put(&bytes, replace).await,
                 Err(BodyError::TooLarge) => reply::error(StatusCode::PAYLOAD_TOO_LARGE, "body is too large"),
-                Err(BodyError::Broken(reason)) => reply::error(StatusCode::BAD_REQUEST, format!("failed to parse JSON: {reason}")),
+                Err(reason) => reply::error(StatusCode::BAD_REQUEST, format!("failed to parse JSON: {reason}")),
             },
             Method::DELETE if replace => self.proxy.delete().await,
             _ => reply::not_allowed("GET, PUT", "method not allowed, use GET or PUT"),
         }
     }
-}
-
-enum BodyError {
-    TooLarge,
-    Broken(String),
-}
-
-async fn body(request: Request, limit: usize) -> Result<Bytes, BodyError> {
-    if announced(request.headers()).is_some_and(|n| n > limit as u64) {
-        return Err(BodyError::TooLarge);
-    }
-    match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(request.into_body(), limit)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => {
-            use std::error::Error;
-            let too_large = error.source().is_some_and(|s| s.to_string().contains("length limit"));
-            Err(if too_large { BodyError::TooLarge } else { BodyError::Broken(error.to_string()) })
-        }
-        Err(_) => Err(BodyError::Broken("it did not arrive in time".to_owned())),
-    }
-}
-
-fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// A signed 64-bit decimal, with Go's words for what is none.

@@ -3,6 +3,7 @@
 //! Everything goes through one handler that routes by hand ([`route`]). Every reply carries `dormouse-epoch`, by which
 //! clients know a launcher of ours and notice its restart.
 
+mod body;
 mod log;
 mod openapi;
 mod pyjson;
@@ -12,9 +13,7 @@ mod route;
 mod validate;
 mod watch;
 
-use std::error::Error as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -30,15 +29,13 @@ use tokio::sync::Semaphore;
 use crate::instance::{State as Instance, Status};
 use crate::manager::{CreateError, DeleteError, Manager};
 use crate::metrics::{self, Metrics};
+use body::BodyError;
 use replies::{detail, detail_because, json, problems, refusal};
 use route::{Route, Routed};
 use validate::Query;
 
 /// Header of every reply: the random name of the launcher process.
 pub(crate) const EPOCH: HeaderName = HeaderName::from_static("dormouse-epoch");
-
-/// Time to send a request's body.
-const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// A place among the streams that may be open at once.
 type Stream = watch::Open;
@@ -201,18 +198,13 @@ impl Api {
     }
 
     async fn body(&self, request: Request) -> Result<Bytes, Box<Response>> {
-        let too_large = || Box::new(detail(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"));
-        let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|n| n > self.max_body) {
-            return Err(too_large());
-        }
-        match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(request.into_body(), self.max_body)).await {
-            Ok(Ok(bytes)) => Ok(bytes),
-            // The limit's own error is the source of what `to_bytes` gives; any other is a broken connection.
-            Ok(Err(error)) if error.source().is_some_and(|s| s.to_string().contains("length limit")) => Err(too_large()),
-            Ok(Err(_)) => Err(Box::new(detail(StatusCode::BAD_REQUEST, "There was an error parsing the body"))),
-            Err(_) => Err(Box::new(detail(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"))),
-        }
+        body::read(request.into_body(), self.max_body).await.map_err(|error| {
+            Box::new(match error {
+                BodyError::TooLarge => detail(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"),
+                BodyError::TooSlow => detail(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"),
+                BodyError::Broken => detail(StatusCode::BAD_REQUEST, "There was an error parsing the body"),
+            })
+        })
     }
 
     fn list(&self, query: &Query) -> Response {

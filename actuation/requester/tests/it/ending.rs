@@ -114,3 +114,12 @@ async fn become_ready_can_be_delayed_for_tests() {
     client().post(format!("{}/v1/become-ready", program.url(SPI))).send().await.unwrap();
     assert!(begun.elapsed() >= Duration::from_millis(300));
 }
+
+#[tokio::test]
+async fn too_large_a_log_chunk_is_refused_in_words() {
+    let program = Program::start("requester", &["--accelerators", "x"]).await;
+    let url = format!("{}/v1/set-log?startPos=0", program.url(SPI));
+    let response = client().post(url).body(vec![b'x'; (8 << 20) + 1]).send().await.unwrap();
+    assert_eq!(response.status(), 413);
+    assert!(response.text().await.unwrap().contains("larger than 8388608 bytes"));
+}
