@@ -144,3 +144,125 @@ fn sort(list: Option<&mut Value>, keys: &[&str]) {
         keys.iter().map(part).collect::<Vec<_>>()
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container() -> Value {
+        json!({
+            "name": "inference-server", "image": "img:1",
+            "env": [{"name": "A", "value": "1"}, {"name": "PYTHONPATH", "value": "/other"}],
+            "volumeMounts": [{"name": "b", "mountPath": "/b"}, {"name": "a", "mountPath": "/2"}, {"name": "a", "mountPath": "/1"}],
+            "ports": [{"name": "y", "containerPort": 2}, {"name": "x", "containerPort": 10}, {"name": "x", "containerPort": 9}],
+            "resources": {"limits": {"nvidia.com/gpu": "1", "cpu": "1"}},
+        })
+    }
+
+    fn pod_template(container: &Value) -> Value {
+        json!({"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}, "spec": {
+            "serviceAccountName": "sa", "containers": [container], "overhead": {"nvidia.com/gpu": "1", "cpu": "1"},
+            "volumes": [{"name": "b"}, {"name": "kube-api-access-abc12"}, {"name": "a"}],
+            "tolerations": [{"key": "z"}, {"key": "k", "operator": "Exists"}],
+            "imagePullSecrets": [{"name": "t"}, {"name": "s"}],
+        }})
+    }
+
+    fn made(template: &Value) -> (Value, String) {
+        build("testns", "testn", &Uid::from("you-ID"), template).unwrap()
+    }
+
+    #[test]
+    fn everything_is_in_its_place() {
+        let (pod, hash) = made(&pod_template(&container()));
+        let meta = &pod["metadata"];
+        assert_eq!(meta["namespace"], "testns");
+        assert_eq!(meta["generateName"], "launcher-testn-");
+        assert_eq!(
+            meta["ownerReferences"],
+            json!([{"apiVersion": "fma.llm-d.ai/v1alpha1", "kind": "LauncherConfig", "name": "testn", "uid": "you-ID",
+                "controller": false, "blockOwnerDeletion": false}])
+        );
+        assert_eq!(
+            meta["labels"],
+            json!({"a": "b", "app.kubernetes.io/component": "launcher", "dual-pods.llm-d.ai/launcher-config-name": "testn",
+                "dual-pods.llm-d.ai/sleeping": "true"})
+        );
+        assert_eq!(meta["annotations"], json!({"c": "d", "dual-pods.llm-d.ai/launcher-populator-template-hash": hash}));
+        let spec = &pod["spec"];
+        assert_eq!(spec["volumes"], json!([{"name": "a"}, {"name": "b"}]));
+        assert_eq!(spec["overhead"], json!({"cpu": "1"}));
+        assert_eq!(spec["nodeName"], Value::Null);
+        let main = &spec["containers"][0];
+        let env: Vec<&str> = main["env"].as_array().unwrap().iter().map(|var| var["name"].as_str().unwrap()).collect();
+        assert_eq!(env, ["A", "PYTHONPATH", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "VLLM_SERVER_DEV_MODE"]);
+        assert_eq!(main["env"][1]["value"], "/app");
+        assert_eq!(main["resources"], json!({"limits": {"nvidia.com/gpu": "0", "cpu": "1"}}));
+        assert_eq!(main["livenessProbe"]["httpGet"], json!({"path": "/health", "port": 8001}));
+        assert_eq!(main["readinessProbe"]["httpGet"], json!({"path": "/v2/vllm/instances", "port": 8001}));
+        assert_eq!(main["readinessProbe"]["timeoutSeconds"], 2);
+        let sidecar = &spec["containers"][1];
+        assert_eq!(sidecar["name"], "state-change-reflector");
+        assert_eq!(sidecar["image"], "img:1");
+        assert_eq!(sidecar["command"], json!(["python3", "/app/launcher_pod_notifier.py"]));
+        assert_eq!(sidecar["env"][0]["value"], "http://127.0.0.1:8001");
+    }
+
+    #[test]
+    fn order_of_lists_without_order_does_not_matter() {
+        let mut other = pod_template(&container());
+        for list in ["volumes", "tolerations", "imagePullSecrets"] {
+            other["spec"][list].as_array_mut().unwrap().reverse();
+        }
+        for list in ["volumeMounts", "ports"] {
+            other["spec"]["containers"][0][list].as_array_mut().unwrap().reverse();
+        }
+        let (one, two) = (made(&pod_template(&container())), made(&other));
+        assert_eq!(one, two);
+        let mut env = pod_template(&container());
+        env["spec"]["containers"][0]["env"].as_array_mut().unwrap().reverse();
+        assert_ne!(one.1, made(&env).1, "the order of variables means something");
+    }
+
+    #[test]
+    fn spelling_does_not_make_launchers_stale_and_content_does() {
+        let base = made(&pod_template(&container())).1;
+        let mut spelled = container();
+        spelled["resources"]["limits"]["cpu"] = json!("1000m");
+        assert_eq!(base, made(&pod_template(&spelled)).1);
+        let mut image = container();
+        image["image"] = json!("img:2");
+        assert_ne!(base, made(&pod_template(&image)).1);
+        assert_ne!(base, build("testns", "testn", &Uid::from("other"), &pod_template(&container())).unwrap().1);
+    }
+
+    #[test]
+    fn nodes_share_the_template_hash_only() {
+        let (pod, hash) = made(&pod_template(&container()));
+        let template = LauncherTemplate { pod, hash: hash.clone() };
+        let node = |name: &str| NodeInfo { name: name.to_owned(), ..NodeInfo::default() };
+        let (a, b) = (on_node(&template, &node("a")), on_node(&template, &node("b")));
+        let key = "dual-pods.llm-d.ai/launcher-config-hash";
+        assert_ne!(a["metadata"]["annotations"][key], b["metadata"]["annotations"][key]);
+        assert_eq!(a["metadata"]["annotations"]["dual-pods.llm-d.ai/launcher-populator-template-hash"], hash.as_str());
+        assert_eq!(a["metadata"]["labels"]["dual-pods.llm-d.ai/node-name"], "a");
+        assert_eq!(a["spec"]["nodeSelector"], json!({"kubernetes.io/hostname": "a"}));
+    }
+
+    #[test]
+    fn a_sidecar_of_that_name_is_replaced() {
+        let mut template = pod_template(&container());
+        template["spec"]["containers"].as_array_mut().unwrap().insert(0, json!({"name": "state-change-reflector", "image": "x"}));
+        let (pod, _) = made(&template);
+        assert_eq!(pod["spec"]["containers"].as_array().unwrap().len(), 2);
+        assert_eq!(pod["spec"]["containers"][0]["image"], "img:1");
+    }
+
+    #[test]
+    fn malformed_templates_say_why() {
+        let uid = Uid::from("u");
+        assert_eq!(build("n", "l", &uid, &Value::Null).unwrap_err(), "container \"inference-server\" not found");
+        assert_eq!(build("n", "l", &uid, &json!({"spec": {"containers": []}})).unwrap_err(), "container \"inference-server\" not found");
+        assert!(build("n", "l", &uid, &json!({"spec": {"containers": "x"}})).is_err());
+    }
+}

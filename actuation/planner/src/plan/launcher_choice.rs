@@ -1,7 +1,7 @@
 //! Which launcher a requester gets (3.7.2, selectOrReclaim).
 //!
-//! In this order: one that holds the wanted instance asleep; one with room; one where room can be made; one that is still
-//! starting, within patience; none. Within each kind the choice is a total order that the sort keys spell out. Nothing is
+//! In this order: one that holds the wanted instance asleep; one that does and is just being released; one with room; one where
+//! room can be made; one that is being released; one that is still starting, within patience; none. Within each kind the choice is a total order that the sort keys spell out. Nothing is
 //! deleted here: room is made after the binding, so that the choice cannot change under way.
 
 use std::cmp::Reverse;
@@ -13,7 +13,7 @@ use crate::hashes;
 use crate::ids::{GpuUuid, InstanceId, Uid};
 use crate::instance::{self, Wanted};
 use crate::memory::Instance;
-use crate::state::{IscSpec, Launcher, Lc};
+use crate::state::{Binding, IscSpec, Launcher, Lc};
 
 /// What was found.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub(super) enum Choice<'s> {
     Room(&'s Launcher),
     /// Room can be made.
     Reclaim(&'s Launcher),
+    /// It will be free in a moment: its requester is gone.
+    Releasing(&'s Launcher),
     /// It is starting, or about to answer.
     Starting(&'s Launcher),
     /// One is being created.
@@ -35,7 +37,11 @@ pub(super) enum Choice<'s> {
 impl<'s> Choice<'s> {
     pub(super) fn launcher(&self) -> Option<&'s Launcher> {
         match self {
-            Self::Hot(launcher, _) | Self::Room(launcher) | Self::Reclaim(launcher) | Self::Starting(launcher) => Some(launcher),
+            Self::Hot(launcher, _)
+            | Self::Room(launcher)
+            | Self::Reclaim(launcher)
+            | Self::Releasing(launcher)
+            | Self::Starting(launcher) => Some(launcher),
             Self::Coming | Self::None => None,
         }
     }
@@ -52,6 +58,18 @@ enum Offer {
 
 impl<'s> Planner<'s> {
     pub(super) fn choose(&mut self, lc: &'s Lc, spec: &IscSpec, wanted: &Wanted, gpus: &[GpuUuid]) -> Choice<'s> {
+        match self.best(lc, spec, wanted, gpus) {
+            // It is being written right now and can be had a moment later.
+            Choice::Hot(launcher, _) | Choice::Room(launcher) | Choice::Reclaim(launcher)
+                if self.state.in_flight(&Target::Pod(launcher.pod.uid.clone())) =>
+            {
+                Choice::Starting(launcher)
+            }
+            choice => choice,
+        }
+    }
+
+    fn best(&mut self, lc: &'s Lc, spec: &IscSpec, wanted: &Wanted, gpus: &[GpuUuid]) -> Choice<'s> {
         let (mut hot, mut room, mut reclaim, mut later) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for launcher in self.eligible(lc) {
             let name = (&launcher.pod.name, &launcher.pod.uid);
@@ -70,12 +88,17 @@ impl<'s> Planner<'s> {
         room.sort_by(|one, other| one.0.cmp(&other.0));
         reclaim.sort_by(|one, other| one.0.cmp(&other.0));
         later.sort_by(|one, other| one.0.cmp(&other.0));
+        let (soon_hot, soon) = self.releasing(lc, spec, gpus);
         if let Some((_, launcher, id)) = hot.into_iter().next() {
             Choice::Hot(launcher, id)
+        } else if let Some(launcher) = soon_hot {
+            Choice::Releasing(launcher)
         } else if let Some((_, launcher)) = room.into_iter().next() {
             Choice::Room(launcher)
         } else if let Some((_, launcher)) = reclaim.into_iter().next() {
             Choice::Reclaim(launcher)
+        } else if let Some(launcher) = soon {
+            Choice::Releasing(launcher)
         } else if let Some((_, launcher)) = later.into_iter().next() {
             Choice::Starting(launcher)
         } else if self.take_coming(&lc.name) {
@@ -97,9 +120,43 @@ impl<'s> Planner<'s> {
                 && launcher.pod.live()
                 && (made_from(launcher) || is_foreign(launcher))
                 && !self.taken().contains(&launcher.pod.uid)
-                && !state.in_flight(&Target::Pod(launcher.pod.uid.clone()))
         });
         eligible.collect()
+    }
+
+    /// Launchers that are being released without trouble: the first that holds the wanted instance, and the first at all.
+    fn releasing(&self, lc: &'s Lc, spec: &IscSpec, gpus: &[GpuUuid]) -> (Option<&'s Launcher>, Option<&'s Launcher>) {
+        let current = self.config_hash(lc);
+        let state = self.state;
+        let mut soon: Vec<&'s Launcher> = state
+            .launchers
+            .values()
+            .filter(|launcher| {
+                let pod = &launcher.pod;
+                let usable = pod.live() && pod.ready && !self.taken().contains(&pod.uid) && launcher.config_hash == current;
+                let engine = launcher.recorded.as_ref().ok().map(|recorded| EngineRef::instance(&pod.uid, &recorded.instance));
+                usable && launcher.binding.as_ref().is_some_and(|binding| self.is_released(binding)) && self.goes_well(engine)
+            })
+            .collect();
+        soon.sort_by_key(|launcher| (&launcher.pod.name, &launcher.pod.uid));
+        let holds = |launcher: &&&'s Launcher| {
+            let instances = state.instances(launcher).into_iter().flatten();
+            instances.into_iter().any(|(_, instance)| !instance.stopped && instance::same_content(instance, spec, gpus))
+        };
+        (soon.iter().find(holds).copied(), soon.first().copied())
+    }
+
+    /// Whether a binding is on its way out: its requester is gone, or leaving.
+    pub(super) fn is_released(&self, binding: &Binding) -> bool {
+        self.state.requesters.get(&binding.uid).is_none_or(|requester| !requester.pod.live())
+    }
+
+    /// Whether nothing has failed yet in putting this engine to sleep.
+    pub(super) fn goes_well(&self, engine: Option<EngineRef>) -> bool {
+        engine.is_some_and(|engine| {
+            let target = Target::Engine(engine);
+            [Verb::Sleep, Verb::DeleteInstance].iter().all(|verb| self.failing_since(&target, *verb).is_none())
+        })
     }
 
     fn offer(&mut self, launcher: &'s Launcher, lc: &Lc, spec: &IscSpec, wanted: &Wanted, gpus: &[GpuUuid]) -> Offer {

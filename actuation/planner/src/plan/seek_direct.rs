@@ -28,7 +28,11 @@ impl<'s> Planner<'s> {
             return;
         }
         self.claim(gpus, uid);
-        if let Some(direct) = sleeper {
+        if let Some(direct) = sleeper.filter(|direct| self.state.in_flight(&Target::Pod(direct.pod.uid.clone()))) {
+            // It is being written right now and can be had a moment later.
+            self.reserve(&direct.pod.uid);
+            self.waits(requester, "waiting for a sleeping server-providing Pod to answer".to_owned());
+        } else if let Some(direct) = sleeper {
             self.bind_direct(requester, direct, matching.len());
         } else if self.may_come(&nominal.hash) {
             self.waits(requester, "waiting for a sleeping server-providing Pod to answer".to_owned());
@@ -61,12 +65,25 @@ impl<'s> Planner<'s> {
                 && direct.pod.running()
                 && direct.pod.ip.is_some()
                 && !taken.contains(&direct.pod.uid)
-                && !state.in_flight(&Target::Pod(direct.pod.uid.clone()))
         })
     }
 
-    /// Whether a provider that is the same may still turn out to be usable, within patience.
+    /// Whether a provider that is the same may still turn out to be usable: one that is just being released, or one that has
+    /// not answered yet, within patience.
     fn may_come(&mut self, hash: &str) -> bool {
+        let released = self.state.directs.values().find(|direct| {
+            let engine = EngineRef::direct(&direct.pod.uid);
+            direct.nominal == hash
+                && direct.pod.live()
+                && direct.pod.ready
+                && !self.taken().contains(&direct.pod.uid)
+                && direct.binding.as_ref().is_some_and(|binding| self.is_released(binding))
+                && self.goes_well(Some(engine))
+        });
+        if let Some(direct) = released {
+            self.reserve(&direct.pod.uid);
+            return true;
+        }
         let candidates: Vec<&'s Direct> = self.candidates(hash).collect();
         let mut may = false;
         for direct in candidates {

@@ -45,6 +45,10 @@ impl<'s> Planner<'s> {
             Choice::Room(launcher) | Choice::Reclaim(launcher) => {
                 self.bind_launcher(requester, launcher, &wanted.id, &wanted, spec);
             }
+            Choice::Releasing(launcher) => {
+                self.reserve(&launcher.pod.uid);
+                self.waits(requester, format!("waiting for launcher Pod {:?} to be released", launcher.pod.name));
+            }
             Choice::Starting(launcher) => {
                 self.reserve(&launcher.pod.uid);
                 self.waits(requester, format!("waiting for launcher Pod {:?} to become ready", launcher.pod.name));

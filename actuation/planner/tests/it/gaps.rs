@@ -1,1 +1,560 @@
-//! Later.
+//! Each gap of the peer that this planner closes (specification 8), by its number.
+
+use std::time::Duration;
+
+use dormouse_planner::action::{DeletePodReason, Do, Verb};
+use dormouse_planner::limits::ReclaimOrder;
+use serde_json::json;
+
+use crate::fixtures::{PATCH, calm, launchers, node, stocked, wait};
+use crate::model::world::Kind;
+use crate::model::{Fault, Harness};
+
+/// Serves `isc` on `gpu` with a requester of this name, then lets it go again.
+fn use_once(h: &mut Harness, name: &str, gpu: &str, isc: &str) {
+    h.wants(name, gpu, isc);
+    calm(h);
+    assert!(h.ready(name), "{name}: {:?}\n{}", h.errors(name), h.story());
+    h.delete(name);
+    assert!(!h.has(name));
+}
+
+fn models(h: &Harness, launcher: &str) -> Vec<String> {
+    h.instances(launcher).into_iter().map(|(model, _)| model).collect()
+}
+
+#[test]
+fn g01_a_launcher_config_that_comes_later_is_noticed() {
+    let mut h = node(1);
+    h.world.isc("smol", 8005, "--model smol", json!({}), "lc");
+    h.wants("r", "GPU-0", "smol");
+    calm(&mut h);
+    assert_eq!(h.errors("r"), ["failed to get LauncherConfig \"lc\": launcherconfig.fma.llm-d.ai \"lc\" not found"]);
+    h.world.lc("lc", 2, "launcher:1");
+    calm(&mut h);
+    assert!(h.ready("r"));
+    assert_eq!(h.annotation("r", "status"), Some(r#"{"Errors":null}"#));
+}
+
+#[test]
+fn g02_a_finalizer_is_removed_however_often_the_write_fails() {
+    let mut h = node(1);
+    h.direct("r", "GPU-0");
+    calm(&mut h);
+    h.faults.verbs.insert(Verb::DropProviderFinalizer, (Fault::Refused, 5));
+    let provider = h.provider("r");
+    h.delete(&provider);
+    assert!(!h.has(&provider) && !h.has("r"));
+    assert_eq!(h.count(Verb::DropProviderFinalizer), 6);
+}
+
+#[test]
+fn g03_a_requester_of_the_same_name_is_another_requester() {
+    let mut h = node(1);
+    h.direct("web-0", "GPU-0");
+    calm(&mut h);
+    let (old, provider) = (h.world.uid_of("web-0").unwrap(), h.provider("web-0"));
+    h.world.force_remove("web-0");
+    h.direct("web-0", "GPU-0");
+    calm(&mut h);
+    assert_ne!(h.world.uid_of("web-0").unwrap(), old);
+    assert!(h.ready("web-0"));
+    assert_eq!(h.provider("web-0"), provider, "released, then bound anew");
+    assert_eq!(h.count(Verb::Unbind), 1);
+    assert_eq!(h.count(Verb::Sleep), 1);
+    assert_eq!(h.count(Verb::CreateDirect), 1);
+}
+
+#[test]
+fn g04_facts_about_a_binding_do_not_outlive_it() {
+    let mut h = stocked(1, 2, 0);
+    h.populate = false;
+    h.wants("r", "GPU-0", "smol");
+    calm(&mut h);
+    let (uid, first) = (h.world.uid_of("r").unwrap(), h.provider("r"));
+    // Its requester's container restarts too, so that nothing on the requester proves that an instance existed.
+    h.world.force_remove(&first);
+    h.world.restart("r");
+    calm(&mut h);
+    assert_eq!(h.world.uid_of("r"), Some(uid), "{}", h.story());
+    assert!(h.ready("r"));
+    let second = h.provider("r");
+    assert_ne!(first, second);
+    assert_eq!(h.label(&second, "routed"), Some("smol"));
+}
+
+#[test]
+fn g05_reclaim_is_least_recently_used_and_survives_a_restart() {
+    for (order, victim, kept) in [(ReclaimOrder::Lru, "qwen", "smol"), (ReclaimOrder::Fifo, "smol", "qwen")] {
+        for crash in [false, true] {
+            let mut h = stocked(1, 2, 1);
+            h.limits.reclaim = order;
+            h.limits.sleepers_per_gpu = 2;
+            use_once(&mut h, "r1", "GPU-0", "smol");
+            use_once(&mut h, "r2", "GPU-0", "qwen");
+            use_once(&mut h, "r3", "GPU-0", "smol");
+            if crash {
+                h.crash(Duration::from_millis(100));
+                calm(&mut h);
+            }
+            h.wants("r4", "GPU-0", "tiny");
+            calm(&mut h);
+            let launcher = h.provider("r4");
+            assert_eq!(models(&h, &launcher), [kept, "tiny"], "{order:?} must remove {victim}, crash: {crash}");
+        }
+    }
+}
+
+#[test]
+fn g06_sleepers_are_bounded_per_gpu_across_launchers() {
+    let mut h = stocked(1, 4, 2);
+    h.limits.sleepers_per_gpu = 1;
+    use_once(&mut h, "r1", "GPU-0", "smol");
+    use_once(&mut h, "r2", "GPU-0", "qwen");
+    h.wants("r3", "GPU-0", "tiny");
+    calm(&mut h);
+    assert!(h.ready("r3"));
+    let all: Vec<(String, bool)> = h.providers().iter().flat_map(|launcher| h.instances(launcher)).collect();
+    assert_eq!(all.iter().filter(|(_, asleep)| *asleep).count(), 1, "{all:?}");
+    assert!(all.contains(&("qwen".to_owned(), true)), "the least recently used went: {all:?}");
+    // Direct providers count too.
+    h.delete("r3");
+    h.direct("r4", "GPU-0");
+    calm(&mut h);
+    assert!(h.ready("r4"));
+    let asleep = h.world.engines().iter().filter(|(_, engine)| engine.sleeping).count();
+    assert_eq!(asleep, 1);
+}
+
+#[test]
+fn g06_a_memory_budget_bounds_sleepers_too() {
+    let mut h = stocked(1, 4, 1);
+    h.limits.sleepers_per_gpu = 5;
+    h.limits.sleeper_budget_mib = Some(5000);
+    h.limits.sleeper_footprint_mib = 4000;
+    use_once(&mut h, "r1", "GPU-0", "smol");
+    use_once(&mut h, "r2", "GPU-0", "qwen");
+    h.wants("r3", "GPU-0", "tiny");
+    calm(&mut h);
+    assert_eq!(h.instances(&h.provider("r3")).len(), 2);
+}
+
+#[test]
+fn g07_patience_with_a_launcher_that_does_not_start_is_bounded() {
+    let mut h = launchers(1, 2);
+    h.world.stock("lc", 1);
+    wait(&mut h, 50);
+    let broken = h.providers()[0].clone();
+    let uid = h.world.uid_of(&broken).unwrap();
+    h.world.sims.get_mut(&uid).unwrap().broken = true;
+    h.wants("r", "GPU-0", "smol");
+    wait(&mut h, 60_000);
+    assert_eq!(h.providers(), [broken.clone()], "still patient");
+    assert_eq!(h.errors("r"), [format!("waiting for launcher Pod {broken:?} to become ready")]);
+    wait(&mut h, 120_000);
+    assert!(h.ready("r"), "{:?}", h.errors("r"));
+    assert_ne!(h.provider("r"), broken);
+}
+
+#[test]
+fn g07_a_stuck_launcher_is_not_waited_for() {
+    let mut h = launchers(1, 2);
+    h.limits.launcher_patience = Duration::from_secs(3600);
+    h.limits.stuck_starting = Duration::from_secs(10);
+    h.world.stock("lc", 1);
+    wait(&mut h, 50);
+    let uid = h.world.uid_of(&h.providers()[0]).unwrap();
+    h.world.sims.get_mut(&uid).unwrap().broken = true;
+    h.wants("r", "GPU-0", "smol");
+    wait(&mut h, 30_000);
+    assert!(h.ready("r"), "{:?}", h.errors("r"));
+}
+
+#[test]
+fn g08_an_engine_that_will_not_sleep_is_ended() {
+    // A launcher's instance that is hung.
+    let mut h = stocked(1, 2, 1);
+    h.wants("r", "GPU-0", "smol");
+    calm(&mut h);
+    let launcher = h.provider("r");
+    let engine = h.world.engines()[0].0.clone();
+    h.world.engine_mut(&engine).hung = true;
+    h.delete("r");
+    assert!(!h.has("r"));
+    assert!(h.has(&launcher));
+    assert!(h.instances(&launcher).is_empty());
+    // A direct provider that is hung goes as a whole.
+    let mut h = node(1);
+    h.direct("r", "GPU-0");
+    calm(&mut h);
+    let engine = h.world.engines()[0].0.clone();
+    h.world.engine_mut(&engine).hung = true;
+    let provider = h.provider("r");
+    h.delete("r");
+    assert!(!h.has("r") && !h.has(&provider));
+}
+
+#[test]
+fn g08_an_instance_that_ended_is_deleted_at_unbinding_without_a_sleep() {
+    let mut h = stocked(1, 2, 1);
+    h.world.pace.notifier = false;
+    h.wants("r", "GPU-0", "smol");
+    h.run(Duration::from_secs(20));
+    assert!(h.ready("r"));
+    let launcher = h.provider("r");
+    let id = h.instance_id(&launcher);
+    h.world.delete_by_name("r");
+    h.world.kill_instance(&launcher, &id);
+    h.run(Duration::from_secs(200));
+    assert!(!h.has("r"));
+    assert!(h.instances(&launcher).is_empty());
+    assert!(h.annotation(&launcher, "requester").is_none());
+}
+
+#[test]
+fn g08_a_launcher_that_does_not_answer_goes_as_a_whole() {
+    let mut h = stocked(1, 2, 1);
+    h.wants("r", "GPU-0", "smol");
+    calm(&mut h);
+    let launcher = h.provider("r");
+    let uid = h.world.uid_of(&launcher).unwrap();
+    if let Kind::Launcher { answers, .. } = &mut h.world.sims.get_mut(&uid).unwrap().kind {
+        *answers = false;
+    }
+    h.crash(Duration::from_millis(100));
+    h.world.delete_by_name("r");
+    h.run(Duration::from_secs(600));
+    assert!(!h.has("r") && !h.has(&launcher), "{}", h.story());
+}
+
+#[test]
+fn g09_a_binding_that_cannot_be_read_is_ended_not_kept_for_ever() {
+    let mut h = stocked(1, 2, 1);
+    h.wants("r", "GPU-0", "smol");
+    calm(&mut h);
+    let launcher = h.provider("r");
+    h.world.edit(&launcher, |pod| {
+        pod["metadata"]["annotations"].as_object_mut().unwrap().remove("dual-pods.llm-d.ai/isc-routing-metadata");
+    });
+    calm(&mut h);
+    assert_eq!(
+        h.errors("r"),
+        [format!("bound launcher Pod {launcher:?} is missing annotation \"dual-pods.llm-d.ai/isc-routing-metadata\"")]
+    );
+    h.world.violations.clear();
+    h.world.delete_by_name("r");
+    h.run(Duration::from_secs(300));
+    assert!(!h.has("r"));
+    assert!(h.instances(&launcher).is_empty());
+    assert!(h.annotation(&launcher, "requester").is_none());
+}
+
+#[test]
+fn g09_annotations_of_older_releases_are_read() {
+    let mut h = stocked(1, 2, 1);
+    h.wants("r", "GPU-0", "smol");
+    calm(&mut h);
+    let launcher = h.provider("r");
+    h.world.edit(&launcher, |pod| {
+        let annotations = pod["metadata"]["annotations"].as_object_mut().unwrap();
+        annotations.remove("dual-pods.llm-d.ai/isc-routing-metadata");
+        annotations.insert("dual-pods.llm-d.ai/isc-label-keys".to_owned(), json!("routed"));
+        annotations.insert("dual-pods.llm-d.ai/isc-annotation-keys".to_owned(), json!("note"));
+    });
+    calm(&mut h);
+    assert!(h.errors("r").is_empty());
+    h.delete("r");
+    assert_eq!(h.label(&launcher, "routed"), None);
+    assert!(h.annotation(&launcher, "isc-label-keys").is_none());
+    assert_eq!(h.instances(&launcher), [("smol".to_owned(), true)]);
+}
+
+#[test]
+fn g10_a_restarted_stub_is_told_again() {
+    let mut h = stocked(1, 2, 1);
+    h.wants("r", "GPU-0", "smol");
+    calm(&mut h);
+    h.world.restart("r");
+    calm(&mut h);
+    assert!(h.ready("r"));
+    assert_eq!(h.count(Verb::Relay), 2);
+}
+
+#[test]
+fn g11_a_provider_that_has_ended_counts_as_deleted() {
+    let mut h = node(1);
+    h.direct("r", "GPU-0");
+    calm(&mut h);
+    let provider = h.provider("r");
+    h.world.evict(&provider);
+    calm(&mut h);
+    assert!(!h.has("r") && !h.has(&provider), "{:?}", h.names());
+}
+
+#[test]
+fn g11_only_live_unbound_answering_providers_are_reused() {
+    for how in ["ended", "leaving", "unready", "hung"] {
+        let mut h = node(1);
+        h.direct("r1", "GPU-0");
+        calm(&mut h);
+        let provider = h.provider("r1");
+        h.delete("r1");
+        match how {
+            "ended" => h.world.evict(&provider),
+            "leaving" => {
+                h.world.pace.container_stop = Duration::from_secs(5);
+                h.world.delete_by_name(&provider);
+            }
+            "unready" | "hung" => {
+                let engine = h.world.engines()[0].0.clone();
+                h.world.engine_mut(&engine).hung = true;
+            }
+            _ => {}
+        }
+        if how == "hung" {
+            h.crash(Duration::from_millis(10));
+        }
+        wait(&mut h, 40_000);
+        h.direct("r2", "GPU-0");
+        calm(&mut h);
+        assert!(h.ready("r2"), "{how}: {:?}", h.errors("r2"));
+        assert_ne!(h.provider("r2"), provider, "{how}");
+    }
+}
+
+#[test]
+fn g12_a_failing_create_shows_in_the_status_and_goes_away() {
+    let mut h = stocked(1, 2, 1);
+    h.world.refuse_instances = Some("launcher error 409: GPU UUID 'GPU-0' not found".to_owned());
+    h.wants("r", "GPU-0", "smol");
+    wait(&mut h, 30_000);
+    let errors = h.errors("r");
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].starts_with("failed to create instance \"I"), "{errors:?}");
+    assert!(errors[0].contains("GPU UUID 'GPU-0' not found (tried "), "{errors:?}");
+    h.world.refuse_instances = None;
+    calm(&mut h);
+    assert!(h.ready("r"));
+    assert!(h.errors("r").is_empty());
+}
+
+#[test]
+fn g12_a_failing_wake_shows_in_the_status_and_is_cured_by_a_fresh_instance() {
+    let mut h = stocked(1, 2, 1);
+    use_once(&mut h, "r1", "GPU-0", "smol");
+    let engine = h.world.engines()[0].0.clone();
+    h.world.engine_mut(&engine).stubborn = true;
+    h.limits.report_after = Duration::ZERO;
+    h.limits.wake_attempts = 11;
+    h.wants("r2", "GPU-0", "smol");
+    wait(&mut h, 1_600);
+    assert!(h.errors("r2").iter().any(|error| error.starts_with("failed to wake instance ")), "{:?}", h.errors("r2"));
+    calm(&mut h);
+    assert!(h.ready("r2"));
+    assert!(h.world.events.iter().any(|(pod, reason, _)| pod == "r2" && reason == "InstanceReplaced"));
+}
+
+#[test]
+fn g13_an_instance_that_served_and_vanished_is_dead_also_after_a_restart_of_the_controller() {
+    let mut h = stocked(1, 2, 1);
+    h.wants("r", "GPU-0", "smol");
+    calm(&mut h);
+    let launcher = h.provider("r");
+    let id = h.instance_id(&launcher);
+    h.crash(Duration::from_secs(5));
+    let uid = h.world.uid_of(&launcher).unwrap();
+    if let Kind::Launcher { instances, .. } = &mut h.world.sims.get_mut(&uid).unwrap().kind {
+        instances.remove(&id);
+    }
+    calm(&mut h);
+    assert!(!h.has("r"), "{}", h.story());
+    assert_eq!(h.label(&launcher, "routed"), None);
+    assert!(h.instances(&launcher).is_empty());
+    let order: Vec<Verb> = h.trace.iter().map(|(_, action)| action.key.verb).collect();
+    let deroute = order.iter().position(|verb| *verb == Verb::Deroute).unwrap();
+    let delete = order.iter().rposition(|verb| *verb == Verb::DeletePod).unwrap();
+    assert!(deroute < delete, "de-routed first");
+}
+
+#[test]
+fn g14_obsolete_sleepers_are_found_whenever_the_config_changed() {
+    let mut h = stocked(1, 2, 1);
+    use_once(&mut h, "r1", "GPU-0", "smol");
+    let launcher = h.providers()[0].clone();
+    assert_eq!(models(&h, &launcher), ["smol"]);
+    // Edited while nobody watched.
+    h.crash(Duration::from_secs(1));
+    h.world.isc("smol", 8005, "--model other", json!({"routed": "smol"}), "lc");
+    calm(&mut h);
+    assert!(h.instances(&launcher).is_empty());
+    // Deleted; and the deletion of the instance fails a few times.
+    use_once(&mut h, "r2", "GPU-0", "qwen");
+    h.faults.verbs.insert(Verb::DeleteInstance, (Fault::Refused, 3));
+    std::sync::Arc::make_mut(&mut h.world.configs).iscs.remove("qwen");
+    calm(&mut h);
+    assert!(h.instances(&launcher).is_empty());
+}
+
+#[test]
+fn g15_a_slow_launcher_holds_nobody_up() {
+    let mut h = stocked(2, 2, 2);
+    h.wants("slow", "GPU-0", "smol");
+    calm(&mut h);
+    let engine = h.world.engines()[0].0.clone();
+    h.world.engine_mut(&engine).hung = true;
+    h.world.delete_by_name("slow");
+    wait(&mut h, 100);
+    h.wants("quick", "GPU-1", "qwen");
+    wait(&mut h, 5_000);
+    assert!(h.ready("quick"));
+    assert!(h.has("slow"), "its engine is still being put to sleep");
+    calm(&mut h);
+    assert!(!h.has("slow"));
+}
+
+#[test]
+fn g21_changes_of_the_node_are_acted_on() {
+    let mut h = launchers(1, 2);
+    h.populate = false;
+    h.wants("r", "GPU-0", "smol");
+    h.world.refuse_pods = Some(("launcher-lc-".to_owned(), "the server is busy".to_owned()));
+    wait(&mut h, 2_000);
+    assert!(h.has("r"));
+    h.world.node.as_mut().unwrap()["spec"]["unschedulable"] = json!(true);
+    calm(&mut h);
+    assert!(!h.has("r"), "cordoning releases a requester that waits");
+    // A node that is away, and comes back.
+    h.world.refuse_pods = None;
+    let node = h.world.node.take();
+    h.wants("s", "GPU-0", "smol");
+    wait(&mut h, 5_000);
+    assert!(h.has("s") && !h.ready("s"));
+    h.world.node = node;
+    h.world.node.as_mut().unwrap()["spec"]["unschedulable"] = json!(false);
+    calm(&mut h);
+    assert!(h.ready("s"));
+}
+
+#[test]
+fn g22_the_deletion_on_a_cordoned_node_has_preconditions_and_is_repeated() {
+    let mut h = node(1);
+    h.world.node.as_mut().unwrap()["spec"]["unschedulable"] = json!(true);
+    h.faults.verbs.insert(Verb::DeletePod, (Fault::Refused, 3));
+    h.direct("r", "GPU-0");
+    calm(&mut h);
+    assert!(!h.has("r"));
+    assert_eq!(h.count(Verb::DeletePod), 4);
+    for (_, action) in h.trace.iter().filter(|(_, action)| action.key.verb == Verb::DeletePod) {
+        let Do::DeletePod { pod, reason, .. } = &action.what else { panic!("{action:?}") };
+        assert_eq!(*reason, DeletePodReason::NodeUnschedulable);
+        assert!(!pod.uid.is_empty() && !pod.rv.is_empty());
+    }
+}
+
+#[test]
+fn g23_of_two_providers_bound_to_one_requester_the_serving_one_is_kept() {
+    let mut h = stocked(1, 2, 2);
+    h.wants("r", "GPU-0", "smol");
+    calm(&mut h);
+    let serving = h.provider("r");
+    let other = h.providers().into_iter().find(|name| *name != serving).unwrap();
+    let bound = h.pod(&serving)["metadata"]["annotations"].clone();
+    h.world.edit(&other, |pod| {
+        for key in ["requester", "instance-id", "server-port", "vllm-config", "isc-routing-metadata"] {
+            let key = format!("dual-pods.llm-d.ai/{key}");
+            pod["metadata"]["annotations"][&key] = bound[&key].clone();
+        }
+        pod["metadata"]["finalizers"] = json!(["dual-pods.llm-d.ai/provider"]);
+    });
+    h.run(Duration::from_secs(60));
+    assert_eq!(h.provider("r"), serving);
+    assert!(h.ready("r"));
+    assert!(h.annotation(&other, "requester").is_none());
+    assert!(h.pod(&other)["metadata"]["finalizers"].is_null());
+}
+
+#[test]
+fn g24_an_edited_patch_is_looked_at_again() {
+    let mut h = node(1);
+    let invalid = "Pod \"r-dual-x\" is invalid: spec.containers[0].image: Invalid value";
+    h.world.refuse_pods = Some(("\"image\":\"wrong\"".to_owned(), invalid.to_owned()));
+    h.direct_with("r", "GPU-0", &PATCH.replace("image: vllm", "image: wrong"));
+    wait(&mut h, 60_000);
+    assert_eq!(h.errors("r"), [format!("the nominal server-providing {invalid}")]);
+    assert_eq!(h.count(Verb::CreateDirect), 1, "an invalid Pod is not tried again");
+    h.world.edit("r", |pod| pod["metadata"]["annotations"]["dual-pods.llm-d.ai/server-patch"] = json!(PATCH));
+    calm(&mut h);
+    assert!(h.ready("r"));
+}
+
+#[test]
+fn g27_a_provider_that_has_not_started_is_deleted_not_unbound() {
+    let mut h = node(1);
+    h.world.pace.container_start = Duration::from_secs(5);
+    h.direct("r", "GPU-0");
+    wait(&mut h, 5_200);
+    let provider = h.provider("r");
+    assert!(h.pod(&provider)["status"]["podIP"].is_null());
+    h.delete("r");
+    assert!(!h.has("r") && !h.has(&provider));
+    assert_eq!(h.count(Verb::Unbind), 0);
+}
+
+#[test]
+fn g44_a_requester_that_has_ended_releases_its_provider() {
+    let mut h = node(1);
+    h.direct("r1", "GPU-0");
+    calm(&mut h);
+    let provider = h.provider("r1");
+    h.world.evict("r1");
+    h.direct("r2", "GPU-0");
+    calm(&mut h);
+    assert!(h.ready("r2"));
+    assert_eq!(h.provider("r2"), provider);
+    assert!(h.pod("r1")["metadata"]["finalizers"].is_null());
+}
+
+#[test]
+fn g45_the_sleeper_limit_never_takes_what_is_awake_or_bound() {
+    let mut h = node(1);
+    h.limits.sleepers_per_gpu = 0;
+    h.direct("r1", "GPU-0");
+    calm(&mut h);
+    let running = h.provider("r1");
+    // Another requester for the same GPU, which cannot be.
+    h.direct_with("r2", "GPU-0", &PATCH.replace("granite", "other"));
+    wait(&mut h, 60_000);
+    assert!(h.ready("r1"));
+    assert_eq!(h.providers(), [running.clone()]);
+    assert_eq!(h.errors("r2"), [format!("waiting for GPU GPU-0, which an engine of {running} is not known to have released")]);
+    h.delete("r1");
+    assert!(h.ready("r2"));
+    assert!(!h.has(&running), "asleep and unbound it may go");
+}
+
+#[test]
+fn g52_a_gpu_is_occupied_until_its_last_engine_sleeps() {
+    // The scheduler gives the GPU away as soon as the stub has ended: the next requester comes at once.
+    let mut h = node(1);
+    h.direct("r1", "GPU-0");
+    calm(&mut h);
+    let provider = h.provider("r1");
+    h.effort = Duration::from_secs(3);
+    h.world.delete_by_name("r1");
+    h.direct("r2", "GPU-0");
+    calm(&mut h);
+    assert!(h.ready("r2"));
+    assert_eq!(h.provider("r2"), provider);
+    let first = |verb: Verb| h.trace.iter().position(|(_, action)| action.key.verb == verb).unwrap();
+    assert!(first(Verb::Sleep) < first(Verb::Unbind) && first(Verb::Unbind) < first(Verb::Bind), "not stolen while it is bound");
+    assert_eq!(h.count(Verb::CreateDirect), 1);
+    // Launcher flow, two launchers: no second engine beside an awake one. The model checks it throughout.
+    let mut h = stocked(1, 2, 2);
+    h.wants("r1", "GPU-0", "smol");
+    calm(&mut h);
+    h.effort = Duration::from_secs(3);
+    h.world.delete_by_name("r1");
+    h.wants("r2", "GPU-0", "qwen");
+    calm(&mut h);
+    assert!(h.ready("r2"));
+}

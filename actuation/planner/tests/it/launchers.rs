@@ -41,3 +41,25 @@ fn warm_start_in_a_launcher_from_stock() {
     assert!(h.ready("r1"));
     assert_eq!(h.count(Verb::CreateLauncher), 1, "{}", h.story());
 }
+
+/// One model leaves and another comes on the same GPU, both with instances: no launcher and no instance is made.
+#[test]
+fn swap_on_one_gpu() {
+    let mut h = stocked(1, 2, 1);
+    for model in ["smol", "qwen"] {
+        h.wants(model, "GPU-0", model);
+        calm(&mut h);
+        h.delete(model);
+    }
+    let (launchers, instances) = (h.count(Verb::CreateLauncher), h.count(Verb::CreateInstance));
+    h.wants("a", "GPU-0", "smol");
+    calm(&mut h);
+    let launcher = h.provider("a");
+    h.effort = std::time::Duration::from_secs(1);
+    h.world.delete_by_name("a");
+    h.wants("b", "GPU-0", "qwen");
+    calm(&mut h);
+    assert!(h.ready("b"));
+    assert_eq!(h.provider("b"), launcher);
+    assert_eq!((h.count(Verb::CreateLauncher), h.count(Verb::CreateInstance)), (launchers, instances), "{}", h.story());
+}

@@ -125,6 +125,9 @@ impl World {
     }
 
     pub(crate) fn create_instance(&mut self, engine: &EngineRef, body: &Value) -> Outcome {
+        if let Some(error) = &self.refuse_instances {
+            return failed(FailureClass::Refused, error);
+        }
         let (now, start) = (self.now, self.pace.engine_start);
         let id = engine.instance.as_ref().unwrap().to_string();
         let Some(Kind::Launcher { instances, next, answers: true }) = self.up(&engine.provider).map(|sim| &mut sim.kind) else {

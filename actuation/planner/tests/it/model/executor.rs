@@ -38,6 +38,8 @@ pub(crate) struct Faults {
     pub(crate) one_in: u64,
     /// As long as this many are left.
     pub(crate) budget: u64,
+    /// The next so many of this verb.
+    pub(crate) verbs: BTreeMap<Verb, (Fault, u64)>,
 }
 
 /// An action on its way.
@@ -271,13 +273,17 @@ impl Harness {
             }
         }
         let done_at = apply_at + Duration::from_millis(self.dice.below(3));
-        let fault = self.fault();
+        let fault = self.fault(action.key.verb);
         self.started += 1;
         self.trace.push((self.world.now, action.clone()));
         self.running.push(Running { action, apply_at, done_at, outcome: None, fault, orphan: false });
     }
 
-    fn fault(&mut self) -> Option<Fault> {
+    fn fault(&mut self, verb: Verb) -> Option<Fault> {
+        if let Some((fault, left)) = self.faults.verbs.get_mut(&verb).filter(|(_, left)| *left > 0) {
+            *left -= 1;
+            return Some(*fault);
+        }
         if let Some(fault) = self.faults.at.get(&self.started) {
             return Some(*fault);
         }

@@ -29,6 +29,10 @@ pub(crate) struct World {
     pub(crate) policies: Policies,
     /// How long things take here.
     pub(crate) pace: Pace,
+    /// Pods that contain this text are refused with that error.
+    pub(crate) refuse_pods: Option<(String, String)>,
+    /// Launchers refuse to create instances, with this error.
+    pub(crate) refuse_instances: Option<String>,
     /// Breaches of safety properties, in order.
     pub(crate) violations: Vec<String>,
     /// Events that were sent: Pod name, reason.
@@ -75,6 +79,8 @@ impl World {
             configs: Arc::new(Configs::default()),
             policies: policies::Policies::default(),
             pace: Pace::default(),
+            refuse_pods: None,
+            refuse_instances: None,
             violations: Vec::new(),
             events: Vec::new(),
             counter: 0,
@@ -131,6 +137,11 @@ impl World {
     }
 
     pub(crate) fn create(&mut self, mut object: Value) -> Wrote {
+        if let Some((needle, error)) = &self.refuse_pods
+            && object.to_string().contains(needle)
+        {
+            return Wrote::Refused(error.clone());
+        }
         let n = self.tick();
         let uid = Uid(format!("uid-{n:05}"));
         let meta = object["metadata"].as_object_mut().unwrap();
