@@ -150,7 +150,9 @@ fn write_weights(path: &Path, tensors: &recipe::Tensors) -> Result<u64, MakeMode
         views.push((name.as_str(), TensorView::new(Dtype::F32, (*shape).clone(), data).map_err(compute)?));
     }
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    replace(path, |temporary| safetensors::serialize_to_file(views, Some(metadata), temporary).map_err(std::io::Error::other))
+    // Into memory first: the crate's own way to a file makes one that nobody else may read.
+    let file = safetensors::serialize(views, Some(metadata)).map_err(compute)?;
+    replace(path, |temporary| std::fs::write(temporary, file))
         .map_err(|source| MakeModelError::Write { path: path.display().to_string(), source })?;
     Ok(bytes)
 }
