@@ -67,11 +67,11 @@ async fn prepare() -> (ApiServer, User) {
 }
 
 /// Writes per second: Pods created (and deleted, so that memory stays) by 64 writers.
-async fn writes(seconds: u64) -> f64 {
+async fn writes(seconds: u64) -> (f64, f64) {
     let (server, user) = prepare().await;
     println!("pod body: {} bytes", pod("w00-0000000").len());
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let started = Instant::now();
+    let (started, cpu) = (Instant::now(), cpu_seconds());
     let mut tasks = Vec::new();
     for writer in 0..WRITERS {
         let (server, user, stop, done) = (server.clone(), user.clone(), Arc::clone(&stop), Arc::clone(&done));
@@ -95,7 +95,8 @@ async fn writes(seconds: u64) -> f64 {
     for task in tasks {
         task.await.unwrap();
     }
-    done.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64()
+    let done = done.load(Ordering::Relaxed) as f64;
+    (done / started.elapsed().as_secs_f64(), (cpu_seconds() - cpu) * 1e6 / done)
 }
 
 /// From the moment before a create to the moment after a watcher read its event, sorted, in seconds.
@@ -142,6 +143,14 @@ async fn latencies(per_second: u64, seconds: u64) -> Vec<f64> {
     all
 }
 
+/// Processor seconds that this process has used, from the kernel's own count (in hundredths).
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or("");
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
+    ticks as f64 / 100.0
+}
+
 fn find_stamp(line: &[u8]) -> u64 {
     let marker = b"\"name\":\"t0";
     let at = line.windows(marker.len()).position(|w| w == marker).unwrap() + 8;
@@ -152,8 +161,9 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let short = std::env::args().any(|a| a == "--test");
     let seconds = if short { 1 } else { 5 };
-    let rate = runtime.block_on(async { tokio::spawn(writes(seconds)).await.unwrap() });
+    let (rate, cost) = runtime.block_on(async { tokio::spawn(writes(seconds)).await.unwrap() });
     println!("writes per second through the handler, {WRITERS} writers: {rate:.0} (target 20000)");
+    println!("processor time per write, client included: {cost:.1} us; two cores to themselves would do {:.0} per second", 2e6 / cost);
     let latencies = runtime.block_on(async { tokio::spawn(latencies(1000, seconds)).await.unwrap() });
     let at = |share: f64| {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index into the sorted samples")]

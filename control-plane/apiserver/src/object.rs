@@ -140,13 +140,14 @@ fn field_text(value: Option<&Value>) -> Box<str> {
     }
 }
 
-/// Writes the object with a gap for its revision, ready to be committed.
+/// Writes the object with a gap for its revision, ready to be committed. It may become twice as long as
+/// `size_hint` (a body that gets defaults) without the buffer being moved.
 ///
 /// # Errors
 /// 500 when it cannot be written, which would be a fault of ours.
 pub fn encode(kind: &Kind, object: &Object, size_hint: usize) -> Result<Draft, ApiError> {
     let broken = |_| ApiError::internal("object cannot be written");
-    let mut out = Vec::with_capacity(size_hint + 128);
+    let mut out = Vec::with_capacity(size_hint * 2 + 512);
     let mut gap = None;
     out.push(b'{');
     // The type stands first, so that lists can leave it out by skipping a prefix.

@@ -365,6 +365,15 @@ impl Kind {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 
+    /// Whether `text` is this row's `apiVersion`.
+    #[must_use]
+    pub fn is_api_version(&self, text: &str) -> bool {
+        match text.split_once('/') {
+            Some((group, version)) => group == self.group && version == self.version,
+            None => self.group.is_empty() && text == self.version,
+        }
+    }
+
     /// The subresource of that name.
     #[must_use]
     pub fn subresource(&self, name: &str) -> Option<&Subresource> {

@@ -7,6 +7,74 @@ use serde_json::Value;
 use crate::object::{finalizers, is_deleting, meta, meta_str};
 use crate::registry::{Kind, Object};
 
+/// A place in an object that costs nothing until somebody must be told of it: most objects have no problem.
+#[derive(Debug, Clone, Copy)]
+pub enum At<'a> {
+    /// A dotted path.
+    Path(&'a str),
+    /// A member of another place.
+    Member(&'a At<'a>, &'a str),
+    /// An element of another place.
+    Index(&'a At<'a>, usize),
+    /// An entry of a map at another place.
+    Key(&'a At<'a>, &'a str),
+    /// An element of a list that is a member of another place.
+    Element(&'a At<'a>, &'a str, usize),
+    /// An entry of a map that is a member of another place.
+    Entry(&'a At<'a>, &'a str, &'a str),
+}
+
+impl<'a> At<'a> {
+    /// A member of this place; a dotted path for a member of a member.
+    #[must_use]
+    pub fn child(&'a self, name: &'a str) -> Self {
+        Self::Member(self, name)
+    }
+
+    /// An element of the list at this place.
+    #[must_use]
+    pub fn index(&'a self, index: usize) -> Self {
+        Self::Index(self, index)
+    }
+
+    /// An element of a member of this place.
+    #[must_use]
+    pub fn element(&'a self, name: &'a str, index: usize) -> Self {
+        Self::Element(self, name, index)
+    }
+
+    /// An entry of a member of this place.
+    #[must_use]
+    pub fn entry(&'a self, name: &'a str, key: &'a str) -> Self {
+        Self::Entry(self, name, key)
+    }
+
+    /// An entry of the map at this place.
+    #[must_use]
+    pub fn key(&'a self, key: &'a str) -> Self {
+        Self::Key(self, key)
+    }
+}
+
+impl From<At<'_>> for Path {
+    fn from(at: At<'_>) -> Self {
+        match at {
+            At::Path(path) => Self::new(path),
+            At::Member(parent, name) => Self::from(*parent).child(name),
+            At::Index(parent, index) => Self::from(*parent).index(index),
+            At::Key(parent, key) => Self::from(*parent).key(key),
+            At::Element(parent, name, index) => Self::from(*parent).child(name).index(index),
+            At::Entry(parent, name, key) => Self::from(*parent).child(name).key(key),
+        }
+    }
+}
+
+impl From<&At<'_>> for Path {
+    fn from(at: &At<'_>) -> Self {
+        (*at).into()
+    }
+}
+
 /// The largest sum of keys and values of annotations, in bytes.
 const ANNOTATIONS_LIMIT: usize = 256 << 10;
 
@@ -47,7 +115,7 @@ fn masked(name: &str, generate_prefix: bool) -> String {
 
 /// Problems of `metadata` in an object that is about to be written.
 pub fn object_meta(kind: &Kind, object: &Object, problems: &mut Vec<FieldError>) {
-    let path = Path::new("metadata");
+    let path = At::Path("metadata");
     let prefix = meta_str(object, "generateName");
     if !prefix.is_empty() {
         for problem in kind.strategy.validate_name(prefix, true) {
@@ -80,7 +148,7 @@ pub fn object_meta(kind: &Kind, object: &Object, problems: &mut Vec<FieldError>)
     for finalizer in finalizers(object) {
         let path = path.child("finalizers");
         for problem in names::qualified_name(finalizer) {
-            problems.push(FieldError::invalid(&path, finalizer, problem));
+            problems.push(FieldError::invalid(path, finalizer, problem));
         }
     }
     let both = finalizers(object);
@@ -91,7 +159,7 @@ pub fn object_meta(kind: &Kind, object: &Object, problems: &mut Vec<FieldError>)
 }
 
 /// Problems of a map of labels.
-pub fn labels(value: Option<&Value>, path: &Path, problems: &mut Vec<FieldError>) {
+pub fn labels(value: Option<&Value>, path: &At<'_>, problems: &mut Vec<FieldError>) {
     for (key, value) in value.and_then(Value::as_object).into_iter().flatten() {
         for problem in names::qualified_name(key) {
             problems.push(FieldError::invalid(path, key.as_str(), problem));
@@ -103,7 +171,7 @@ pub fn labels(value: Option<&Value>, path: &Path, problems: &mut Vec<FieldError>
     }
 }
 
-pub(crate) fn annotations(value: Option<&Value>, path: &Path, problems: &mut Vec<FieldError>) {
+pub(crate) fn annotations(value: Option<&Value>, path: &At<'_>, problems: &mut Vec<FieldError>) {
     let mut size = 0;
     for (key, value) in value.and_then(Value::as_object).into_iter().flatten() {
         for problem in names::qualified_name(&key.to_lowercase()) {
@@ -116,7 +184,7 @@ pub(crate) fn annotations(value: Option<&Value>, path: &Path, problems: &mut Vec
     }
 }
 
-fn owners(object: &Object, path: &Path, problems: &mut Vec<FieldError>) {
+fn owners(object: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
     let Some(owners) = meta(object, "ownerReferences").and_then(Value::as_array) else { return };
     let mut controller: Option<String> = None;
     for (i, owner) in owners.iter().enumerate() {
@@ -132,14 +200,14 @@ fn owners(object: &Object, path: &Path, problems: &mut Vec<FieldError>) {
             }
         }
         if text("apiVersion") == "v1" && text("kind") == "Event" {
-            problems.push(FieldError::invalid(&path, Value::from("/v1, Kind=Event"), "is disallowed from being an owner"));
+            problems.push(FieldError::invalid(path, Value::from("/v1, Kind=Event"), "is disallowed from being an owner"));
         }
         if owner.get("controller").and_then(Value::as_bool) == Some(true) {
             let this = format!("{}/{}", text("kind"), text("name"));
             if let Some(first) = &controller {
                 let detail =
                     format!("Only one reference can have Controller set to true. Found \"true\" in references for {first} and {this}");
-                problems.push(FieldError::invalid(Path::new("metadata.ownerReferences"), references(owners), detail));
+                problems.push(FieldError::invalid("metadata.ownerReferences", references(owners), detail));
             } else {
                 controller = Some(this);
             }
@@ -167,7 +235,7 @@ fn references(owners: &[Value]) -> dormouse_machinery::field::BadValue {
 
 /// Problems of a change of `metadata`.
 pub fn object_meta_update(object: &Object, old: &Object, problems: &mut Vec<FieldError>) {
-    let path = Path::new("metadata");
+    let path = At::Path("metadata");
     if is_deleting(old) {
         let had = finalizers(old);
         let new: Vec<String> = finalizers(object).into_iter().filter(|f| !had.contains(f)).map(dormouse_machinery::go::quote).collect();
@@ -189,7 +257,7 @@ pub fn object_meta_update(object: &Object, old: &Object, problems: &mut Vec<Fiel
 
 /// What a change checks again although the object was checked: labels, annotations and owners.
 pub(crate) fn object_meta_again(object: &Object, problems: &mut Vec<FieldError>) {
-    let path = Path::new("metadata");
+    let path = At::Path("metadata");
     labels(meta(object, "labels"), &path.child("labels"), problems);
     annotations(meta(object, "annotations"), &path.child("annotations"), problems);
     owners(object, &path.child("ownerReferences"), problems);

@@ -181,8 +181,9 @@ fn default_type(kind: &Kind, object: &mut Object) {
 /// Checks that a body is of the row's version and kind.
 pub(crate) fn check_type(kind: &Kind, object: &Object) -> Result<(), ApiError> {
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or("");
-    let (version, expected) = (text("apiVersion"), kind.api_version());
-    if version != expected {
+    let version = text("apiVersion");
+    if !kind.is_api_version(version) {
+        let expected = kind.api_version();
         return Err(ApiError::bad_request(format!(
             "the API version in the data ({version}) does not match the expected API version ({expected})"
         )));

@@ -36,11 +36,8 @@ impl Accept {
     ///
     /// `single` is true where one object (or watch event) is answered, false for lists.
     pub(crate) fn negotiate(header: Option<&str>, params: &Params, single: bool) -> Result<Self, ApiError> {
-        let include = match params.get("includeObject") {
-            "None" => IncludeObject::None,
-            "Object" => IncludeObject::Object,
-            _ => IncludeObject::Metadata,
-        };
+        let include = IncludeObject::parse(params.has("includeObject").then(|| params.get("includeObject")))
+            .ok_or_else(|| ApiError::bad_request("includeObject: must be one of None, Metadata, Object"))?;
         let header = header.filter(|h| !h.trim().is_empty()).unwrap_or("*/*");
         for wish in header.split(',') {
             if let Some((form, encoding)) = understand(wish, single) {

@@ -5,7 +5,7 @@ use dormouse_machinery::selector::Selector;
 use serde_json::{Value, json};
 
 use super::pod::{default_template, validate_template};
-use super::values::{default, immutable, int, map, map_entry, not_negative, one_of, text};
+use super::values::{At, default, immutable, int, map, map_entry, not_negative, one_of, text};
 use super::{row, texts};
 use crate::registry::{Cx, Generation, Kind, Object, ScalePaths, Strategy, Subresource};
 
@@ -56,7 +56,7 @@ impl Strategy for Apps {
     }
 
     fn validate(&self, cx: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
-        let path = Path::new("spec");
+        let path = At::Path("spec");
         let Some(spec) = map(object, "spec") else {
             problems.push(FieldError::required(path, ""));
             return;
@@ -78,12 +78,12 @@ impl Strategy for Apps {
 
     fn validate_update(&self, _: &Cx<'_>, object: &Object, old: &Object, problems: &mut Vec<FieldError>) {
         if let (Some(new), Some(old)) = (map(object, "spec"), map(old, "spec")) {
-            immutable(new, old, "selector", &Path::new("spec"), problems);
+            immutable(new, old, "selector", &At::Path("spec"), problems);
         }
     }
 
     fn validate_status(&self, _: &Cx<'_>, object: &Object, _: &Object, problems: &mut Vec<FieldError>) {
-        let path = Path::new("status");
+        let path = At::Path("status");
         let Some(status) = map(object, "status") else { return };
         let counts = ["replicas", "fullyLabeledReplicas", "updatedReplicas", "readyReplicas", "availableReplicas", "observedGeneration"];
         for field in counts {
@@ -98,7 +98,7 @@ impl Strategy for Apps {
     }
 }
 
-fn selector(spec: &Object, path: &Path, problems: &mut Vec<FieldError>) {
+fn selector(spec: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
     let path = path.child("selector");
     let Some(selector) = spec.get("selector").filter(|s| !s.is_null()) else {
         problems.push(FieldError::required(path, ""));
@@ -121,7 +121,7 @@ fn selector(spec: &Object, path: &Path, problems: &mut Vec<FieldError>) {
     }
 }
 
-fn deployment(spec: &Object, path: &Path, problems: &mut Vec<FieldError>) {
+fn deployment(spec: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
     not_negative(spec, "revisionHistoryLimit", path, problems);
     if let Some(strategy) = map(spec, "strategy") {
         let path = path.child("strategy");
@@ -133,7 +133,8 @@ fn deployment(spec: &Object, path: &Path, problems: &mut Vec<FieldError>) {
         }
         for field in ["maxUnavailable", "maxSurge"] {
             let value = rolling.and_then(|r| r.get(field));
-            let path = path.child("rollingUpdate").child(field);
+            let path = path.child("rollingUpdate");
+            let path = path.child(field);
             match value {
                 Some(Value::Number(n)) if n.as_i64().unwrap_or(0) < 0 => {
                     problems.push(FieldError::invalid(path, n.clone(), "must be greater than or equal to 0"));

@@ -7,7 +7,7 @@ use dormouse_machinery::names;
 use dormouse_store::{Change, key};
 use serde_json::{Map, Value, json};
 
-use super::values::{default, immutable, map, map_entry, text};
+use super::values::{At, default, immutable, map, map_entry, text};
 use super::{fields, row, texts};
 use crate::object::{encode, meta_str, new_uid, time};
 use crate::registry::{Cx, Kind, Object, Strategy, Subresource, Verb};
@@ -121,7 +121,7 @@ impl Strategy for Secrets {
     }
 
     fn validate_update(&self, _: &Cx<'_>, object: &Object, old: &Object, problems: &mut Vec<FieldError>) {
-        immutable(object, old, "type", &Path::root(), problems);
+        immutable(object, old, "type", &At::Path(""), problems);
         frozen(object, old, &["data"], problems);
     }
 }

@@ -4,7 +4,7 @@ use dormouse_machinery::field::{FieldError, Path};
 use dormouse_machinery::{names, structural};
 use serde_json::{Value, json};
 
-use super::values::{default, immutable, map, map_entry, maps, one_of, text};
+use super::values::{At, default, immutable, map, map_entry, maps, one_of, text};
 use super::{row, texts};
 use crate::object::{finalizers, meta_str, set_meta};
 use crate::registry::{Cx, Generation, Kind, Object, Strategy, Subresource};
@@ -48,7 +48,7 @@ impl Strategy for Definitions {
     }
 
     fn validate(&self, _: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
-        let path = Path::new("spec");
+        let path = At::Path("spec");
         let empty = Object::new();
         let spec = map(object, "spec").unwrap_or(&empty);
         let declared = map(spec, "names").unwrap_or(&empty);
@@ -76,7 +76,7 @@ impl Strategy for Definitions {
 
     fn validate_update(&self, _: &Cx<'_>, object: &Object, old: &Object, problems: &mut Vec<FieldError>) {
         let (Some(new), Some(was)) = (map(object, "spec"), map(old, "spec")) else { return };
-        let path = Path::new("spec");
+        let path = At::Path("spec");
         immutable(new, was, "group", &path, problems);
         let empty = Object::new();
         let names = |spec| map(spec, "names").unwrap_or(&empty).clone();
@@ -110,7 +110,7 @@ impl Strategy for Definitions {
     }
 }
 
-fn group(group: &str, path: &Path, problems: &mut Vec<FieldError>) {
+fn group(group: &str, path: &At<'_>, problems: &mut Vec<FieldError>) {
     if group.is_empty() {
         problems.push(FieldError::required(path, ""));
         return;
@@ -123,7 +123,7 @@ fn group(group: &str, path: &Path, problems: &mut Vec<FieldError>) {
     }
 }
 
-fn names_of(names: &Object, path: &Path, problems: &mut Vec<FieldError>) {
+fn names_of(names: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
     for key in ["plural", "singular", "kind", "listKind"] {
         let name = text(names, key);
         if name.is_empty() {
@@ -152,7 +152,7 @@ fn names_of(names: &Object, path: &Path, problems: &mut Vec<FieldError>) {
     }
 }
 
-fn versions(spec: &Object, path: &Path, problems: &mut Vec<FieldError>) {
+fn versions(spec: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
     let all: Vec<&Object> = maps(spec, "versions").collect();
     let is_storage = |v: &&&Object| v.get("storage").and_then(Value::as_bool) == Some(true);
     if all.iter().filter(is_storage).count() != 1 {
@@ -175,12 +175,12 @@ fn versions(spec: &Object, path: &Path, problems: &mut Vec<FieldError>) {
             None => problems.push(FieldError::required(at.child("schema.openAPIV3Schema"), "schemas are required")),
             Some(schema) => {
                 // With one version a real server reports where older definitions had the schema.
-                let at = if all.len() == 1 { Path::new("spec.validation.openAPIV3Schema") } else { at.child("schema.openAPIV3Schema") };
-                problems.extend(structural::check(schema, &at));
+                let at = if all.len() == 1 { At::Path("spec.validation.openAPIV3Schema") } else { at.child("schema.openAPIV3Schema") };
+                problems.extend(structural::check(schema, &at.into()));
             }
         }
         if let Some(scale) = map(version, "subresources").and_then(|s| map(s, "scale")) {
-            let at = if all.len() == 1 { Path::new("spec.subresources.scale") } else { at.child("subresources.scale") };
+            let at = if all.len() == 1 { At::Path("spec.subresources.scale") } else { at.child("subresources.scale") };
             for (key, prefix) in [("specReplicasPath", ".spec."), ("statusReplicasPath", ".status.")] {
                 match text(scale, key) {
                     "" => problems.push(FieldError::required(at.child(key), "")),

@@ -1,10 +1,10 @@
 //! Events: two groups show the same objects. The core form is the one that is kept.
 
-use dormouse_machinery::field::{FieldError, Path};
+use dormouse_machinery::field::FieldError;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::values::{map, text};
+use super::values::{At, map, text};
 use super::{row, texts};
 use crate::object::meta_str;
 use crate::registry::{Cx, FieldLabel, Kind, Object, Strategy};
@@ -88,7 +88,7 @@ impl Strategy for Events {
         let namespace = meta_str(object, "namespace");
         let fits = if regarding.is_empty() { namespace == "default" } else { regarding == namespace };
         if !fits {
-            let path = Path::new("involvedObject.namespace");
+            let path = At::Path("involvedObject.namespace");
             problems.push(FieldError::invalid(path, regarding, "does not match event.namespace"));
         }
         if !self.modern && object.get("eventTime").is_none_or(Value::is_null) {
@@ -107,7 +107,7 @@ impl Strategy for Events {
         required(object, "reportingInstance", Some(128), problems);
         required(object, "action", Some(128), problems);
         required(object, "reason", Some(128), problems);
-        super::values::one_of(object, "type", &["Normal", "Warning"], &Path::root(), problems);
+        super::values::one_of(object, "type", &["Normal", "Warning"], &At::Path(""), problems);
         let note = text(object, if self.modern { "note" } else { "message" });
         if note.len() > 1024 {
             problems.push(FieldError::invalid("message", "", "can have at most 1024 characters"));

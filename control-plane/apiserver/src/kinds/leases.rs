@@ -1,9 +1,9 @@
 //! Leases.
 
-use dormouse_machinery::field::{FieldError, Path};
+use dormouse_machinery::field::FieldError;
 
 use super::row;
-use super::values::{map, not_negative, positive};
+use super::values::{At, map, not_negative, positive};
 use crate::registry::{Cx, Kind, Object, Strategy};
 
 pub(super) fn rows() -> Vec<Kind> {
@@ -15,8 +15,8 @@ struct Leases;
 impl Strategy for Leases {
     fn validate(&self, _: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
         if let Some(spec) = map(object, "spec") {
-            positive(spec, "leaseDurationSeconds", &Path::new("spec"), problems);
-            not_negative(spec, "leaseTransitions", &Path::new("spec"), problems);
+            positive(spec, "leaseDurationSeconds", &At::Path("spec"), problems);
+            not_negative(spec, "leaseTransitions", &At::Path("spec"), problems);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use dormouse_machinery::field::{FieldError, Path};
 
-use super::values::{map, maps, one_of, text};
+use super::values::{At, map, maps, one_of, text};
 use super::{fields, row, texts};
 use crate::registry::{Cx, Kind, Object, Strategy, Subresource};
 
@@ -21,7 +21,7 @@ struct Nodes;
 impl Strategy for Nodes {
     fn validate(&self, _: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
         let Some(spec) = map(object, "spec") else { return };
-        let path = Path::new("spec.taints");
+        let path = At::Path("spec.taints");
         let mut seen = Vec::new();
         for (i, taint) in maps(spec, "taints").enumerate() {
             let path = path.index(i);
@@ -37,7 +37,7 @@ impl Strategy for Nodes {
             one_of(taint, "effect", &["NoSchedule", "PreferNoSchedule", "NoExecute"], &path, problems);
             let this = (text(taint, "key"), text(taint, "effect"));
             if seen.contains(&this) {
-                problems.push(FieldError::duplicate(&path, serde_json::Value::Object(taint.clone())));
+                problems.push(FieldError::duplicate(path, serde_json::Value::Object(taint.clone())));
             }
             seen.push(this);
         }

@@ -1,9 +1,10 @@
 //! Small tools for defaults and validation of JSON objects.
 
-use dormouse_machinery::field::{FieldError, Path};
+use dormouse_machinery::field::FieldError;
 use serde_json::{Map, Value};
 
 use crate::registry::Object;
+pub(super) use crate::validate::At;
 
 /// Sets a member when it is absent or null.
 pub(super) fn default(object: &mut Object, key: &str, value: impl Into<Value>) {
@@ -60,28 +61,28 @@ pub(super) fn int(object: &Object, key: &str) -> Option<i64> {
 }
 
 /// Reports a negative number.
-pub(super) fn not_negative(object: &Object, key: &str, path: &Path, problems: &mut Vec<FieldError>) {
+pub(super) fn not_negative(object: &Object, key: &str, path: &At<'_>, problems: &mut Vec<FieldError>) {
     if let Some(n) = int(object, key).filter(|n| *n < 0) {
         problems.push(FieldError::invalid(path.child(key), n, "must be greater than or equal to 0"));
     }
 }
 
 /// Reports a number that is not positive.
-pub(super) fn positive(object: &Object, key: &str, path: &Path, problems: &mut Vec<FieldError>) {
+pub(super) fn positive(object: &Object, key: &str, path: &At<'_>, problems: &mut Vec<FieldError>) {
     if let Some(n) = int(object, key).filter(|n| *n <= 0) {
         problems.push(FieldError::invalid(path.child(key), n, "must be greater than 0"));
     }
 }
 
 /// Reports a change of a member that may not change.
-pub(super) fn immutable(new: &Object, old: &Object, key: &str, path: &Path, problems: &mut Vec<FieldError>) {
+pub(super) fn immutable(new: &Object, old: &Object, key: &str, path: &At<'_>, problems: &mut Vec<FieldError>) {
     if new.get(key) != old.get(key) {
         problems.push(FieldError::invalid(path.child(key), new.get(key).cloned().unwrap_or(Value::Null), "field is immutable"));
     }
 }
 
 /// Reports a member that is none of the allowed texts. An absent one is left to others.
-pub(super) fn one_of(object: &Object, key: &str, allowed: &[&str], path: &Path, problems: &mut Vec<FieldError>) {
+pub(super) fn one_of(object: &Object, key: &str, allowed: &[&str], path: &At<'_>, problems: &mut Vec<FieldError>) {
     let value = text(object, key);
     if !value.is_empty() && !allowed.contains(&value) {
         problems.push(FieldError::not_supported(path.child(key), value, allowed));

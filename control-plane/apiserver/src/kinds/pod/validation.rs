@@ -5,12 +5,12 @@ use dormouse_machinery::names;
 use dormouse_machinery::quantity::Quantity;
 use serde_json::Value;
 
-use crate::kinds::values::{int, list, map, maps, not_negative, one_of, positive, text};
+use crate::kinds::values::{At, int, list, map, maps, not_negative, one_of, positive, text};
 use crate::registry::{Cx, Object};
 use crate::validate;
 
 pub(super) fn pod(_: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
-    let path = Path::new("spec");
+    let path = At::Path("spec");
     match map(object, "spec") {
         Some(spec) => self::spec(spec, &path, problems),
         None => problems.push(FieldError::required(path, "")),
@@ -18,7 +18,7 @@ pub(super) fn pod(_: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
 }
 
 /// Problems of a Pod template.
-pub(crate) fn validate_template(_: &Cx<'_>, template: &Object, path: &Path, problems: &mut Vec<FieldError>) {
+pub(crate) fn validate_template(_: &Cx<'_>, template: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
     if let Some(metadata) = map(template, "metadata") {
         let path = path.child("metadata");
         validate::labels(metadata.get("labels"), &path.child("labels"), problems);
@@ -29,7 +29,7 @@ pub(crate) fn validate_template(_: &Cx<'_>, template: &Object, path: &Path, prob
     }
 }
 
-fn spec(spec: &Object, path: &Path, problems: &mut Vec<FieldError>) {
+fn spec(spec: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
     let volumes = volumes(spec, &path.child("volumes"), problems);
     if list(spec, "containers").is_empty() {
         problems.push(FieldError::required(path.child("containers"), ""));
@@ -37,7 +37,7 @@ fn spec(spec: &Object, path: &Path, problems: &mut Vec<FieldError>) {
     let mut names_seen: Vec<&str> = Vec::new();
     for kind in ["containers", "initContainers"] {
         for (i, container) in maps(spec, kind).enumerate() {
-            let path = path.child(kind).index(i);
+            let path = path.element(kind, i);
             let name = text(container, "name");
             if !name.is_empty() && names_seen.contains(&name) {
                 problems.push(FieldError::duplicate(path.child("name"), name));
@@ -71,9 +71,9 @@ fn spec(spec: &Object, path: &Path, problems: &mut Vec<FieldError>) {
     let mut gates: Vec<&str> = Vec::new();
     for (i, gate) in maps(spec, "schedulingGates").enumerate() {
         let name = text(gate, "name");
-        let path = path.child("schedulingGates").index(i);
+        let path = path.element("schedulingGates", i);
         for problem in names::qualified_name(name) {
-            problems.push(FieldError::invalid(&path, name, problem));
+            problems.push(FieldError::invalid(path, name, problem));
         }
         if gates.contains(&name) {
             problems.push(FieldError::duplicate(path.child("name"), name));
@@ -82,7 +82,7 @@ fn spec(spec: &Object, path: &Path, problems: &mut Vec<FieldError>) {
     }
 }
 
-fn name_field(spec: &Object, field: &str, check: fn(&str) -> Vec<String>, path: &Path, problems: &mut Vec<FieldError>) {
+fn name_field(spec: &Object, field: &str, check: fn(&str) -> Vec<String>, path: &At<'_>, problems: &mut Vec<FieldError>) {
     let value = text(spec, field);
     if !value.is_empty() {
         for problem in check(value) {
@@ -91,7 +91,7 @@ fn name_field(spec: &Object, field: &str, check: fn(&str) -> Vec<String>, path: 
     }
 }
 
-fn volumes<'a>(spec: &'a Object, path: &Path, problems: &mut Vec<FieldError>) -> Vec<&'a str> {
+fn volumes<'a>(spec: &'a Object, path: &At<'_>, problems: &mut Vec<FieldError>) -> Vec<&'a str> {
     let mut seen = Vec::new();
     for (i, volume) in maps(spec, "volumes").enumerate() {
         let path = path.index(i);
@@ -133,7 +133,7 @@ fn volumes<'a>(spec: &'a Object, path: &Path, problems: &mut Vec<FieldError>) ->
     seen
 }
 
-fn container(container: &Object, init: bool, volumes: &[&str], path: &Path, problems: &mut Vec<FieldError>) {
+fn container(container: &Object, init: bool, volumes: &[&str], path: &At<'_>, problems: &mut Vec<FieldError>) {
     let name = text(container, "name");
     if name.is_empty() {
         problems.push(FieldError::required(path.child("name"), ""));
@@ -155,7 +155,7 @@ fn container(container: &Object, init: bool, volumes: &[&str], path: &Path, prob
     }
     ports(container, &path.child("ports"), problems);
     for (i, variable) in maps(container, "env").enumerate() {
-        let path = path.child("env").index(i);
+        let path = path.element("env", i);
         let name = text(variable, "name");
         if name.is_empty() {
             problems.push(FieldError::required(path.child("name"), ""));
@@ -182,7 +182,7 @@ fn container(container: &Object, init: bool, volumes: &[&str], path: &Path, prob
     }
     let mut mounted: Vec<&str> = Vec::new();
     for (i, mount) in maps(container, "volumeMounts").enumerate() {
-        let path = path.child("volumeMounts").index(i);
+        let path = path.element("volumeMounts", i);
         let (name, at) = (text(mount, "name"), text(mount, "mountPath"));
         if name.is_empty() {
             problems.push(FieldError::required(path.child("name"), ""));
@@ -217,7 +217,7 @@ fn container(container: &Object, init: bool, volumes: &[&str], path: &Path, prob
     }
 }
 
-fn ports(container: &Object, path: &Path, problems: &mut Vec<FieldError>) {
+fn ports(container: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
     let mut seen: Vec<&str> = Vec::new();
     for (i, port) in maps(container, "ports").enumerate() {
         let path = path.index(i);
@@ -242,23 +242,23 @@ fn ports(container: &Object, path: &Path, problems: &mut Vec<FieldError>) {
     }
 }
 
-fn resources(resources: &Object, path: &Path, problems: &mut Vec<FieldError>) {
+fn resources(resources: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
     let amount = |which: &str, resource: &str| {
         map(resources, which).and_then(|m| m.get(resource)).and_then(Value::as_str).and_then(|q| Quantity::parse(q).ok())
     };
     for which in ["limits", "requests"] {
         for (resource, value) in map(resources, which).into_iter().flatten() {
-            let path = path.child(which).key(resource);
+            let path = path.entry(which, resource);
             for problem in names::qualified_name(resource) {
-                problems.push(FieldError::invalid(&path, resource.as_str(), problem));
+                problems.push(FieldError::invalid(path, resource.as_str(), problem));
             }
             let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             match amount(which, resource) {
                 Some(quantity) if quantity.sign() < 0 => {
-                    problems.push(FieldError::invalid(&path, shown, "must be greater than or equal to 0"));
+                    problems.push(FieldError::invalid(path, shown, "must be greater than or equal to 0"));
                 }
                 Some(quantity) if is_extended(resource) && quantity.milli_value() % 1000 != 0 => {
-                    problems.push(FieldError::invalid(&path, shown, "must be an integer"));
+                    problems.push(FieldError::invalid(path, shown, "must be an integer"));
                 }
                 _ => {}
             }
@@ -278,7 +278,7 @@ fn resources(resources: &Object, path: &Path, problems: &mut Vec<FieldError>) {
                 problems.push(FieldError::invalid(path, shown, why));
             }
             (Some(_), None) if is_extended(resource) => {
-                problems.push(FieldError::required(path.clone(), "Limit must be set for non overcommitable resources"));
+                problems.push(FieldError::required(path, "Limit must be set for non overcommitable resources"));
             }
             _ => {}
         }
@@ -290,7 +290,7 @@ fn is_extended(resource: &str) -> bool {
     resource.split_once('/').is_some_and(|(domain, _)| !domain.ends_with("kubernetes.io"))
 }
 
-fn probe(probe: &Object, name: &str, path: &Path, problems: &mut Vec<FieldError>) {
+fn probe(probe: &Object, name: &str, path: &At<'_>, problems: &mut Vec<FieldError>) {
     handler(probe, &["exec", "httpGet", "tcpSocket", "grpc"], path, problems);
     for field in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
         not_negative(probe, field, path, problems);
@@ -301,7 +301,7 @@ fn probe(probe: &Object, name: &str, path: &Path, problems: &mut Vec<FieldError>
     }
 }
 
-fn handler(handler: &Object, kinds: &[&str], path: &Path, problems: &mut Vec<FieldError>) {
+fn handler(handler: &Object, kinds: &[&str], path: &At<'_>, problems: &mut Vec<FieldError>) {
     let present: Vec<&&str> = kinds.iter().filter(|k| handler.get(**k).is_some_and(|v| !v.is_null())).collect();
     if present.is_empty() {
         problems.push(FieldError::required(path, "must specify a handler type"));
@@ -316,23 +316,24 @@ fn handler(handler: &Object, kinds: &[&str], path: &Path, problems: &mut Vec<Fie
     }
     for kind in ["httpGet", "tcpSocket"] {
         let Some(target) = map(handler, kind) else { continue };
-        let path = path.child(kind).child("port");
+        let path = path.child(kind);
+        let path = path.child("port");
         match target.get("port") {
             Some(Value::String(name)) => {
                 for problem in names::port_name(name) {
-                    problems.push(FieldError::invalid(&path, name.as_str(), problem));
+                    problems.push(FieldError::invalid(path, name.as_str(), problem));
                 }
             }
             Some(Value::Number(n)) if !(1..=65535).contains(&n.as_i64().unwrap_or(0)) => {
-                problems.push(FieldError::invalid(&path, n.clone(), "must be between 1 and 65535, inclusive"));
+                problems.push(FieldError::invalid(path, n.clone(), "must be between 1 and 65535, inclusive"));
             }
             Some(Value::Number(_)) => {}
-            _ => problems.push(FieldError::required(&path, "")),
+            _ => problems.push(FieldError::required(path, "")),
         }
     }
 }
 
-fn toleration(toleration: &Object, path: &Path, problems: &mut Vec<FieldError>) {
+fn toleration(toleration: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
     let (key, operator) = (text(toleration, "key"), text(toleration, "operator"));
     if !key.is_empty() {
         for problem in names::qualified_name(key) {
@@ -356,7 +357,7 @@ fn toleration(toleration: &Object, path: &Path, problems: &mut Vec<FieldError>) 
 /// What of a Pod may not change.
 pub(super) fn update(new: &Object, old: &Object, problems: &mut Vec<FieldError>) {
     let (Some(new), Some(old)) = (map(new, "spec"), map(old, "spec")) else { return };
-    let path = Path::new("spec");
+    let path = At::Path("spec");
     let mut expected = old.clone();
     for kind in ["containers", "initContainers"] {
         let (now, was) = (list(new, kind), list(old, kind));
@@ -422,7 +423,7 @@ fn take(into: &mut Object, from: &Object, field: &str) {
     }
 }
 
-fn deadline(new: &Object, old: &Object, path: &Path, problems: &mut Vec<FieldError>) {
+fn deadline(new: &Object, old: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
     let path = path.child("activeDeadlineSeconds");
     match (int(new, "activeDeadlineSeconds"), int(old, "activeDeadlineSeconds")) {
         (Some(n), Some(was)) if n > was => {
