@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
 use super::container::{Container, Ended, Role, State};
-use super::pod::{Machine, Restart, Stage};
+use super::pod::{Machine, Stage};
 use super::{Failure, Now};
 use crate::plan::qos;
 
@@ -325,18 +325,6 @@ impl Machine {
         } else {
             "ContainerCreating"
         }
-    }
-
-    /// Whether the Pod is over for Kubernetes: its phase will not change any more.
-    #[must_use]
-    pub fn terminal(&self) -> bool {
-        self.stage == Stage::Ended
-    }
-
-    /// Whether the Pod's containers are never restarted.
-    #[must_use]
-    pub fn never_restarts(&self) -> bool {
-        self.restart == Restart::Never
     }
 }
 

@@ -177,25 +177,30 @@ impl Node {
         self.logs.remove(uid);
     }
 
-    /// Whether containers get a root of their own; if not, why. Found out once, with the first shim at hand.
-    pub(super) async fn sandbox(&self, shim: &Shim, root: PathBuf) -> Result<(), String> {
-        let result = self
-            .sandbox
-            .get_or_init(|| async {
-                if self.options.sandbox == SandboxMode::Off {
-                    return Err("--sandbox off".to_owned());
-                }
-                let attempt = RunSpec { place: Place::Try(Sandbox { root, mounts: Vec::new() }), ..RunSpec::default() };
-                let run = shim.run(&attempt).await.map_err(|e| e.to_string())?;
-                let (mut reports, _control, _stdout, _stderr) = run.split();
-                let outcome = reports.tried().await;
-                if let Err(why) = &outcome {
-                    tracing::warn!(%why, "containers run without a sandbox");
-                }
-                outcome
-            })
-            .await;
-        result.clone()
+    /// Whether containers get a root of their own; if not, why. Found out once, in a shim of its own, beginning when the
+    /// kubelet starts.
+    pub(super) async fn sandbox(&self) -> Result<(), String> {
+        let result = self.sandbox.get_or_init(|| async {
+            let outcome = match self.options.sandbox {
+                SandboxMode::Off => return Err("--sandbox off".to_owned()),
+                SandboxMode::Auto => self.try_sandbox().await,
+            };
+            if let Err(why) = &outcome {
+                tracing::warn!(%why, node = self.name(), "containers run without a sandbox");
+            }
+            outcome
+        });
+        result.await.clone()
+    }
+
+    async fn try_sandbox(&self) -> Result<(), String> {
+        let root = self.dir.join("try");
+        std::fs::create_dir_all(&root).map_err(|e| e.to_string())?;
+        let shim = Shim::start(&self.options.executable, "sandbox?", &[]).await.map_err(|e| e.to_string())?;
+        let attempt = RunSpec { place: Place::Try(Sandbox { root, mounts: Vec::new() }), ..RunSpec::default() };
+        let run = shim.run(&attempt).await.map_err(|e| e.to_string())?;
+        let (mut reports, _control, _stdout, _stderr) = run.split();
+        reports.tried().await
     }
 
     /// The client of HTTP probes and hooks: no proxy, no redirects, no certificates to please, no connection kept.

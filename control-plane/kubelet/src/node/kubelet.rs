@@ -1,6 +1,6 @@
 //! Starting and ending a node's kubelet, and handing its Pods to workers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::Api;
 use kube::runtime::watcher;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::context::Node;
 use super::events::Recorder;
-use super::worker::{Input, Worker};
+use super::worker::{News, Worker};
 use super::{folder, register, start, sweep};
 use crate::logs::{LogError, LogQuery, LogReader};
 use crate::options::Options;
@@ -105,6 +105,8 @@ impl Kubelet {
 
         let recorder = Recorder::start(options.client.clone(), name.clone(), options.clock.clone());
         let node = Arc::new(Node::new(options, devices, recorder));
+        let trying = node.clone();
+        tokio::spawn(async move { drop(trying.sandbox().await) });
         register_patiently(&node).await?;
         node.events.record(&about_node(&node), false, "Starting", "Starting kubelet.");
         let limits = "Limits of cpu and memory count in scheduling and are not enforced: containers are plain processes";
@@ -147,38 +149,78 @@ async fn register_patiently(node: &Node) -> Result<(), Error> {
     outcome.map_err(|_| Error::Registration { node: node.name().to_owned(), cause: last })
 }
 
+/// The workers of a node by their Pod's UID.
+#[derive(Default)]
+struct Workers {
+    news: HashMap<String, watch::Sender<News>>,
+    running: JoinSet<String>,
+}
+
+impl Workers {
+    fn apply(&mut self, node: &Arc<Node>, pod: Pod) {
+        let Some(uid) = pod.metadata.uid.clone() else { return };
+        let pod = Arc::new(pod);
+        if let Some(worker) = self.news.get(&uid) {
+            worker.send_modify(|news| news.pod = pod);
+            return;
+        }
+        let (sender, receiver) = watch::channel(News { pod, gone: false, stop: None });
+        self.news.insert(uid, sender);
+        self.running.spawn(Worker::new(node.clone(), receiver).run());
+    }
+
+    fn gone(&self, uid: &str, last: Option<Pod>) {
+        if let Some(worker) = self.news.get(uid) {
+            worker.send_modify(|news| {
+                news.gone = true;
+                if let Some(last) = last {
+                    news.pod = Arc::new(last);
+                }
+            });
+        }
+    }
+
+    fn reset(&mut self, node: &Arc<Node>, all: Vec<Pod>) {
+        let there: HashSet<&str> = all.iter().filter_map(|p| p.metadata.uid.as_deref()).collect();
+        for uid in self.news.keys().filter(|uid| !there.contains(uid.as_str())) {
+            self.gone(uid, None);
+        }
+        all.into_iter().for_each(|pod| self.apply(node, pod));
+    }
+
+    fn stop(&self, grace: Duration) {
+        for worker in self.news.values() {
+            worker.send_modify(|news| news.stop = Some(grace));
+        }
+    }
+
+    fn ended(&mut self, ended: Result<String, tokio::task::JoinError>) {
+        match ended {
+            Ok(uid) => drop(self.news.remove(&uid)),
+            // A worker that panicked has dropped its shim, so its processes are gone.
+            Err(error) => tracing::error!(%error, "the worker of a Pod failed"),
+        }
+    }
+}
+
 /// Gives each Pod of the node a worker and each worker what happens to its Pod, until told to stop.
 async fn run_pods(node: Arc<Node>, mut stop: watch::Receiver<Option<Duration>>) {
     let api: Api<Pod> = Api::all(node.options.client.clone());
     let config = watcher::Config::default().fields(&format!("spec.nodeName={}", node.name()));
     let mut pods = Box::pin(changes(api, config));
-    let mut workers: HashMap<String, mpsc::UnboundedSender<Input>> = HashMap::new();
-    let mut running: JoinSet<String> = JoinSet::new();
+    let mut workers = Workers::default();
     let grace = loop {
         tokio::select! {
             change = pods.next() => match change {
-                Some(Change::Apply(pod)) => apply(&node, pod, &mut workers, &mut running),
+                Some(Change::Apply(pod)) => workers.apply(&node, pod),
                 Some(Change::Delete(pod)) => {
-                    if let Some(worker) = pod.metadata.uid.as_ref().and_then(|uid| workers.get(uid)) {
-                        let _ = worker.send(Input::Pod(Box::new(pod)));
-                        let _ = worker.send(Input::Gone);
-                    }
+                    let uid = pod.metadata.uid.clone().unwrap_or_default();
+                    workers.gone(&uid, Some(pod));
                 }
-                Some(Change::Reset(all)) => {
-                    for (_, worker) in workers.iter().filter(|(uid, _)| !all.iter().any(|p| p.metadata.uid.as_ref() == Some(uid))) {
-                        let _ = worker.send(Input::Gone);
-                    }
-                    for pod in all {
-                        apply(&node, pod, &mut workers, &mut running);
-                    }
-                }
+                Some(Change::Reset(all)) => workers.reset(&node, all),
                 None => break Duration::ZERO,
             },
-            Some(ended) = running.join_next(), if !running.is_empty() => match ended {
-                Ok(uid) => drop(workers.remove(&uid)),
-                // A worker that panicked has dropped its shim, so its processes are gone.
-                Err(error) => tracing::error!(%error, "the worker of a Pod failed"),
-            },
+            Some(ended) = workers.running.join_next(), if !workers.running.is_empty() => workers.ended(ended),
             changed = stop.changed() => match *stop.borrow_and_update() {
                 Some(grace) => break grace,
                 // The handle was dropped.
@@ -187,42 +229,29 @@ async fn run_pods(node: Arc<Node>, mut stop: watch::Receiver<Option<Duration>>) 
             },
         }
     };
-    for worker in workers.values() {
-        let _ = worker.send(Input::Stop(grace));
-    }
+    workers.stop(grace);
     let mut deadline = tokio::time::Instant::now() + grace + AFTER_GRACE;
     loop {
         tokio::select! {
-            ended = running.join_next() => if ended.is_none() { return },
+            ended = workers.running.join_next() => match ended {
+                Some(ended) => workers.ended(ended),
+                None => return,
+            },
             // A second wish, shorter.
             changed = stop.changed() => match (changed, *stop.borrow_and_update()) {
                 (Ok(()), Some(grace)) => {
                     deadline = deadline.min(tokio::time::Instant::now() + grace + AFTER_GRACE);
-                    for worker in workers.values() {
-                        let _ = worker.send(Input::Stop(grace));
-                    }
+                    workers.stop(grace);
                 }
                 _ => return,
             },
             () = tokio::time::sleep_until(deadline) => {
-                tracing::warn!(pods = running.len(), "Pods that did not end in time are killed");
-                running.shutdown().await;
+                tracing::warn!(pods = workers.running.len(), "Pods that did not end in time are killed");
+                workers.running.shutdown().await;
                 return;
             }
         }
     }
-}
-
-fn apply(node: &Arc<Node>, pod: Pod, workers: &mut HashMap<String, mpsc::UnboundedSender<Input>>, running: &mut JoinSet<String>) {
-    let Some(uid) = pod.metadata.uid.clone() else { return };
-    if let Some(worker) = workers.get(&uid) {
-        // A worker that ended in this moment needs no news.
-        let _ = worker.send(Input::Pod(Box::new(pod)));
-        return;
-    }
-    let (sender, inbox) = mpsc::unbounded_channel();
-    workers.insert(uid, sender.clone());
-    running.spawn(Worker::new(node.clone(), pod, sender, inbox).run());
 }
 
 impl Handle {

@@ -65,7 +65,7 @@ pub(super) fn container_spec(pod: &Pod, index: usize) -> Option<&Container> {
 pub(super) async fn start(node: &Node, stage: &Stage, index: usize, attempt: u32, tell: Tell<'_>) -> Result<(Running, Watch), Failed> {
     let pod = &*stage.pod;
     let Some(container) = container_spec(pod, index) else { return Err((Failure::Config, "no such container".to_owned())) };
-    let inside = match node.sandbox(&stage.shim, stage.dir.join("root")).await {
+    let inside = match node.sandbox().await {
         Ok(()) => true,
         Err(why) => {
             refuse_mounts(pod, container, stage, &why)?;

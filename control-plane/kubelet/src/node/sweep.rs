@@ -27,17 +27,27 @@ pub(super) fn sweep(pods: &Path) -> usize {
             (format!("DORMOUSE_POD_UID={}", e.file_name().to_string_lossy()).into_bytes(), begun.unwrap_or(0))
         })
         .collect();
-    let mut killed = 0;
-    // Twice: a stray may have forked while it was being killed.
-    for _ in 0..2 {
-        for pid in strays(&known) {
-            killed += usize::from(kill(pid, &known));
-        }
-    }
+    let killed = end(&known);
     if !known.is_empty()
         && let Err(error) = fs::remove_dir_all(pods)
     {
         tracing::warn!(%error, folder = %pods.display(), "what an earlier run left could not be removed");
+    }
+    killed
+}
+
+/// Kills what is left of one Pod whose guards were killed while the plane goes on.
+pub(super) fn sweep_pod(uid: &str) -> usize {
+    end(&[(format!("DORMOUSE_POD_UID={uid}").into_bytes(), 0)].into())
+}
+
+fn end(known: &BTreeMap<Vec<u8>, u64>) -> usize {
+    let mut killed = 0;
+    // Twice: a stray may have forked while it was being killed.
+    for _ in 0..2 {
+        for pid in strays(known) {
+            killed += usize::from(kill(pid, known));
+        }
     }
     killed
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::context::Node;
@@ -21,7 +21,7 @@ use super::prepare::{self, PrepareError, Stage};
 use super::probe::Target;
 use super::start::{self, ExecBase, Running, Watch};
 use super::writer::StatusWriter;
-use super::{hook, probe};
+use super::{hook, probe, sweep};
 use crate::logs::Logs;
 use crate::machine::{Action, Event, Exit, Facts, Failure, Hook, Machine, Record, Settings, Signal, probe::Kind};
 use crate::plan::gpus::Given;
@@ -29,17 +29,27 @@ use crate::shim::Control;
 
 /// How long the output of a run may go on after its end was reported; nothing that could write is left then.
 const DRAIN: Duration = Duration::from_secs(1);
+/// How much later than an init its shim may be seen to have gone.
+const GUARD: Duration = Duration::from_millis(200);
 /// What of a termination message is kept.
 const LAST_WORDS: usize = 4096;
 
-/// What reaches a worker.
-pub(super) enum Input {
-    /// The object as it is now.
-    Pod(Box<Pod>),
+/// Outcomes that may wait for the worker; tasks that have more wait themselves.
+pub(super) const OUTCOMES: usize = 64;
+
+/// What a worker is told about its Pod. Only the newest counts, so a slow worker holds nobody up.
+#[derive(Clone, Debug)]
+pub(super) struct News {
+    /// The object as it is now, or was last.
+    pub(super) pod: Arc<Pod>,
     /// The object is gone.
-    Gone,
-    /// The plane ends.
-    Stop(Duration),
+    pub(super) gone: bool,
+    /// The plane ends: within this grace.
+    pub(super) stop: Option<Duration>,
+}
+
+/// What the tasks of a worker report.
+enum Outcome {
     Prepared(Result<Box<Stage>, PrepareError>),
     Started {
         container: usize,
@@ -47,6 +57,8 @@ pub(super) enum Input {
         outcome: Result<Running, (Failure, String)>,
     },
     Machine(Event),
+    /// The shim has ended, asked to or not.
+    ShimGone,
     Removed,
 }
 
@@ -68,18 +80,23 @@ pub(super) struct Worker {
     gpus: Given,
     stage: Option<Arc<Stage>>,
     runs: HashMap<usize, Run>,
-    inbox: mpsc::UnboundedReceiver<Input>,
-    sender: mpsc::UnboundedSender<Input>,
+    news: watch::Receiver<News>,
+    outcomes: mpsc::Receiver<Outcome>,
+    sender: mpsc::Sender<Outcome>,
     tasks: JoinSet<()>,
     preparing: Option<tokio::task::AbortHandle>,
     writer: Option<StatusWriter>,
     gone: bool,
     stopping: bool,
     removed: bool,
+    /// The shim was killed: processes may have escaped it.
+    lost: bool,
 }
 
 impl Worker {
-    pub(super) fn new(node: Arc<Node>, pod: Pod, sender: mpsc::UnboundedSender<Input>, inbox: mpsc::UnboundedReceiver<Input>) -> Self {
+    pub(super) fn new(node: Arc<Node>, mut news: watch::Receiver<News>) -> Self {
+        let pod = news.borrow_and_update().pod.clone();
+        let (sender, outcomes) = mpsc::channel(OUTCOMES);
         let meta = &pod.metadata;
         let (name, namespace) = (meta.name.clone().unwrap_or_default(), meta.namespace.clone().unwrap_or_default());
         let uid = meta.uid.clone().unwrap_or_default();
@@ -97,20 +114,22 @@ impl Worker {
             writer: Some(StatusWriter::start(node.options.client.clone(), &namespace, name, uid.clone())),
             facts: Facts { pod_ip: None, host_ip: node.options.node_ip().to_string() },
             node,
-            pod: Arc::new(pod),
+            pod,
             uid,
             machine,
             about,
             gpus: Given::new(),
             stage: None,
             runs: HashMap::new(),
-            inbox,
+            news,
+            outcomes,
             sender,
             tasks: JoinSet::new(),
             preparing: None,
             gone: false,
             stopping: false,
             removed: false,
+            lost: false,
         }
     }
 
@@ -145,7 +164,12 @@ impl Worker {
             };
             tokio::select! {
                 biased;
-                Some(input) = self.inbox.recv() => self.take(input),
+                changed = self.news.changed() => match changed {
+                    Ok(()) => self.hear(),
+                    // Whoever runs the Pods has gone: what is dropped now kills the processes.
+                    Err(_) => break,
+                },
+                Some(outcome) = self.outcomes.recv() => self.take(outcome),
                 Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
                     if let Err(error) = ended && error.is_panic() {
                         tracing::error!(%error, pod = self.about.name, "a task of a Pod failed");
@@ -162,48 +186,52 @@ impl Worker {
         self.machine.ended() && self.removed && (self.gone || self.stopping)
     }
 
-    fn take(&mut self, input: Input) {
-        match input {
-            Input::Pod(pod) => {
-                self.pod = Arc::new(*pod);
-                self.update_machine();
-            }
-            Input::Gone => {
-                self.gone = true;
-                let meta = &self.pod.metadata;
+    /// The object changed or went, or the plane ends.
+    fn hear(&mut self) {
+        let news = self.news.borrow_and_update().clone();
+        self.pod = news.pod;
+        if news.gone {
+            if !std::mem::replace(&mut self.gone, true) {
                 let spec = self.pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds);
-                let grace = meta.deletion_grace_period_seconds.or(spec).and_then(|s| u64::try_from(s).ok());
+                let grace = self.pod.metadata.deletion_grace_period_seconds.or(spec).and_then(|s| u64::try_from(s).ok());
                 self.deletion(Some(Duration::from_secs(grace.unwrap_or(30))));
             }
-            Input::Stop(grace) => {
-                self.stopping = true;
-                self.step(Event::Stop(grace));
-            }
-            Input::Prepared(Ok(stage)) => {
+        } else {
+            self.update_machine();
+        }
+        if let Some(grace) = news.stop {
+            self.stopping = true;
+            self.step(Event::Stop(grace));
+        }
+    }
+
+    fn take(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Prepared(Ok(stage)) => {
                 let stage = Arc::new(*stage);
                 if self.machine.ended() {
                     // The end came first: what was made is taken down by those who wait for it.
                     self.remove(Some(stage));
                     return;
                 }
-                let (shim, sender) = (stage.shim.clone(), self.sender.clone());
+                let (gone, sender) = (stage.shim.gone(), self.sender.clone());
                 self.tasks.spawn(async move {
-                    shim.gone().await;
-                    let _ = sender.send(Input::Machine(Event::Lost));
+                    gone.await;
+                    let _ = sender.send(Outcome::ShimGone).await;
                 });
                 self.stage = Some(stage);
                 self.step(Event::Prepared);
             }
-            Input::Prepared(Err(e)) => self.step(Event::PrepareFailed { reason: e.reason, message: e.message }),
-            Input::Started { container, attempt, outcome: Ok(running) } => {
+            Outcome::Prepared(Err(e)) => self.step(Event::PrepareFailed { reason: e.reason, message: e.message }),
+            Outcome::Started { container, attempt, outcome: Ok(running) } => {
                 let stop_signal = self.stop_signal(container);
                 self.runs.insert(container, Run { attempt, control: running.control, exec: running.exec, stop_signal });
                 self.step(Event::Started { container, attempt, id: running.id, image: running.image });
             }
-            Input::Started { container, attempt, outcome: Err((failure, message)) } => {
+            Outcome::Started { container, attempt, outcome: Err((failure, message)) } => {
                 self.step(Event::StartFailed { container, attempt, failure, message });
             }
-            Input::Machine(event) => {
+            Outcome::Machine(event) => {
                 if let Event::Exited { container, attempt, .. } = &event
                     && self.runs.get(container).is_some_and(|r| r.attempt == *attempt)
                 {
@@ -211,7 +239,13 @@ impl Worker {
                 }
                 self.step(event);
             }
-            Input::Removed => self.removed = true,
+            Outcome::ShimGone => {
+                if !self.machine.ended() {
+                    self.lost = true;
+                    self.step(Event::Lost);
+                }
+            }
+            Outcome::Removed => self.removed = true,
         }
     }
 
@@ -253,9 +287,14 @@ impl Worker {
                 let (node, pod, gpus, sender) = (self.node.clone(), self.pod.clone(), self.gpus.clone(), self.sender.clone());
                 let ip = self.facts.pod_ip.clone().unwrap_or_default();
                 self.stage = None;
+                let (lost, uid) = (std::mem::take(&mut self.lost), self.uid.clone());
                 self.preparing = Some(self.tasks.spawn(async move {
+                    if lost {
+                        let swept = prepare::blocking(move || Ok(sweep::sweep_pod(&uid))).await;
+                        tracing::warn!(swept = swept.unwrap_or(0), "the guard of a Pod was killed; what it guarded was ended");
+                    }
                     let outcome = prepare::prepare(node, pod, ip, gpus).await.map(Box::new);
-                    let _ = sender.send(Input::Prepared(outcome));
+                    let _ = sender.send(Outcome::Prepared(outcome)).await;
                 }));
             }
             Action::Start { container, attempt } => self.start(container, attempt),
@@ -284,8 +323,8 @@ impl Worker {
 
     fn start(&mut self, container: usize, attempt: u32) {
         let Some(stage) = self.stage.clone() else {
-            let outcome = Err((Failure::Start, "the Pod's shim is gone".to_owned()));
-            let _ = self.sender.send(Input::Started { container, attempt, outcome });
+            let message = "the Pod's shim is gone".to_owned();
+            self.step(Event::StartFailed { container, attempt, failure: Failure::Start, message });
             return;
         };
         let (node, sender) = (self.node.clone(), self.sender.clone());
@@ -294,14 +333,19 @@ impl Worker {
             let tell = |warning: bool, reason: &str, message: String| node.events.record(&about, warning, reason, &message);
             match start::start(&node, &stage, container, attempt, &tell).await {
                 Ok((running, watch)) => {
-                    let _ = sender.send(Input::Started { container, attempt, outcome: Ok(running) });
+                    let _ = sender.send(Outcome::Started { container, attempt, outcome: Ok(running) }).await;
                     // The stage holds the shim: it must not keep it alive beyond the Pod's end.
+                    let gone = stage.shim.gone();
                     drop(stage);
                     let (exit, message) = attend(watch).await;
-                    let _ = sender.send(Input::Machine(Event::Exited { container, attempt, exit, message }));
+                    // Nobody saw the end. If the whole shim went, that must be known before the end is acted upon.
+                    if exit == Exit::LOST && tokio::time::timeout(GUARD, gone).await.is_ok() {
+                        let _ = sender.send(Outcome::ShimGone).await;
+                    }
+                    let _ = sender.send(Outcome::Machine(Event::Exited { container, attempt, exit, message })).await;
                 }
                 Err(failed) => {
-                    let _ = sender.send(Input::Started { container, attempt, outcome: Err(failed) });
+                    let _ = sender.send(Outcome::Started { container, attempt, outcome: Err(failed) }).await;
                 }
             }
         });
@@ -322,7 +366,7 @@ impl Worker {
                 Some(settings) => probe::run(settings, target, timeout).await,
                 None => Ok(()),
             };
-            let _ = sender.send(Input::Machine(Event::Probed { container, attempt, kind, outcome }));
+            let _ = sender.send(Outcome::Machine(Event::Probed { container, attempt, kind, outcome })).await;
         });
     }
 
@@ -341,7 +385,7 @@ impl Worker {
                 Some(handler) => hook::run(handler, target, timeout).await,
                 None => Ok(()),
             };
-            let _ = sender.send(Input::Machine(Event::HookDone { container, attempt, hook: which, outcome }));
+            let _ = sender.send(Outcome::Machine(Event::HookDone { container, attempt, hook: which, outcome })).await;
         });
     }
 
@@ -364,7 +408,7 @@ impl Worker {
             if let Err(error) = removed {
                 tracing::warn!(%error, "a Pod's folder could not be removed");
             }
-            let _ = sender.send(Input::Removed);
+            let _ = sender.send(Outcome::Removed).await;
         });
     }
 

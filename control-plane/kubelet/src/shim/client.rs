@@ -74,10 +74,13 @@ impl Shim {
     }
 
     /// Completes when the shim has ended, with everything below it.
-    pub async fn gone(&self) {
+    pub fn gone(&self) -> impl Future<Output = ()> + Send + use<> {
+        // Not a clone of the shim itself, which would keep it alive.
         let mut gone = self.gone.clone();
-        // An error means that the waiting task has gone, which it does only after the shim.
-        let _ = gone.wait_for(|g| *g).await;
+        async move {
+            // An error means that the waiting task has gone, which it does only after the shim.
+            let _ = gone.wait_for(|g| *g).await;
+        }
     }
 
     /// Ends it and waits until it has.

@@ -29,18 +29,20 @@ pub(crate) fn stat(pid: i32) -> Option<Stat> {
     Some(Stat { parent, start })
 }
 
-/// Everything that descends from `root`, without it.
-pub(crate) fn descendants(root: i32) -> BTreeSet<i32> {
-    let parents = parents();
+/// Everything that descends from `root`, without it, and without what descends from `spare` and these themselves.
+///
+/// All of it from one look at `/proc`: with a second look, a child that a spared process forks between the two would seem
+/// to be nobody's.
+fn below(root: i32, spare: &BTreeSet<i32>) -> BTreeSet<i32> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
-    for (pid, parent) in &parents {
-        children.entry(*parent).or_default().push(*pid);
+    for (pid, parent) in parents() {
+        children.entry(parent).or_default().push(pid);
     }
     let mut found = BTreeSet::new();
     let mut open = vec![root];
     while let Some(pid) = open.pop() {
         for child in children.get(&pid).into_iter().flatten() {
-            if found.insert(*child) {
+            if !spare.contains(child) && found.insert(*child) {
                 open.push(*child);
             }
         }
@@ -50,18 +52,12 @@ pub(crate) fn descendants(root: i32) -> BTreeSet<i32> {
 
 /// SIGKILL for everything below this process, except below (and including) `spare`. Returns how many there were.
 pub(super) fn kill_below_self(spare: &BTreeSet<i32>) -> usize {
-    let own = std::process::id().cast_signed();
-    let mut spared: BTreeSet<i32> = spare.clone();
-    for pid in spare {
-        spared.extend(descendants(*pid));
-    }
-    let mut count = 0;
-    for pid in descendants(own).difference(&spared) {
+    let found = below(std::process::id().cast_signed(), spare);
+    for pid in &found {
         // Below us, so it cannot have been reaped and its number given away by anyone but a parent below us.
         let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
-        count += 1;
     }
-    count
+    found.len()
 }
 
 #[cfg(test)]
@@ -73,7 +69,8 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let own = i32::try_from(std::process::id()).unwrap();
-        assert!(descendants(own).contains(&pid));
+        assert!(below(own, &BTreeSet::new()).contains(&pid));
+        assert!(!below(own, &[pid].into()).contains(&pid));
         assert!(stat(pid).unwrap().start >= stat(own).unwrap().start);
         child.kill().unwrap();
         child.wait().unwrap();

@@ -45,15 +45,23 @@ impl Plane {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Options)) -> Self {
+        Self::at(tempfile::tempdir().unwrap(), change).await
+    }
+
+    pub(crate) async fn at(dir: tempfile::TempDir, change: impl FnOnce(&mut Options)) -> Self {
         let server = ApiServer::new(dormouse_apiserver::Options::default());
         let client = server.client();
-        let dir = tempfile::tempdir().unwrap();
         let (number, socket) = claim();
         let mut options = Options::new(client.clone(), NODE, dir.path(), SHIM);
         options.plane = number;
         change(&mut options);
         let handle = Kubelet::start(options).await.unwrap();
         Self { client, handle, dir, number, _claim: socket }
+    }
+
+    /// Name of the node's device socket.
+    pub(crate) fn socket(&self) -> String {
+        format!("@dormouse-devices-{}-1", self.number)
     }
 
     pub(crate) fn pods(&self) -> Api<Pod> {
@@ -128,15 +136,20 @@ impl Plane {
 
     /// Waits until an event with this reason is there.
     pub(crate) async fn until_event(&self, name: &str, reason: &str) -> String {
+        self.until_event_with(name, reason, "").await
+    }
+
+    /// Waits until an event with this reason and text is there.
+    pub(crate) async fn until_event_with(&self, name: &str, reason: &str, text: &str) -> String {
         let mut pause = Duration::from_millis(2);
         for _ in 0..40 {
-            if let Some((_, message)) = self.events(name).await.into_iter().find(|(r, _)| r == reason) {
+            if let Some((_, message)) = self.events(name).await.into_iter().find(|(r, m)| r == reason && m.contains(text)) {
                 return message;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(500));
         }
-        panic!("no event {reason} of {name}: {:?}", self.events(name).await);
+        panic!("no event {reason} {text:?} of {name}: {:?}", self.events(name).await);
     }
 }
 
