@@ -64,8 +64,9 @@ enum Verb {
     },
 }
 
-/// Arguments that the program reads by itself.
+/// Arguments that the program reads by itself, help included.
 #[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct Raw {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     pub(crate) args: Vec<String>,

@@ -36,6 +36,11 @@ pub(crate) fn with_code(code: u8, message: impl fmt::Display) -> anyhow::Error {
 /// Says what went wrong, once, and gives the code.
 pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
+    // Programs that read their own arguments fail as clap does.
+    if let Some(error) = error.downcast_ref::<clap::Error>() {
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    }
     dormouse_runtime::output::error_line(&format!("error: {error:#}"));
     ExitCode::from(error.downcast_ref::<Failure>().map_or(1, |f| f.code))
 }

@@ -46,6 +46,14 @@ pub(super) fn launcher_config() -> Value {
     })
 }
 
+/// Keeps one launcher on the node: without a policy that names it, an unbound launcher is cleaned up.
+pub(super) fn population_policy() -> Value {
+    json!({
+        "apiVersion": fma::API_VERSION, "kind": "LauncherPopulationPolicy", "metadata": {"name": "one", "namespace": NAMESPACE},
+        "spec": {"enhancedNodeSelector": {"labelSelector": {}}, "countForLauncher": [{"launcherConfigName": LAUNCHER, "launcherCount": 1}]},
+    })
+}
+
 /// The `InferenceServerConfig` of a model.
 pub(super) fn server_config(m: &Model) -> Value {
     json!({
@@ -85,8 +93,8 @@ pub(super) fn by_config(m: &Model) -> Value {
 /// Annotations of a requester of the direct flow.
 pub(super) fn by_patch(m: &Model) -> Value {
     let mut container = engine(m);
-    // The stub's ports and variables stay; the engine is reached by its own.
-    container["name"] = json!("inference-server");
+    // The requester is pinned by what it may see; the provider must see all GPUs of the node to pick one by index.
+    container["env"] = json!([{"name": "VLLM_SERVER_DEV_MODE", "value": "1"}, {"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}]);
     let patch = json!({"metadata": {"labels": {"app": null, "demo-model": m.name}}, "spec": {"containers": [container]}});
     json!({annotation::SERVER_PATCH: patch.to_string(), annotation::ADMIN_PORT: "8081"})
 }

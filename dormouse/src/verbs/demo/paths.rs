@@ -114,6 +114,8 @@ impl Player<'_> {
         step("cold: the first requester, for which a launcher and an engine are made");
         self.stage.scale(&self.models[0].name.clone(), 1).await?;
         let (sample, answer) = self.actuation(0, Work::Start).await?;
+        // From here on the launcher stays: made on demand for this path, kept by policy for the next.
+        self.stage.apply(&manifests::population_policy()).await?;
         Ok(self.path("cold", vec![sample], true, vec![answer]))
     }
 

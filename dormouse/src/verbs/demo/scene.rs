@@ -127,6 +127,19 @@ impl Scene {
                 ));
             }
         }
+        self.controller_log().await;
+    }
+
+    /// What the dual-pods controller did last, its polls left out.
+    async fn controller_log(&self) {
+        let is_controller = |p: &&std::sync::Arc<k8s_openapi::api::core::v1::Pod>| p.name_any().starts_with("fma-dual-pods-controller");
+        let pods = self.stage.pods();
+        let Some(pod) = pods.iter().find(is_controller).map(|p| p.name_any()) else { return };
+        let Ok(log) = self.stage.log(&pod, "controller").await else { return };
+        let kept: Vec<&str> = log.lines().filter(|l| !l.contains("\"HTTP call done\"") && !l.contains("\"Action failed\"")).collect();
+        for line in kept.iter().skip(kept.len().saturating_sub(20)) {
+            error_line(&format!("  {line}"));
+        }
     }
 
     /// Ends everything.
