@@ -18,7 +18,7 @@ use crate::memory::{
     ERROR_TEXT_MAX, EngineMemory, Failure, FailureClass, Instance, InstanceEvent, InstanceReport, LauncherMemory, Memory, Obs, Outcome,
     Sleep, StubMemory,
 };
-use crate::state::NodeState;
+use crate::state::{Binding, NodeState};
 
 impl NodeState {
     /// An action is about to be sent.
@@ -228,18 +228,30 @@ impl NodeState {
         self.memory.forget_failures(|key| key.target == Target::Stub(requester.clone()));
     }
 
-    /// Drops what is about Pods that are not there any more. Cheap; call it after each change of the Pods.
-    pub fn forget_vanished(&mut self) {
+    /// Drops what is about Pods that are not there any more. Cheap; call it after each change of the Pods. Gives the inference
+    /// servers that have come to their end: neither requester nor provider is left (log `End of life of inference server`).
+    pub fn forget_vanished(&mut self) -> Vec<Binding> {
         let alive = |uid: &Uid| self.requesters.contains_key(uid) || self.directs.contains_key(uid) || self.launchers.contains_key(uid);
         let memory = &mut self.memory;
         memory.stubs.retain(|uid, _| self.requesters.contains_key(uid));
         memory.launchers.retain(|uid, _| self.launchers.contains_key(uid));
+        for launcher in memory.launchers.values_mut() {
+            launcher.seen.retain(|(requester, _)| self.requesters.contains_key(requester));
+        }
         memory.engines.retain(|engine, _| alive(&engine.provider));
         memory.failures.retain(|key, _| match &key.target {
             Target::Pod(uid) | Target::Stub(uid) | Target::Launcher(uid) | Target::NewProvider(uid) => alive(uid),
             Target::Engine(engine) => alive(&engine.provider),
-            Target::NewLauncher(..) | Target::Config(..) => true,
+            Target::NewLauncher(lc, _) => self.configs.lcs.contains_key(lc),
+            Target::Config(..) => true,
         });
+        let directs = self.directs.values().filter_map(|direct| direct.binding.as_ref());
+        let launchers = self.launchers.values().filter_map(|launcher| launcher.binding.as_ref());
+        let bound = directs.chain(launchers).map(|binding| (binding.uid.clone(), binding.name.clone()));
+        let requesters = self.requesters.iter().map(|(uid, requester)| (uid.clone(), requester.pod.name.clone()));
+        let servers: BTreeMap<Uid, String> = bound.chain(requesters).collect();
+        let before = std::mem::replace(&mut self.memory.servers, servers);
+        before.into_iter().filter(|(uid, _)| !self.memory.servers.contains_key(uid)).map(|(uid, name)| Binding { uid, name }).collect()
     }
 
     /// The requester and the instance that a launcher is bound for.

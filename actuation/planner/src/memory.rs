@@ -103,6 +103,8 @@ pub struct Memory {
     pub failures: BTreeMap<ActionKey, Failure>,
     /// Actions started and not yet reported back, with the count at their start.
     pub in_flight: BTreeMap<ActionKey, u64>,
+    /// Inference servers that are known: requesters, and requesters that a provider is bound to, with their names.
+    pub servers: BTreeMap<Uid, String>,
     /// Counts starts and ends of actions, to tell which of two answers about one launcher is the younger.
     pub clock: u64,
 }

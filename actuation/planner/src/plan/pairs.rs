@@ -132,16 +132,17 @@ impl<'s> Planner<'s> {
 
     /// A live requester and the provider that is bound to it.
     fn pair(&mut self, requester: &'s Requester, provider: Provider<'s>) {
-        let pod = provider.pod();
-        if !pod.live() {
+        if !provider.pod().live() {
             self.provider_leaves(requester, provider);
-        } else if self.state.node.exists && !self.state.node.deleting {
+        } else if !self.state.node.exists || self.state.node.deleting {
+            // On a node that is gone nothing is begun; the deletion of its Pods will tell.
+            return;
+        } else {
             match provider {
                 Provider::Direct(direct) => self.serve_direct(requester, direct),
                 Provider::Launcher(launcher) => self.serve_launcher(requester, launcher),
             }
         }
-        // On a node that is gone nothing is begun; the deletion of its Pods will tell.
         self.record_pair(requester, provider);
     }
 

@@ -13,10 +13,15 @@ use crate::state::{IscSpec, Requester, RequesterKind};
 impl<'s> Planner<'s> {
     /// The next step towards a provider.
     pub(super) fn seek(&mut self, requester: &'s Requester) {
-        let before = self.plan.actions.len();
-        if self.state.node.exists && !self.state.node.deleting {
-            self.seek_provider(requester);
+        // On a node that is gone nothing is begun; the deletion of its Pods will tell.
+        if !self.state.node.exists || self.state.node.deleting {
+            return;
         }
+        let before = self.plan.actions.len();
+        // Nothing serves it, whatever served it before.
+        let subject = self.subject(Some(&requester.id()), None);
+        self.relay_readiness(requester, false, &subject);
+        self.seek_provider(requester);
         let uid = &requester.pod.uid;
         let under_way = self.plan.actions.len() > before || self.state.binding_under_way(uid) || self.is_busy(&Target::Stub(uid.clone()));
         self.record_seeking(requester, under_way);

@@ -87,18 +87,22 @@ impl<'s> Planner<'s> {
 
     /// A launcher that does not come up or does not answer is a problem when that lasts.
     fn waits_for_launcher(&mut self, requester: &'s Requester, launcher: &'s Launcher) {
-        let shown = self.passed(launcher.pod.ready_changed.max(launcher.pod.created), self.limits.launcher_patience);
         let key = ActionKey { target: Target::Launcher(launcher.pod.uid.clone()), verb: Verb::ListInstances, detail: String::new() };
-        let why = self.state.memory.failures.get(&key).map_or_else(String::new, |failure| format!(": {}", failure.error));
+        let failure = self.state.memory.failures.get(&key);
+        let shown = match failure {
+            Some(failure) if launcher.pod.ready => self.passed(failure.first, self.limits.report_wait_after),
+            _ => !launcher.pod.ready && self.passed(launcher.pod.ready_changed.max(launcher.pod.created), self.limits.launcher_patience),
+        };
+        let why = failure.map_or_else(String::new, |failure| format!(": {}", failure.error));
         self.note(&requester.pod.uid, format!("waiting for launcher Pod {:?}{why}", launcher.pod.name), shown);
     }
 
     /// Whether the bound instance is known to have existed under this binding (G4, G13): it was seen, or what is written only
-    /// once it is awake is there.
+    /// once it is awake is there. That the requester is ready proves nothing: it may be so from an earlier provider, or always.
     fn existed(&self, requester: &Requester, launcher: &Launcher, recorded: &Recorded) -> bool {
         let seen = self.state.memory.launchers.get(&launcher.pod.uid);
         let seen = seen.is_some_and(|memory| memory.seen.contains(&(requester.pod.uid.clone(), recorded.instance.clone())));
-        seen || has_served(requester, launcher, recorded)
+        seen || has_served(launcher, recorded)
     }
 
     /// The engine is gone. Traffic first, then the requester.
@@ -211,7 +215,7 @@ impl<'s> Planner<'s> {
         reason: DeleteInstanceReason,
         subject: &Subject,
     ) {
-        if has_served(requester, launcher, recorded) {
+        if has_served(launcher, recorded) {
             self.dead(requester, launcher, recorded, subject.clone());
             return;
         }
@@ -308,7 +312,6 @@ impl<'s> Planner<'s> {
 }
 
 /// What is written only once the bound instance is awake is there.
-fn has_served(requester: &Requester, launcher: &Launcher, recorded: &Recorded) -> bool {
-    let routed = launcher.sleeping_label.as_deref() == Some("false") || recorded.applied == Applied::Partial;
-    routed || requester.pod.container.ready
+fn has_served(launcher: &Launcher, recorded: &Recorded) -> bool {
+    launcher.sleeping_label.as_deref() == Some("false") || recorded.applied == Applied::Partial
 }

@@ -72,11 +72,10 @@ fn g04_facts_about_a_binding_do_not_outlive_it() {
     h.wants("r", "GPU-0", "smol");
     calm(&mut h);
     let (uid, first) = (h.world.uid_of("r").unwrap(), h.provider("r"));
-    // Its requester's container restarts too, so that nothing on the requester proves that an instance existed.
     h.world.force_remove(&first);
-    h.world.restart("r");
     calm(&mut h);
     assert_eq!(h.world.uid_of("r"), Some(uid), "{}", h.story());
+    assert_eq!(h.count(Verb::Relay), 3, "ready, not ready, ready");
     assert!(h.ready("r"));
     let second = h.provider("r");
     assert_ne!(first, second);
@@ -557,4 +556,54 @@ fn g52_a_gpu_is_occupied_until_its_last_engine_sleeps() {
     h.wants("r2", "GPU-0", "qwen");
     calm(&mut h);
     assert!(h.ready("r2"));
+}
+
+#[test]
+fn g29_a_routing_label_that_drifted_is_repaired() {
+    let mut h = stocked(1, 2, 1);
+    h.wants("r", "GPU-0", "smol");
+    calm(&mut h);
+    let launcher = h.provider("r");
+    h.crash(Duration::from_millis(10));
+    h.world.edit(&launcher, |pod| pod["metadata"]["labels"]["routed"] = json!("drifted"));
+    calm(&mut h);
+    assert!(h.has("r"));
+    assert_eq!(h.label(&launcher, "routed"), Some("smol"));
+}
+
+#[test]
+fn g33_the_path_of_an_actuation_is_what_was_done() {
+    let path = |h: &Harness, requester: &str| {
+        h.trace.iter().find_map(|(_, action)| match &action.what {
+            Do::Relay { requester: pod, first: Some(first), .. } if pod.name == requester => Some((first.path.as_str(), first.deleted)),
+            _ => None,
+        })
+    };
+    let mut h = launchers(1, 1);
+    h.populate = false;
+    for (name, isc, expected) in [("a", "smol", ("cold", 0)), ("b", "smol", ("hot", 0)), ("c", "qwen", ("warm", 1))] {
+        h.wants(name, "GPU-0", isc);
+        calm(&mut h);
+        assert_eq!(path(&h, name), Some(expected), "{name}");
+        h.delete(name);
+    }
+    h.direct("d", "GPU-0");
+    calm(&mut h);
+    assert_eq!(path(&h, "d"), Some(("cold", 0)));
+}
+
+#[test]
+fn g37_ipv6_addresses_are_bracketed() {
+    assert_eq!(dormouse_planner::action::base_url("fd00::1", 8081), "http://[fd00::1]:8081");
+    assert_eq!(dormouse_planner::action::base_url("10.0.0.1", 80), "http://10.0.0.1:80");
+}
+
+#[test]
+fn g40_contradictory_requesters_are_told_so() {
+    let mut h = node(1);
+    h.direct("r", "GPU-0");
+    h.world.edit("r", |pod| pod["metadata"]["annotations"]["dual-pods.llm-d.ai/inference-server-config"] = json!("smol"));
+    calm(&mut h);
+    assert!(h.errors("r")[0].ends_with("exclude each other"), "{:?}", h.errors("r"));
+    assert!(h.providers().is_empty());
 }

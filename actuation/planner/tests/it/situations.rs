@@ -285,3 +285,120 @@ fn launcher_selected_but_not_ready() {
     assert!(h.ready("r"));
     assert_eq!(h.providers().len(), 1);
 }
+
+/// 3.6.1: a key that somebody else put on the launcher after the binding.
+#[test]
+fn outdated_routing_metadata() {
+    let mut h = stocked(1, 2, 1);
+    h.wants("r", "GPU-0", "smol");
+    wait(&mut h, 1_500);
+    let launcher = h.provider("r");
+    h.world.edit(&launcher, |pod| pod["metadata"]["labels"]["routed"] = json!("mine"));
+    h.run(Duration::from_secs(60));
+    assert!(!h.has("r"));
+    let message = "Deleting server-requesting Pod because bound launcher is committed to outdated ISC routing metadata: \
+                   ISC label key \"routed\" collides with existing pod label";
+    assert!(h.world.events.contains(&("r".to_owned(), "OutdatedRoutingMetadata".to_owned(), message.to_owned())), "{:?}", h.world.events);
+}
+
+/// 3.7.2: routing metadata that cannot be applied is refused before anything is bound.
+#[test]
+fn routing_metadata_that_cannot_be_applied() {
+    let mut h = stocked(1, 2, 1);
+    h.world.isc("bad", 8005, "--model bad", json!({"team": "x", "k8s.io/a": "b c"}), "lc");
+    h.wants("r", "GPU-0", "bad");
+    calm(&mut h);
+    let errors = h.errors("r");
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    assert_eq!(errors[0], "ISC label key \"k8s.io/a\" uses a reserved prefix");
+    assert_eq!(errors[1], "ISC label key \"team\" collides with existing pod label");
+    assert!(errors[2].starts_with("ISC label value \"b c\" for key \"k8s.io/a\" is not valid: "));
+    assert!(h.world.providers_of("r").is_empty());
+}
+
+/// Recipe example 8 and the suite's D8, D9: the limit, and who goes.
+#[test]
+fn sleeper_limit_of_direct_providers() {
+    let mut h = node(1);
+    h.limits.sleepers_per_gpu = 2;
+    let patch = |model: &str| crate::fixtures::PATCH.replace("granite", model);
+    let mut providers = Vec::new();
+    for model in ["m1", "m2", "m3"] {
+        h.direct_with(model, "GPU-0", &patch(model));
+        calm(&mut h);
+        assert!(h.ready(model));
+        providers.push(h.provider(model));
+        h.delete(model);
+        wait(&mut h, 2_000);
+    }
+    assert_eq!(h.providers().len(), 3, "limit and one, while nothing is awake");
+    // The oldest is used again: now the second is the least recently used.
+    h.direct_with("again", "GPU-0", &patch("m1"));
+    calm(&mut h);
+    assert_eq!(h.provider("again"), providers[0]);
+    h.delete("again");
+    wait(&mut h, 2_000);
+    h.direct_with("m4", "GPU-0", &patch("m4"));
+    calm(&mut h);
+    assert!(h.ready("m4"));
+    assert!(!h.has(&providers[1]), "the least recently used went");
+    assert!(h.has(&providers[0]) && h.has(&providers[2]));
+}
+
+/// Appendix B.1: the older prefix of the recipe.
+#[test]
+fn older_annotation_prefix() {
+    let mut h = node(1);
+    h.direct("r", "GPU-0");
+    h.world.edit("r", |pod| {
+        let annotations = pod["metadata"]["annotations"].as_object_mut().unwrap();
+        let patch = annotations.remove("dual-pods.llm-d.ai/server-patch").unwrap();
+        annotations.insert("dual-pod.llm-d.ai/server-patch".to_owned(), patch);
+        annotations.insert("dual-pod.llm-d.ai/admin-port".to_owned(), json!("8081"));
+    });
+    calm(&mut h);
+    assert!(h.ready("r"));
+    let annotations = h.pod("r")["metadata"]["annotations"].clone();
+    assert_eq!(annotations["dual-pods.llm-d.ai/status"], r#"{"Errors":null}"#);
+    assert_eq!(annotations["dual-pod.llm-d.ai/status"], r#"{"Errors":null}"#);
+}
+
+/// 3.11.1: the memory in use is looked at before a wake.
+#[test]
+fn memory_is_checked_before_a_wake() {
+    let mut h = node(1);
+    h.limits.check_gpu_memory = true;
+    h.direct("r1", "GPU-0");
+    calm(&mut h);
+    h.delete("r1");
+    h.world.foreign_mib = 9000;
+    h.direct("r2", "GPU-0");
+    wait(&mut h, 20_000);
+    assert!(!h.ready("r2"));
+    assert_eq!(h.errors("r2"), ["accelerator GPU-0 is currently using 10000 MiB of memory, limit for sleeping total is 4096 MiB"]);
+    h.world.foreign_mib = 0;
+    calm(&mut h);
+    assert!(h.ready("r2"));
+}
+
+/// 3.5, step 3: when requester and provider are gone the server has ended.
+#[test]
+fn end_of_life() {
+    let (mut h, _) = serving();
+    assert!(h.ended.is_empty());
+    h.delete("r");
+    assert_eq!(h.ended, ["r"]);
+}
+
+/// A restart of the controller writes nothing on pairs that serve.
+#[test]
+fn restart_of_the_controller_changes_nothing() {
+    let (mut h, _) = serving();
+    h.direct("d", "GPU-1");
+    calm(&mut h);
+    let before = h.trace.len();
+    h.crash(Duration::from_secs(1));
+    calm(&mut h);
+    let written: Vec<Verb> = h.trace[before..].iter().map(|(_, action)| action.key.verb).collect();
+    assert!(written.iter().all(|verb| matches!(verb, Verb::ReadSleep | Verb::ListInstances)), "{written:?}");
+}

@@ -34,7 +34,7 @@ impl World {
     /// MiB in use: 40000 for an awake engine, 1000 for a sleeper.
     pub(crate) fn get_gpu_memory(&mut self, requester: &Uid) -> Outcome {
         let Some(Kind::Stub { gpus, answers: true, .. }) = self.up(requester).map(|sim| sim.kind.clone()) else { return refused() };
-        let mut usage: BTreeMap<GpuUuid, u64> = gpus.iter().map(|gpu| (GpuUuid::from(gpu.as_str()), 0)).collect();
+        let mut usage: BTreeMap<GpuUuid, u64> = gpus.iter().map(|gpu| (GpuUuid::from(gpu.as_str()), self.foreign_mib)).collect();
         for (_, engine) in self.engines() {
             for gpu in &engine.gpus {
                 *usage.entry(GpuUuid::from(gpu.as_str())).or_default() += if engine.sleeping { 1000 } else { 40000 };

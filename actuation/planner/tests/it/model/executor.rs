@@ -73,6 +73,8 @@ pub(crate) struct Harness {
     /// The controller dies at these steps.
     pub(crate) crashes_at: Vec<usize>,
     steps: usize,
+    /// Inference servers that have come to their end.
+    pub(crate) ended: Vec<String>,
     seen: NodeState,
     view: BTreeMap<Uid, Value>,
     noticed: BTreeMap<Uid, (String, Timestamp)>,
@@ -109,6 +111,7 @@ impl Harness {
             patience: 20_000,
             crashes_at: Vec::new(),
             steps: 0,
+            ended: Vec::new(),
             seen,
             view: BTreeMap::new(),
             noticed: BTreeMap::new(),
@@ -143,7 +146,7 @@ impl Harness {
             }
             None => drop(self.view.remove(uid)),
         }
-        state.forget_vanished();
+        self.ended.extend(state.forget_vanished().into_iter().map(|server| server.name));
     }
 
     /// The same, learned in another order.

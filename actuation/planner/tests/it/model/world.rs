@@ -33,6 +33,8 @@ pub(crate) struct World {
     pub(crate) refuse_pods: Option<(String, String)>,
     /// Launchers refuse to create instances, with this error.
     pub(crate) refuse_instances: Option<String>,
+    /// GPU memory that somebody else uses.
+    pub(crate) foreign_mib: u64,
     /// Breaches of safety properties, in order.
     pub(crate) violations: Vec<String>,
     /// Events that were sent: Pod name, reason.
@@ -81,6 +83,7 @@ impl World {
             pace: Pace::default(),
             refuse_pods: None,
             refuse_instances: None,
+            foreign_mib: 0,
             violations: Vec::new(),
             events: Vec::new(),
             counter: 0,
