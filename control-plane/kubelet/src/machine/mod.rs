@@ -48,6 +48,8 @@ pub enum Failure {
     Mount,
     /// It was created and could not be executed.
     Start,
+    /// What it was to run in has gone: not its fault, and no restart is counted.
+    Sandbox,
 }
 
 /// A life-cycle hook.

@@ -267,6 +267,11 @@ impl Machine {
                 out.push(record(true, "FailedMount", message.clone(), None));
                 c.block(failure, message, now);
             }
+            Failure::Sandbox => {
+                let text = "Pod sandbox changed, it will be killed and re-created.".to_owned();
+                out.push(record(false, "SandboxChanged", text, None));
+                c.block(failure, message, now);
+            }
             Failure::Start => {
                 out.push(record(true, "Failed", format!("Error: {message}"), index));
                 c.end(Exit { code: 128, signal: None }, Some("StartError"), Some(message), now);

@@ -262,7 +262,7 @@ impl Machine {
                     Failure::Image if now.mono < *back_off_from => "ErrImagePull",
                     Failure::Image => "ImagePullBackOff",
                     Failure::Config => "CreateContainerConfigError",
-                    Failure::Mount => "ContainerCreating",
+                    Failure::Mount | Failure::Sandbox => "ContainerCreating",
                     Failure::Start => "RunContainerError",
                 };
                 let message = match reason {

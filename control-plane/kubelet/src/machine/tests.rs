@@ -428,6 +428,15 @@ fn a_lost_sandbox_is_made_again() {
     assert_eq!(w.send(Event::Lost), Vec::<String>::new(), "the run must report its end first");
     assert_eq!(w.exited(0, 0, 137), ["Prepare"]);
     assert_eq!(w.send(Event::Prepared), ["Start 0.1"]);
+    // The end may be seen before the loss: the start that fails for it counts for nothing.
+    w.started(0, 1);
+    w.mono += S(1000);
+    assert_eq!(w.exited(0, 1, 137), ["Start 0.2"]);
+    let failed = Event::StartFailed { container: 0, attempt: 2, failure: Failure::Sandbox, message: "gone".into() };
+    assert_eq!(w.send(failed), ["Event SandboxChanged"]);
+    assert_eq!(w.send(Event::Lost), ["Prepare"]);
+    w.send(Event::Prepared);
+    assert_eq!(w.wait(S(1)), ["Start 0.2"]);
 }
 
 /// Whatever happens in whatever order: no panic, never two runs of a container, nothing starts once the end has begun,
@@ -458,7 +467,8 @@ fn any_order_of_events_keeps_the_invariants() {
                 1 => Event::PrepareFailed { reason: "FailedMount", message: "x".into() },
                 2..=4 => Event::Started { container, attempt, id: "i".into(), image: "i".into() },
                 5 => {
-                    let failure = [Failure::Image, Failure::Config, Failure::Start, Failure::Mount][usize::try_from(roll(4)).unwrap()];
+                    let failure = [Failure::Image, Failure::Config, Failure::Start, Failure::Mount, Failure::Sandbox]
+                        [usize::try_from(roll(5)).unwrap()];
                     Event::StartFailed { container, attempt, failure, message: "x".into() }
                 }
                 6 | 7 => {

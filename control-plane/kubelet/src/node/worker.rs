@@ -324,7 +324,7 @@ impl Worker {
     fn start(&mut self, container: usize, attempt: u32) {
         let Some(stage) = self.stage.clone() else {
             let message = "the Pod's shim is gone".to_owned();
-            self.step(Event::StartFailed { container, attempt, failure: Failure::Start, message });
+            self.step(Event::StartFailed { container, attempt, failure: Failure::Sandbox, message });
             return;
         };
         let (node, sender) = (self.node.clone(), self.sender.clone());
@@ -344,8 +344,12 @@ impl Worker {
                     }
                     let _ = sender.send(Outcome::Machine(Event::Exited { container, attempt, exit, message })).await;
                 }
-                Err(failed) => {
-                    let _ = sender.send(Outcome::Started { container, attempt, outcome: Err(failed) }).await;
+                Err((mut failure, message)) => {
+                    if failure == Failure::Start && tokio::time::timeout(GUARD, stage.shim.gone()).await.is_ok() {
+                        failure = Failure::Sandbox;
+                        let _ = sender.send(Outcome::ShimGone).await;
+                    }
+                    let _ = sender.send(Outcome::Started { container, attempt, outcome: Err((failure, message)) }).await;
                 }
             }
         });
