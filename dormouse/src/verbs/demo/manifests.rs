@@ -1,5 +1,7 @@
 //! What the demo applies: models, a launcher, requesters, a plain engine.
 
+use std::path::{Path, PathBuf};
+
 use dormouse_apis::fma;
 use dormouse_apis::names::annotation;
 use serde_json::{Value, json};
@@ -20,6 +22,20 @@ pub(super) struct Model {
     pub port: u16,
     /// Further options of the engine.
     pub options: String,
+    /// Folder of this machine with model folders, to be seen at [`MODELS`] in Pods.
+    pub folder: Option<PathBuf>,
+}
+
+/// Where Pods see the models: their `/tmp` is their own, so that a folder there must be mounted.
+pub(super) const MODELS: &str = "/models";
+
+/// Adds the models' volume to a Pod's spec and its mount to the first container.
+fn with_models(mut spec: Value, folder: Option<&Path>) -> Value {
+    if let Some(folder) = folder {
+        spec["volumes"] = json!([{"name": "models", "hostPath": {"path": folder}}]);
+        spec["containers"][0]["volumeMounts"] = json!([{"name": "models", "mountPath": MODELS, "readOnly": true}]);
+    }
+    spec
 }
 
 /// Namespace, rights of launchers, the launcher itself.
@@ -36,13 +52,14 @@ pub(super) fn base() -> Vec<Value> {
 }
 
 /// The `LauncherConfig`: room for two engines.
-pub(super) fn launcher_config() -> Value {
+pub(super) fn launcher_config(models: Option<&Path>) -> Value {
+    let spec = json!({
+        "serviceAccountName": "launcher",
+        "containers": [{"name": "inference-server", "image": format!("{REGISTRY}/launcher:latest"), "command": ["python3", "launcher.py"]}],
+    });
     json!({
         "apiVersion": fma::API_VERSION, "kind": "LauncherConfig", "metadata": {"name": LAUNCHER, "namespace": NAMESPACE},
-        "spec": {"maxInstances": 2, "podTemplate": {"spec": {
-            "serviceAccountName": "launcher",
-            "containers": [{"name": "inference-server", "image": format!("{REGISTRY}/launcher:latest"), "command": ["python3", "launcher.py"]}],
-        }}},
+        "spec": {"maxInstances": 2, "podTemplate": {"spec": with_models(spec, models)}},
     })
 }
 
@@ -95,7 +112,8 @@ pub(super) fn by_patch(m: &Model) -> Value {
     let mut container = engine(m);
     // The requester is pinned by what it may see; the provider must see all GPUs of the node to pick one by index.
     container["env"] = json!([{"name": "VLLM_SERVER_DEV_MODE", "value": "1"}, {"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}]);
-    let patch = json!({"metadata": {"labels": {"app": null, "demo-model": m.name}}, "spec": {"containers": [container]}});
+    let spec = with_models(json!({"containers": [container]}), m.folder.as_deref());
+    let patch = json!({"metadata": {"labels": {"app": null, "demo-model": m.name}}, "spec": spec});
     json!({annotation::SERVER_PATCH: patch.to_string(), annotation::ADMIN_PORT: "8081"})
 }
 
@@ -116,6 +134,6 @@ pub(super) fn plain(m: &Model, gpu: &str) -> Value {
     container["env"] = json!([{"name": "VLLM_SERVER_DEV_MODE", "value": "1"}, {"name": "NVIDIA_VISIBLE_DEVICES", "value": gpu}]);
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": m.name, "namespace": NAMESPACE, "labels": {"app": m.name}},
-        "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 2, "containers": [container]},
+        "spec": with_models(json!({"restartPolicy": "Never", "terminationGracePeriodSeconds": 2, "containers": [container]}), m.folder.as_deref()),
     })
 }

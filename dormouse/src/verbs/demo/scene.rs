@@ -68,7 +68,7 @@ impl Scene {
         for object in manifests::base() {
             apply(&client, &object).await?;
         }
-        apply(&client, &manifests::launcher_config()).await?;
+        apply(&client, &manifests::launcher_config(models[0].folder.as_deref())).await?;
         for model in &models {
             apply(&client, &manifests::server_config(model)).await?;
         }
@@ -153,19 +153,24 @@ impl Scene {
 
 /// Two models; for the embedded engine they are made now.
 fn models(engine: DemoEngine, folder: &Path) -> anyhow::Result<[Model; 2]> {
-    let model = |name: &str, model: String, port: u16, options: &str| Model { name: name.into(), model, port, options: options.into() };
+    let model = |name: &str, model: String, port: u16, options: &str| Model {
+        name: name.into(),
+        model,
+        port,
+        options: options.into(),
+        folder: None,
+    };
     match engine {
         DemoEngine::Sim => Ok([model("alpha", "sim-alpha".into(), 8005, ""), model("beta", "sim-beta".into(), 8006, "")]),
         DemoEngine::Embedded => {
             step("making two small models");
-            let mut made = Vec::new();
-            for name in ["alpha", "beta"] {
-                let dir = folder.join("models").join(name);
-                dormouse_engine::make_model(&dir, name, &dormouse_engine::ModelOptions::default())?;
-                made.push(dir.display().to_string());
-            }
-            let served = |name: &str| format!("--served-model-name {name}");
-            Ok([model("alpha", made[0].clone(), 8005, &served("alpha")), model("beta", made[1].clone(), 8006, &served("beta"))])
+            let models = folder.join("models");
+            let made = |name: &str, port: u16| -> anyhow::Result<Model> {
+                dormouse_engine::make_model(models.join(name), name, &dormouse_engine::ModelOptions::default())?;
+                let at = format!("{}/{name}", manifests::MODELS);
+                Ok(Model { folder: Some(models.clone()), ..model(name, at, port, &format!("--served-model-name {name}")) })
+            };
+            Ok([made("alpha", 8005)?, made("beta", 8006)?])
         }
         DemoEngine::Host => Ok([
             model("alpha", "HuggingFaceTB/SmolLM2-360M-Instruct".into(), 8005, ""),
