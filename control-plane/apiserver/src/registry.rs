@@ -225,6 +225,14 @@ pub trait Strategy: Send + Sync {
         let _ = (object, asked);
         None
     }
+    /// Refuses to delete an object. Left out under the bare profile.
+    ///
+    /// # Errors
+    /// The refusal.
+    fn refuse_delete(&self, cx: &Cx<'_>, object: &Object) -> Result<(), ApiError> {
+        let _ = (cx, object);
+        Ok(())
+    }
     /// Changes an object that is about to be marked or removed (a Namespace becomes `Terminating`).
     fn on_delete(&self, cx: &Cx<'_>, object: &mut Object) {
         let _ = (cx, object);

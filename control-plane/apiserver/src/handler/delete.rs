@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::object::{finalizers, is_deleting, meta, meta_str, set_meta, time};
 use crate::registry::{Kind, Object};
-use crate::{ApiError, Body, status};
+use crate::{ApiError, Body, Profile, status};
 
 use super::params::{ListParams, Params, check_dry_run, refuse};
 use super::select::Selection;
@@ -177,6 +177,9 @@ pub(crate) fn remove(call: &mut Call, options: &DeleteOptions) -> Result<Outcome
         options.check(&call.kind, stored)?;
         let cx = call.cx(options.dry_run);
         let mut object = old.clone();
+        if call.server.profile() == Profile::Full {
+            cx.kind.strategy.refuse_delete(&cx, old)?;
+        }
         if !is_deleting(old) {
             cx.kind.strategy.on_delete(&cx, &mut object);
         }

@@ -7,7 +7,7 @@ use super::values::{list, map_entry};
 use super::{fields, row, texts};
 use crate::object::is_deleting;
 use crate::registry::{Cx, Kind, Object, Strategy, Subresource, Verb};
-use crate::{Profile, validate};
+use crate::{ApiError, Profile, validate};
 
 pub(super) fn rows() -> Vec<Kind> {
     vec![Kind {
@@ -55,6 +55,14 @@ impl Strategy for Namespaces {
 
     fn validate_name(&self, name: &str, generate_prefix: bool) -> Vec<String> {
         validate::dns_label(name, generate_prefix)
+    }
+
+    fn refuse_delete(&self, _: &Cx<'_>, object: &Object) -> Result<(), ApiError> {
+        let name = crate::object::meta_str(object, "name");
+        if matches!(name, "default" | "kube-system" | "kube-public") {
+            return Err(ApiError::forbidden("", "namespaces", name, "this namespace may not be deleted"));
+        }
+        Ok(())
     }
 
     fn on_delete(&self, _: &Cx<'_>, object: &mut Object) {

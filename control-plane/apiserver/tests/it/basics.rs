@@ -103,6 +103,8 @@ async fn a_new_namespace_is_ready_for_pods_and_ends_with_its_content() {
     let refused = pods.create(&PostParams::default(), &pod("b")).await.unwrap_err();
     assert!(refused.to_string().contains("being terminated"), "{refused}");
     pods.delete("a", &DeleteParams::default()).await.unwrap();
+    let kept = namespaces.delete("default", &DeleteParams::default()).await.unwrap_err();
+    assert!(kept.to_string().contains("this namespace may not be deleted"), "{kept}");
     let done = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}, "spec": {}});
     let done: Namespace = serde_json::from_value(done).unwrap();
     namespaces.replace_subresource("finalize", "x", &PostParams::default(), &done).await.unwrap();

@@ -140,3 +140,21 @@ async fn a_watch_ends_with_its_kind() {
     let told = told.await.unwrap();
     assert!(told.body.to_string().contains("DELETED") || told.body.is_null() || told.body == "", "{:?}", told.body);
 }
+
+#[tokio::test]
+async fn a_scale_of_ones_own() {
+    let server = server();
+    let mut scaled = definition();
+    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"n": {"type": "integer", "maximum": 3}}},
+        "status": {"type": "object", "properties": {"n": {"type": "integer"}, "selector": {"type": "string"}}}}});
+    scaled["spec"]["versions"] = json!([{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema},
+        "subresources": {"status": {}, "scale": {"specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n", "labelSelectorPath": ".status.selector"}}}]);
+    assert_eq!(ask(&server, "POST", DEFINITIONS, scaled).await.status, 201);
+    ask(&server, "POST", THINGS, thing("a", json!({"n": 1}))).await;
+    ask(&server, "PATCH", &format!("{THINGS}/a/status"), json!({"status": {"n": 1, "selector": "x=y"}})).await;
+    let scale = ask(&server, "PATCH", &format!("{THINGS}/a/scale"), json!({"spec": {"replicas": 2}})).await;
+    assert_eq!((&scale.body["spec"], &scale.body["status"]), (&json!({"replicas": 2}), &json!({"replicas": 1, "selector": "x=y"})));
+    assert_eq!(get(&server, &format!("{THINGS}/a")).await.body["spec"]["n"], 2);
+    let refused = ask(&server, "PATCH", &format!("{THINGS}/a/scale"), json!({"spec": {"replicas": 9}})).await;
+    assert_eq!(refused.status, 422, "the schema counts here too");
+}

@@ -11,3 +11,4 @@ mod kubectl;
 mod own_kind;
 mod plane;
 mod requests;
+mod watching;
