@@ -161,6 +161,9 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let short = std::env::args().any(|a| a == "--test");
     let seconds = if short { 1 } else { 5 };
+    let started = Instant::now();
+    drop(ApiServer::new(Options::default()));
+    println!("a server with its first objects: {:.1} ms", started.elapsed().as_secs_f64() * 1000.0);
     let (rate, cost) = runtime.block_on(async { tokio::spawn(writes(seconds)).await.unwrap() });
     println!("writes per second through the handler, {WRITERS} writers: {rate:.0} (target 20000)");
     println!("processor time per write, client included: {cost:.1} us; two cores to themselves would do {:.0} per second", 2e6 / cost);

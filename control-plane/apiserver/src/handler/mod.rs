@@ -112,24 +112,46 @@ pub(crate) async fn handle(server: &ApiServer, request: Request<Body>, user: Use
 }
 
 async fn answer(server: &ApiServer, parts: Parts, body: Body, user: User, info: RequestInfo) -> Result<Response<Body>, ApiError> {
+    let routed = route(server, &parts, user, info);
+    // Read even when the answer is known: HTTP/2 counts bodies that nobody reads, and ends the connection.
+    let body = collect(server.options().max_body, body).await;
+    let mut call = match routed? {
+        Routed::Call(call) => call,
+        Routed::Answer(response) => return Ok(response),
+    };
+    let mut response = dispatch(&mut call, &parts.method, &body?).await?;
+    respond::warn(&mut response, &call.warnings);
+    Ok(response)
+}
+
+/// Where the request line leads.
+enum Routed {
+    /// To a resource.
+    Call(Box<Call>),
+    /// Nowhere else: this is the answer.
+    Answer(Response<Body>),
+}
+
+fn route(server: &ApiServer, parts: &Parts, user: User, info: RequestInfo) -> Result<Routed, ApiError> {
+    let nowhere = || Ok(Routed::Answer(respond::page_not_found()));
     if server.profile() == Profile::Full {
         crate::auth::authorize(server, &user, &info)?;
     }
     if !info.is_resource {
-        let found = crate::discovery::respond(server, &parts).or_else(|| crate::openapi::respond(server, &parts));
-        return Ok(found.unwrap_or_else(respond::page_not_found));
+        let found = crate::discovery::respond(server, parts).or_else(|| crate::openapi::respond(server, parts));
+        return Ok(Routed::Answer(found.unwrap_or_else(respond::page_not_found)));
     }
     let snapshot = server.registry().snapshot();
-    let Some(kind) = snapshot.get(&info.group, &info.version, &info.resource) else { return Ok(respond::page_not_found()) };
+    let Some(kind) = snapshot.get(&info.group, &info.version, &info.resource) else { return nowhere() };
     let about_itself = !kind.namespaced && info.resource == "namespaces";
     if !kind.namespaced && !info.namespace.is_empty() && !about_itself {
-        return Ok(respond::page_not_found());
+        return nowhere();
     }
     let namespace = if kind.namespaced { info.namespace.clone() } else { String::new() };
     let across = kind.namespaced && namespace.is_empty();
     if across && !kind.is_virtual {
         if !info.name.is_empty() && !matches!(info.verb.as_str(), "list" | "watch") {
-            return Ok(respond::page_not_found());
+            return nowhere();
         }
         if !matches!(info.verb.as_str(), "list" | "watch") {
             return Err(not_allowed());
@@ -139,7 +161,7 @@ async fn answer(server: &ApiServer, parts: Parts, body: Body, user: User, info: 
     let header = |name| parts.headers.get(name).and_then(|v: &http::HeaderValue| v.to_str().ok());
     let single = info.verb != "list" && info.verb != "deletecollection";
     let accept = Accept::negotiate(header(ACCEPT), &params, single)?;
-    let mut call = Call {
+    Ok(Routed::Call(Box::new(Call {
         table: server.store().table(&kind.storage),
         kind: Arc::clone(kind),
         content_type: header(CONTENT_TYPE).unwrap_or("").to_owned(),
@@ -151,20 +173,14 @@ async fn answer(server: &ApiServer, parts: Parts, body: Body, user: User, info: 
         accept,
         user,
         namespace,
-    };
-    let mut response = dispatch(&mut call, &parts.method, body).await?;
-    respond::warn(&mut response, &call.warnings);
-    Ok(response)
+    })))
 }
 
-async fn dispatch(call: &mut Call, method: &Method, body: Body) -> Result<Response<Body>, ApiError> {
+async fn dispatch(call: &mut Call, method: &Method, body: &Bytes) -> Result<Response<Body>, ApiError> {
     if !call.info.subresource.is_empty() {
         return subresource::dispatch(call, method, body).await;
     }
-    let Some(verb) = verb(&call.info.verb).filter(|v| call.kind.can(*v)) else {
-        // A PUT or PATCH of a collection lacks a name rather than a verb.
-        return Err(not_allowed());
-    };
+    let Some(verb) = verb(&call.info.verb).filter(|v| call.kind.can(*v)) else { return Err(not_allowed()) };
     if call.info.name.is_empty() && matches!(verb, Verb::Update | Verb::Patch) {
         return Err(ApiError::bad_request("name must be provided"));
     }
@@ -172,26 +188,11 @@ async fn dispatch(call: &mut Call, method: &Method, body: Body) -> Result<Respon
         Verb::Get => get(call),
         Verb::List => list::list(call),
         Verb::Watch => watch::watch(call),
-        Verb::Create => {
-            let body = collect(call, body).await?;
-            create::create(call, &body)
-        }
-        Verb::Update => {
-            let body = collect(call, body).await?;
-            update::put(call, &body, None)
-        }
-        Verb::Patch => {
-            let body = collect(call, body).await?;
-            patch::patch(call, &body, None)
-        }
-        Verb::Delete => {
-            let body = collect(call, body).await?;
-            delete::delete(call, &body)
-        }
-        Verb::DeleteCollection => {
-            let body = collect(call, body).await?;
-            delete::delete_collection(call, &body)
-        }
+        Verb::Create => create::create(call, body),
+        Verb::Update => update::put(call, body, None),
+        Verb::Patch => patch::patch(call, body, None),
+        Verb::Delete => delete::delete(call, body),
+        Verb::DeleteCollection => delete::delete_collection(call, body),
     }
 }
 
@@ -212,8 +213,7 @@ fn get(call: &mut Call) -> Result<Response<Body>, ApiError> {
 }
 
 /// The whole body, when it is not too large.
-pub(crate) async fn collect(call: &Call, body: Body) -> Result<Bytes, ApiError> {
-    let limit = call.server.options().max_body;
+async fn collect(limit: usize, body: Body) -> Result<Bytes, ApiError> {
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(limit)),

@@ -13,9 +13,9 @@ use crate::registry::Verb;
 use crate::{ApiError, Body};
 
 use super::update::{Next, Part, transact};
-use super::{Call, codec, collect, create, get, not_allowed, patch, respond, update};
+use super::{Call, codec, create, get, not_allowed, patch, respond, update};
 
-pub(crate) async fn dispatch(call: &mut Call, method: &Method, body: Body) -> Result<Response<Body>, ApiError> {
+pub(crate) async fn dispatch(call: &mut Call, method: &Method, body: &Bytes) -> Result<Response<Body>, ApiError> {
     let name = call.info.subresource.clone();
     let Some(subresource) = call.kind.subresource(&name).cloned() else {
         // A custom resource blames the object, a built-in one the path.
@@ -34,18 +34,17 @@ pub(crate) async fn dispatch(call: &mut Call, method: &Method, body: Body) -> Re
     if (name.as_str(), verb) == ("log", Verb::Get) {
         return log::log(call).await;
     }
-    let body = collect(call, body).await?;
     match (name.as_str(), verb) {
         ("status", Verb::Get) => get(call),
-        ("status", Verb::Update) => update::put(call, &body, Some("status")),
-        ("status", Verb::Patch) => patch::patch(call, &body, Some("status")),
+        ("status", Verb::Update) => update::put(call, body, Some("status")),
+        ("status", Verb::Patch) => patch::patch(call, body, Some("status")),
         ("scale", Verb::Get) => scale::get(call),
-        ("scale", Verb::Update) => scale::put(call, &body),
-        ("scale", Verb::Patch) => scale::patch(call, &body),
-        ("finalize", Verb::Update) => finalize(call, &body),
-        ("binding", Verb::Create) => pod::bind(call, &body),
-        ("eviction", Verb::Create) => pod::evict(call, &body),
-        ("token", Verb::Create) => token(call, &body),
+        ("scale", Verb::Update) => scale::put(call, body),
+        ("scale", Verb::Patch) => scale::patch(call, body),
+        ("finalize", Verb::Update) => finalize(call, body),
+        ("binding", Verb::Create) => pod::bind(call, body),
+        ("eviction", Verb::Create) => pod::evict(call, body),
+        ("token", Verb::Create) => token(call, body),
         _ => Err(not_allowed()),
     }
 }
