@@ -13,6 +13,7 @@ use std::time::Duration;
 use dormouse_devices::DORMOUSE_DEVICES;
 use dormouse_runtime::serve::{Limits, serve};
 use dormouse_runtime::{CancellationToken, net};
+use futures::FutureExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
@@ -126,8 +127,9 @@ impl Bound {
             shared.proxy.drain().await;
         };
         tokio::select! {
-            (served, ()) = async { tokio::join!(servers, ending) } => served.map_err(Error::Serve),
+            biased;
             () = second_signal(&shutdown) => Err(Error::Interrupted),
+            (served, ()) = async { tokio::join!(servers, ending) } => served.map_err(Error::Serve),
         }
     }
 }
@@ -145,10 +147,13 @@ async fn linger(shared: &Shared, serving: &Serving) {
 
 /// Completes at the first signal after the one that began the end.
 async fn second_signal(shutdown: &CancellationToken) {
-    shutdown.cancelled().await;
+    // Listening begins with the program, so that no signal falls between the two.
     let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         return std::future::pending().await;
     };
+    shutdown.cancelled().await;
+    // All listeners hear of a signal at once: the one that began the end is here by now.
+    let _ = (term.recv().now_or_never(), int.recv().now_or_never());
     tokio::select! {
         _ = term.recv() => {}
         _ = int.recv() => {}
