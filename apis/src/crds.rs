@@ -1,15 +1,10 @@
 //! The CustomResourceDefinitions of the FMA kinds, generated.
 //!
-//! The structure of the Pod template inside `LauncherConfig` comes from machinery's table of built-in types
-//! (lists and their keys), its required marks from the OpenAPI schemas of `k8s-openapi`. Descriptions of Pod
-//! fields are left out: they would make the definition ten times as large.
+//! The structure of the Pod template inside `LauncherConfig` comes from machinery's table of built-in types.
+//! Descriptions of Pod fields are left out: they would make the definition ten times as large.
 
-use std::collections::BTreeMap;
-
-use dormouse_machinery::schema::{self, Field, ListType, Shape, Type, TypeRef};
-use k8s_openapi::api::core::v1::PodSpec;
-use schemars::generate::SchemaSettings;
-use serde_json::{Map, Value, json};
+use dormouse_machinery::schema;
+use serde_json::{Value, json};
 
 use crate::fma::{self, KindNames};
 
@@ -168,100 +163,10 @@ fn quantity() -> Value {
 
 /// The structural schema of a PodSpec.
 fn pod_spec() -> Value {
-    let Some(ty) = schema::named("k8s.io/api/core/v1.PodSpec") else {
-        return json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    };
-    Pods { required: required_marks() }.object(ty)
-}
-
-/// OpenAPI name of a type to the members that must be there.
-fn required_marks() -> BTreeMap<String, Vec<String>> {
-    let generator = SchemaSettings::openapi3().into_generator();
-    let root = Value::from(generator.into_root_schema_for::<PodSpec>());
-    let members =
-        |schema: &Value| schema["required"].as_array().into_iter().flatten().filter_map(|m| m.as_str().map(str::to_owned)).collect();
-    let mut marks: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (name, schema) in root.pointer("/components/schemas").and_then(Value::as_object).into_iter().flatten() {
-        marks.insert(name.clone(), members(schema));
-    }
-    marks.insert("io.k8s.api.core.v1.PodSpec".into(), members(&root));
-    marks
-}
-
-struct Pods {
-    required: BTreeMap<String, Vec<String>>,
-}
-
-impl Pods {
-    fn object(&self, ty: TypeRef) -> Value {
-        let mut properties = Map::new();
-        for field in ty.fields() {
-            properties.insert(field.name.to_owned(), self.member(field));
-        }
-        let mut schema = json!({"type": "object", "properties": properties});
-        if let Some(required) = self.required.get(&ty.openapi_name()).filter(|r| !r.is_empty()) {
-            schema["required"] = json!(required);
-        }
-        if ty.is_atomic() {
-            schema["x-kubernetes-map-type"] = json!("atomic");
-        }
-        schema
-    }
-
-    fn member(&self, field: &Field) -> Value {
-        let item = self.value(field.shape.item());
-        let mut schema = match field.shape {
-            Shape::One(_) => item,
-            Shape::Map(_) => json!({"type": "object", "additionalProperties": item}),
-            Shape::List(_) => {
-                let mut list = json!({"type": "array", "items": item});
-                match field.list {
-                    ListType::Atomic => list["x-kubernetes-list-type"] = json!("atomic"),
-                    ListType::Set => list["x-kubernetes-list-type"] = json!("set"),
-                    ListType::Map => {
-                        list["x-kubernetes-list-type"] = json!("map");
-                        list["x-kubernetes-list-map-keys"] = json!(field.keys);
-                        // A key must be there or have a default.
-                        if let Type::Struct(ty) = field.shape.item() {
-                            let must = list["items"]["required"].as_array().cloned().unwrap_or_default();
-                            let extra = field.keys.iter().filter(|k| ty.field(k).is_some_and(|f| f.default.is_none())).map(|k| json!(k));
-                            let mut all: Vec<Value> = must.iter().cloned().chain(extra.filter(|k| !must.contains(k))).collect();
-                            all.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
-                            if !all.is_empty() {
-                                list["items"]["required"] = Value::Array(all);
-                            }
-                        }
-                    }
-                }
-                list
-            }
-        };
-        if field.atomic && !matches!(field.shape, Shape::List(_)) {
-            schema["x-kubernetes-map-type"] = json!("atomic");
-        }
-        if let Some(default) = field.default {
-            schema["default"] = json!(default);
-        }
-        schema
-    }
-
-    fn value(&self, ty: Type) -> Value {
-        match ty {
-            Type::String => json!({"type": "string"}),
-            Type::Bool => json!({"type": "boolean"}),
-            Type::Int32 => json!({"type": "integer", "format": "int32"}),
-            Type::Int64 => json!({"type": "integer", "format": "int64"}),
-            Type::Double => json!({"type": "number", "format": "double"}),
-            Type::Bytes => json!({"type": "string", "format": "byte"}),
-            Type::Quantity => quantity(),
-            Type::Time | Type::MicroTime => json!({"type": "string", "format": "date-time"}),
-            Type::IntOrString => json!({"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": true}),
-            Type::Strings => json!({"type": "array", "items": {"type": "string"}}),
-            Type::Struct(ty) => self.object(ty),
-            Type::Any | Type::SchemaOrArray | Type::SchemaOrBool | Type::SchemaOrStrings => {
-                json!({"x-kubernetes-preserve-unknown-fields": true})
-            }
-        }
+    match schema::named("k8s.io/api/core/v1.PodSpec") {
+        Some(ty) => schema::openapi::structural(ty),
+        // The table is compiled in; without the type a template is at least not pruned away.
+        None => json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
     }
 }
 
