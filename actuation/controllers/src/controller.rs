@@ -132,6 +132,7 @@ pub fn run(
         dirty: BTreeMap::new(),
         wakes: BTreeMap::new(),
         gauges: None,
+        gauged: None,
         started: false,
     };
     Ok(controller.run(watches, news, shutdown))
@@ -207,8 +208,9 @@ struct Controller {
     dirty: BTreeMap<String, Instant>,
     /// When time alone makes a node worth planning.
     wakes: BTreeMap<String, Timestamp>,
-    /// When the gauges are due, if anything changed.
+    /// When the gauges are due, if anything changed, and when they were last set.
     gauges: Option<Instant>,
+    gauged: Option<Instant>,
     started: bool,
 }
 
@@ -239,7 +241,7 @@ impl Controller {
                 self.plan_dirty();
             }
             if self.gauges.is_some_and(|due| due <= Instant::now()) {
-                self.gauges = None;
+                (self.gauges, self.gauged) = (None, Some(Instant::now()));
                 self.reporter.gauges(&self.world);
             }
         }
@@ -331,7 +333,7 @@ impl Controller {
             self.plan_node(&node, since, now);
         }
         self.follower.set(&self.world.launcher_places());
-        self.gauges.get_or_insert_with(|| Instant::now() + GAUGES);
+        self.gauges.get_or_insert_with(|| self.gauged.map_or_else(Instant::now, |last| last + GAUGES));
         if !self.started {
             self.started = true;
             tracing::info!("All initial items processed");
