@@ -16,7 +16,7 @@ use crate::action::{Action, ActionKey, DeleteInstanceReason, Do, EngineRef, Targ
 use crate::ids::{ContainerId, InstanceId, Uid};
 use crate::memory::{
     ERROR_TEXT_MAX, EngineMemory, Failure, FailureClass, Instance, InstanceEvent, InstanceReport, LauncherMemory, Memory, Obs, Outcome,
-    Sleep, StubMemory,
+    Sleep, StubMemory, Touch,
 };
 use crate::state::{Binding, NodeState};
 
@@ -51,7 +51,7 @@ impl NodeState {
             }
             Do::CreateInstance { engine, .. } | Do::DeleteInstance { engine, .. } => {
                 // It may have been done, or the refusal may mean that it exists: only a list can tell.
-                self.memory.touch(engine);
+                self.memory.touch(engine, false);
                 if let Some(launcher) = self.memory.launchers.get_mut(&engine.provider) {
                     launcher.stale = true;
                 }
@@ -104,7 +104,7 @@ impl NodeState {
             }
             (Do::CreateInstance { engine, launcher, body, .. }, _) => self.created(action, engine, &launcher.uid, body, now),
             (Do::DeleteInstance { engine, reason, for_requester, .. }, _) => {
-                self.memory.touch(engine);
+                self.memory.touch(engine, true);
                 self.memory.engines.remove(engine);
                 self.memory.forget_failures(|key| key.target == Target::Engine(engine.clone()));
                 if let Some(id) = &engine.instance {
@@ -133,7 +133,7 @@ impl NodeState {
 
     /// A created instance exists from the launcher's answer on, without waiting for a list.
     fn created(&mut self, action: &Action, engine: &EngineRef, launcher: &Uid, body: &serde_json::Value, now: Timestamp) {
-        self.memory.touch(engine);
+        self.memory.touch(engine, false);
         self.memory.engines.remove(engine);
         let bound = action.subject.requester.as_ref().map(|binding| binding.uid.clone());
         if let Some(bound) = &bound {
@@ -156,17 +156,22 @@ impl NodeState {
         let signature = self.launchers.get(uid).and_then(|launcher| launcher.signature.clone());
         let memory = self.memory.launcher(uid, container);
         let old = memory.instances.known().cloned().unwrap_or_default();
-        let fresh = |id: &InstanceId| memory.touched.get(id).is_some_and(|stamp| *stamp > began);
+        let fresh = |id: &InstanceId| memory.touched.get(id).filter(|touch| touch.at > began);
         let mut merged: BTreeMap<InstanceId, Instance> = BTreeMap::new();
         for (order, report) in (0u64..).zip(list) {
-            if !fresh(&report.id) {
-                merged.insert(report.id.clone(), instance(report, order, old.get(&report.id), now));
+            // What happened after the question was asked is younger than the answer.
+            let known = old.get(&report.id);
+            match fresh(&report.id) {
+                Some(touch) if touch.gone || known.is_some() => {}
+                _ => drop(merged.insert(report.id.clone(), instance(report, order, known, now))),
             }
         }
-        merged.extend(old.into_iter().filter(|(id, _)| fresh(id)));
-        // A stamp that came after the question leaves something open: ask again.
-        memory.stale = memory.touched.values().any(|stamp| *stamp > began);
-        memory.touched.retain(|_, stamp| *stamp > began);
+        let beyond = merged.values().map(|instance| instance.order + 1).max().unwrap_or(0);
+        let younger = old.into_iter().filter(|(id, _)| fresh(id).is_some());
+        merged.extend((beyond..).zip(younger).map(|(order, (id, instance))| (id, Instance { order, ..instance })));
+        // It may leave something open: ask again.
+        memory.stale = memory.touched.values().any(|touch| touch.at > began);
+        memory.touched.retain(|_, touch| touch.at > began);
         if let Some((requester, id)) = bound
             && merged.contains_key(&id)
         {
@@ -207,7 +212,7 @@ impl NodeState {
             }
             InstanceEvent::Deleted(id) => (id.clone(), true),
         };
-        memory.touched.insert(id.clone(), clock);
+        memory.touched.insert(id.clone(), Touch { at: clock, gone: vanished });
         if vanished {
             self.memory.drop_instance(uid, &id);
             self.memory.forget_engine(&EngineRef::instance(uid, &id));
@@ -309,10 +314,10 @@ impl Memory {
         self.clock
     }
 
-    fn touch(&mut self, engine: &EngineRef) {
-        let clock = self.clock;
+    fn touch(&mut self, engine: &EngineRef, gone: bool) {
+        let at = self.clock;
         if let (Some(launcher), Some(id)) = (self.launchers.get_mut(&engine.provider), &engine.instance) {
-            launcher.touched.insert(id.clone(), clock);
+            launcher.touched.insert(id.clone(), Touch { at, gone });
         }
     }
 

@@ -165,8 +165,17 @@ pub struct LauncherMemory {
     pub stale: bool,
     /// Instances that were seen while this requester was bound, and that we did not delete ourselves.
     pub seen: BTreeSet<(Uid, InstanceId)>,
-    /// Instances that were created, deleted or streamed, with the count of [`Memory::clock`] at the last such event.
-    pub touched: BTreeMap<InstanceId, u64>,
+    /// Instances that were created, deleted or streamed, and when last.
+    pub touched: BTreeMap<InstanceId, Touch>,
+}
+
+/// The last event about an instance, other than a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// Count of [`Memory::clock`] at that event.
+    pub at: u64,
+    /// Whether it ended the instance.
+    pub gone: bool,
 }
 
 /// An instance as its launcher reports it.

@@ -3,7 +3,9 @@
 #![allow(clippy::cast_possible_truncation, clippy::needless_pass_by_value)] // small numbers and short-lived values
 
 mod fixtures;
+mod folding;
 mod gaps;
+mod gaps_more;
 mod launchers;
 mod model;
 mod properties;

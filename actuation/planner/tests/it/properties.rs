@@ -207,17 +207,22 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 160, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 400, ..ProptestConfig::default() })]
 
-    /// Properties 2 (quiescence) and 3 (safety), with every kind of trouble and any finite number of failures.
+    /// Properties 2 (quiescence) and 3 (safety), with every kind of trouble and any finite number of failures; the two
+    /// controllers in one process or in two.
     #[test]
     fn any_history_is_safe_and_comes_to_rest(
         seed in any::<u64>(),
         faults in 0u64..30,
         lag in prop_oneof![Just(0u64), 1u64..60],
+        split in any::<bool>(),
         history in prop::collection::vec(happening(), 1..28),
     ) {
         let mut run = Run::new(seed, faults, lag);
+        if split {
+            run.h.split();
+        }
         for happening in &history {
             run.happen(happening);
         }

@@ -51,9 +51,9 @@ fn provider_deleted_by_user() {
     for launcher_based in [false, true] {
         let mut h = stocked(1, 2, 0);
         if launcher_based {
-            h.wants("r", "GPU-0", "smol")
+            h.wants("r", "GPU-0", "smol");
         } else {
-            h.direct("r", "GPU-0")
+            h.direct("r", "GPU-0");
         }
         calm(&mut h);
         let provider = h.provider("r");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_planner::action::{Action, DeletePodReason, Do, EngineRef, Target, Verb};
+use dormouse_planner::action::{Action, DeletePodReason, Do, EngineRef, Owner, Target, Verb};
 use dormouse_planner::ids::Uid;
 use dormouse_planner::limits::Limits;
 use dormouse_planner::memory::{FailureClass, Memory, Outcome};
@@ -44,6 +44,8 @@ pub(crate) struct Faults {
 
 /// An action on its way.
 struct Running {
+    /// Which controller sent it.
+    side: usize,
     action: Action,
     apply_at: Timestamp,
     done_at: Timestamp,
@@ -51,6 +53,50 @@ struct Running {
     fault: Option<Fault>,
     /// Its process has died: the effect happens, nobody waits for the answer.
     orphan: bool,
+}
+
+/// One controller process: what it has seen, and what it executes.
+struct Side {
+    /// `None`: both controllers in one process.
+    owner: Option<Owner>,
+    seen: NodeState,
+    view: BTreeMap<Uid, Value>,
+    noticed: BTreeMap<Uid, (String, Timestamp)>,
+}
+
+impl Side {
+    fn new(world: &World, owner: Option<Owner>) -> Self {
+        let seen = NodeState {
+            namespace: "ns".to_owned(),
+            node: world.node_info(),
+            gpu_map: Arc::new(world.gpus()),
+            requesters: BTreeMap::new(),
+            directs: BTreeMap::new(),
+            launchers: BTreeMap::new(),
+            configs: Arc::clone(&world.configs),
+            wanted: BTreeMap::new(),
+            limits: Arc::new(Limits::default()),
+            populate: owner != Some(Owner::DualPods),
+            memory: Memory::default(),
+        };
+        Self { owner, seen, view: BTreeMap::new(), noticed: BTreeMap::new() }
+    }
+
+    /// The index learns of a Pod; gives the inference servers that have ended.
+    fn learn(&mut self, world: &World, uid: &Uid) -> Vec<String> {
+        let state = &mut self.seen;
+        state.requesters.remove(uid);
+        state.directs.remove(uid);
+        state.launchers.remove(uid);
+        match world.pods.get(uid) {
+            Some(pod) => {
+                observe_into(state, uid, pod);
+                self.view.insert(uid.clone(), pod.clone());
+            }
+            None => drop(self.view.remove(uid)),
+        }
+        state.forget_vanished().into_iter().map(|server| server.name).collect()
+    }
 }
 
 /// World and controller together.
@@ -75,9 +121,7 @@ pub(crate) struct Harness {
     steps: usize,
     /// Inference servers that have come to their end.
     pub(crate) ended: Vec<String>,
-    seen: NodeState,
-    view: BTreeMap<Uid, Value>,
-    noticed: BTreeMap<Uid, (String, Timestamp)>,
+    sides: Vec<Side>,
     running: Vec<Running>,
     down_until: Option<Timestamp>,
     started: u64,
@@ -85,19 +129,7 @@ pub(crate) struct Harness {
 
 impl Harness {
     pub(crate) fn new(world: World) -> Self {
-        let seen = NodeState {
-            namespace: "ns".to_owned(),
-            node: world.node_info(),
-            gpu_map: Arc::new(world.gpus()),
-            requesters: BTreeMap::new(),
-            directs: BTreeMap::new(),
-            launchers: BTreeMap::new(),
-            configs: Arc::clone(&world.configs),
-            wanted: BTreeMap::new(),
-            limits: Arc::new(Limits::default()),
-            populate: true,
-            memory: Memory::default(),
-        };
+        let sides = vec![Side::new(&world, None)];
         Self {
             world,
             limits: Limits { check_gpu_memory: false, ..Limits::default() },
@@ -112,47 +144,38 @@ impl Harness {
             crashes_at: Vec::new(),
             steps: 0,
             ended: Vec::new(),
-            seen,
-            view: BTreeMap::new(),
-            noticed: BTreeMap::new(),
+            sides,
             running: Vec::new(),
             down_until: None,
             started: 0,
         }
     }
 
-    /// The state as the controller sees it.
+    /// From now on the two controllers are processes of their own, each with its own memory.
+    pub(crate) fn split(&mut self) {
+        self.sides = [Owner::DualPods, Owner::Populator].map(|owner| Side::new(&self.world, Some(owner))).into();
+    }
+
+    /// The state as the (first) controller sees it.
     pub(crate) fn state(&mut self) -> &mut NodeState {
-        let state = &mut self.seen;
+        self.state_of(0)
+    }
+
+    fn state_of(&mut self, side: usize) -> &mut NodeState {
+        let Side { owner, seen: state, .. } = &mut self.sides[side];
         state.node = self.world.node_info();
         state.gpu_map = Arc::new(self.world.gpus());
         state.configs = Arc::clone(&self.world.configs);
         state.wanted = self.world.policies.wanted(&state.node, &self.world.configs);
         state.limits = Arc::new(self.limits.clone());
-        state.populate = self.populate;
+        state.populate = self.populate && *owner != Some(Owner::DualPods);
         state
-    }
-
-    /// The index learns of a Pod.
-    fn learn(&mut self, uid: &Uid) {
-        let state = &mut self.seen;
-        state.requesters.remove(uid);
-        state.directs.remove(uid);
-        state.launchers.remove(uid);
-        match self.world.pods.get(uid) {
-            Some(pod) => {
-                observe_into(state, uid, pod);
-                self.view.insert(uid.clone(), pod.clone());
-            }
-            None => drop(self.view.remove(uid)),
-        }
-        self.ended.extend(state.forget_vanished().into_iter().map(|server| server.name));
     }
 
     /// The same, learned in another order.
     pub(crate) fn state_shuffled(&mut self, dice: &mut Dice) -> NodeState {
         let mut state = self.state().clone();
-        let mut pods: Vec<(&Uid, &Value)> = self.view.iter().collect();
+        let mut pods: Vec<(&Uid, &Value)> = self.sides[0].view.iter().collect();
         state.requesters.clear();
         state.directs.clear();
         state.launchers.clear();
@@ -164,19 +187,16 @@ impl Harness {
     }
 
     pub(crate) fn plan_now(&mut self) -> Plan {
-        self.watch();
+        self.watch(0);
         let now = self.world.now;
         plan(self.state(), now)
     }
 
     /// The controller dies and is back after `downtime`; what it sent may still arrive.
     pub(crate) fn crash(&mut self, downtime: Duration) {
-        self.seen.memory = Memory::default();
-        self.seen.requesters.clear();
-        self.seen.directs.clear();
-        self.seen.launchers.clear();
-        self.view.clear();
-        self.noticed.clear();
+        for side in &mut self.sides {
+            *side = Side::new(&self.world, side.owner);
+        }
         for running in &mut self.running {
             running.orphan = true;
         }
@@ -215,19 +235,9 @@ impl Harness {
             self.down_until = None;
         }
         let mut next = self.down_until;
-        if self.down_until.is_none() {
-            let due = self.watch();
-            next = earliest(next, due);
-            let (now, check) = (self.world.now, self.steps % 8 == 0);
-            let state = self.state();
-            let plan = plan(state, now);
-            let found = if check { state.consistency_check() } else { Vec::new() };
-            for problem in found {
-                self.world.violated(problem);
-            }
-            next = earliest(next, plan.wake_at);
-            for action in plan.actions {
-                self.start(action);
+        for side in 0..self.sides.len() {
+            if self.down_until.is_none() {
+                next = earliest(next, self.plan_side(side));
             }
         }
         for running in &self.running {
@@ -237,34 +247,54 @@ impl Harness {
         earliest(next, self.world.next_event())
     }
 
+    /// One controller plans and starts what is its own; gives when it wants to look again.
+    fn plan_side(&mut self, side: usize) -> Option<Timestamp> {
+        let due = self.watch(side);
+        let (now, check) = (self.world.now, self.steps.is_multiple_of(8));
+        let state = self.state_of(side);
+        let plan = plan(state, now);
+        let found = if check { state.consistency_check() } else { Vec::new() };
+        for problem in found {
+            self.world.violated(problem);
+        }
+        let owner = self.sides[side].owner;
+        for action in plan.actions {
+            if owner.is_none_or(|owner| action.owner == owner || action.owner == Owner::Each) {
+                self.start(side, action);
+            }
+        }
+        earliest(due, plan.wake_at)
+    }
+
     /// Lets the watch catch up; gives when it will show more.
-    fn watch(&mut self) -> Option<Timestamp> {
+    fn watch(&mut self, side: usize) -> Option<Timestamp> {
         let mut due = None;
-        let mut uids: Vec<Uid> = self.world.pods.keys().chain(self.view.keys()).cloned().collect();
+        let this = &mut self.sides[side];
+        let mut uids: Vec<Uid> = self.world.pods.keys().chain(this.view.keys()).cloned().collect();
         uids.sort();
         uids.dedup();
         for uid in uids {
             let version = self.world.pods.get(&uid).map_or("", |pod| pod["metadata"]["resourceVersion"].as_str().unwrap()).to_owned();
-            let seen = self.view.get(&uid).map_or("", |pod| pod["metadata"]["resourceVersion"].as_str().unwrap());
+            let seen = this.view.get(&uid).map_or("", |pod| pod["metadata"]["resourceVersion"].as_str().unwrap());
             if version == seen {
-                self.noticed.remove(&uid);
+                this.noticed.remove(&uid);
                 continue;
             }
             let now = self.world.now;
-            let noticed = self.noticed.entry(uid.clone()).or_insert((version.clone(), now));
+            let noticed = this.noticed.entry(uid.clone()).or_insert((version.clone(), now));
             let at = noticed.1 + self.lag;
             if now < at {
                 due = earliest(due, Some(at));
                 continue;
             }
-            self.noticed.remove(&uid);
-            self.learn(&uid);
+            this.noticed.remove(&uid);
+            self.ended.extend(this.learn(&self.world, &uid));
         }
         due
     }
 
-    fn start(&mut self, action: Action) {
-        self.seen.started(&action);
+    fn start(&mut self, side: usize, action: Action) {
+        self.sides[side].seen.started(&action);
         let effort = matches!(action.key.verb, Verb::Wake | Verb::Sleep);
         let longest = if effort { self.effort } else { self.latency };
         let ms = 1 + self.dice.below(u64::try_from(longest.as_millis()).unwrap().max(1));
@@ -279,7 +309,7 @@ impl Harness {
         let fault = self.fault(action.key.verb);
         self.started += 1;
         self.trace.push((self.world.now, action.clone()));
-        self.running.push(Running { action, apply_at, done_at, outcome: None, fault, orphan: false });
+        self.running.push(Running { side, action, apply_at, done_at, outcome: None, fault, orphan: false });
     }
 
     fn fault(&mut self, verb: Verb) -> Option<Fault> {
@@ -318,12 +348,12 @@ impl Harness {
         let (done, rest): (Vec<Running>, Vec<Running>) = running.into_iter().partition(|one| one.outcome.is_some() && one.done_at <= now);
         self.running = rest;
         for one in done.into_iter().filter(|one| !one.orphan) {
-            self.answer(&one.action, one.outcome.unwrap());
+            self.answer(one.side, &one.action, one.outcome.unwrap());
         }
     }
 
     /// Rule 4 of the contract: answers of the API server go into the index before the action is reported.
-    fn answer(&mut self, action: &Action, outcome: Outcome) {
+    fn answer(&mut self, side: usize, action: &Action, outcome: Outcome) {
         let subject = match &action.what {
             Do::ReplacePod { pod, .. } | Do::DeletePod { pod, .. } | Do::PatchPod { pod, .. } => Some(pod.uid.clone()),
             Do::CreatePod { .. } => match &outcome {
@@ -333,14 +363,14 @@ impl Harness {
             _ => None,
         };
         if let Some(uid) = subject {
-            self.learn(&uid);
+            self.ended.extend(self.sides[side].learn(&self.world, &uid));
         }
         if !matches!(outcome, Outcome::Failed { .. } | Outcome::Conflict)
             && let Some(event) = &action.event
         {
             self.world.events.push((event.pod.name.clone(), event.reason.to_owned(), event.message.clone()));
         }
-        self.seen.finished(action, &outcome, self.world.now);
+        self.sides[side].seen.finished(action, &outcome, self.world.now);
     }
 
     fn apply(&mut self, action: &Action) -> Outcome {
