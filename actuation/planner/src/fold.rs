@@ -212,7 +212,7 @@ impl NodeState {
             }
             InstanceEvent::Deleted(id) => (id.clone(), true),
         };
-        memory.touched.insert(id.clone(), Touch { at: clock, gone: vanished });
+        self.memory.note(uid, &id, Touch { at: clock, gone: vanished });
         if vanished {
             self.memory.drop_instance(uid, &id);
             self.memory.forget_engine(&EngineRef::instance(uid, &id));
@@ -316,8 +316,19 @@ impl Memory {
 
     fn touch(&mut self, engine: &EngineRef, gone: bool) {
         let at = self.clock;
-        if let (Some(launcher), Some(id)) = (self.launchers.get_mut(&engine.provider), &engine.instance) {
-            launcher.touched.insert(id.clone(), Touch { at, gone });
+        if let Some(id) = &engine.instance {
+            self.note(&engine.provider, id, Touch { at, gone });
+        }
+    }
+
+    /// Remembers an event about an instance, for the sake of a list that is under way.
+    fn note(&mut self, launcher: &Uid, id: &InstanceId, touch: Touch) {
+        let listing = self.in_flight.keys().any(|key| key.target == Target::Launcher(launcher.clone()));
+        if let Some(memory) = self.launchers.get_mut(launcher) {
+            if !listing {
+                memory.touched.clear();
+            }
+            memory.touched.insert(id.clone(), touch);
         }
     }
 

@@ -36,8 +36,25 @@ pub struct Facts {
     pub duality: Vec<Duality>,
     /// Launchers of this node by `LauncherConfig` and phase: `fma_launcher_pod_count`, summed over nodes.
     pub launchers: BTreeMap<String, BTreeMap<LauncherPhase, u32>>,
+    /// What was counted of the launchers of each `LauncherConfig`: log `Analyzed key` when it changes.
+    pub stock: BTreeMap<String, Stock>,
     /// What occupies each GPU.
     pub gpus: BTreeMap<GpuUuid, GpuFacts>,
+}
+
+/// What was counted of the launchers of a `LauncherConfig` on this node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stock {
+    /// Live launchers, bound ones and stale ones included.
+    pub current: usize,
+    /// Unbound ones from another template.
+    pub stale: usize,
+    /// Being created.
+    pub coming: usize,
+    /// Wanted by the policies.
+    pub desired: usize,
+    /// Wanted by policies and requesters together.
+    pub needed: usize,
 }
 
 /// What occupies a GPU.

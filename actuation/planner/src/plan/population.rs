@@ -14,7 +14,7 @@ use super::launcher_choice::is_foreign;
 use crate::action::{Action, DeletePodReason, Log, Owner, Subject, Target, Verb};
 use crate::json::{list, text};
 use crate::limits::later;
-use crate::planned::LauncherPhase;
+use crate::planned::{LauncherPhase, Stock};
 use crate::state::{Desired, Launcher, Lc, RequesterKind};
 use crate::{template, write};
 
@@ -54,14 +54,15 @@ impl<'s> Planner<'s> {
         let needed = desired.max(bound.len() + seekers.min(current.len() + coming));
         // One that is being created may be among those that are seen already: it counts against creating, not for deleting.
         let count = bound.len() + current.len() + stale.len();
-        let analyzed = format!("current={count} coming={coming} stale={} desired={desired} needed={needed}", stale.len());
+        let stock = Stock { current: count, stale: stale.len(), coming, desired, needed };
+        self.plan.facts.stock.insert(name.to_owned(), stock);
         if count > needed {
             current.sort_by(|one, other| self.cost(one).cmp(&self.cost(other)));
             let spare = |launcher: &&&'s Launcher| !self.reserved.contains(&launcher.pod.uid);
             let excess: Vec<&'s Launcher> =
                 current.iter().filter(spare).take(count - needed - deleted.min(count - needed)).copied().collect();
             for launcher in excess {
-                self.delete_launcher(launcher, DeletePodReason::Excess, &analyzed);
+                self.delete_launcher(launcher, DeletePodReason::Excess);
             }
         } else if count + coming < needed && leaving == 0 && self.may_place(lc) {
             self.create_launchers(lc, needed - count - coming);
@@ -82,7 +83,7 @@ impl<'s> Planner<'s> {
         let mut going = 0;
         for launcher in ours.into_iter().chain(foreign.into_iter().take(1)) {
             if !self.reserved.contains(&launcher.pod.uid) {
-                self.delete_launcher(launcher, DeletePodReason::Stale, "");
+                self.delete_launcher(launcher, DeletePodReason::Stale);
                 going += 1;
             }
         }
@@ -154,12 +155,9 @@ impl<'s> Planner<'s> {
         }
     }
 
-    fn delete_launcher(&mut self, launcher: &'s Launcher, reason: DeletePodReason, analyzed: &str) {
+    fn delete_launcher(&mut self, launcher: &'s Launcher, reason: DeletePodReason) {
         let subject = Subject { provider: Some(launcher.pod.name.clone()), ..Subject::default() };
-        let mut action = self.delete_pod(&launcher.pod, reason, subject);
-        if !analyzed.is_empty() {
-            action.log.fields.push(("analyzed", analyzed.to_owned()));
-        }
+        let action = self.delete_pod(&launcher.pod, reason, subject);
         self.emit_populator(action);
     }
 
