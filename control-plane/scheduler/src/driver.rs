@@ -12,7 +12,7 @@ use dormouse_controller::{Change, changes, conflict, not_found};
 use dormouse_runtime::{CancellationToken, SharedClock};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod};
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::watcher;
@@ -113,7 +113,6 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
     let mut pods = Box::pin(changes(Api::<Pod>::all(client.clone()), watcher::Config::default()));
     let mut nodes = Box::pin(changes(Api::<Node>::all(client.clone()), watcher::Config::default()));
     let reporter = Reporter { controller: options.name.clone(), instance: None };
-    let recorder = Recorder::new(client.clone(), reporter);
     let ours = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.scheduler_name.as_deref()).is_none_or(|n| n == options.name);
     // A Pod of another scheduler counts where it is bound and is never placed.
     let facts = |pod: &Pod| {
@@ -164,7 +163,7 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
                         *on.entry(name.clone()).or_default() += n;
                     }
                     index.assumed.insert(slot.2.clone(), (pod.uid.clone(), node.clone()));
-                    let call = bind(client.clone(), pod.clone(), node);
+                    let call = bind(client.clone(), reporter.clone(), pod.clone(), node);
                     index.waiting.remove(&slot);
                     calls.push(futures::future::Either::Left(call));
                 }
@@ -173,7 +172,7 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
                     if index.reported.get(&pod.uid) != Some(&message) {
                         index.reported.insert(pod.uid.clone(), message.clone());
                         let now = options.clock.now().to_string();
-                        calls.push(futures::future::Either::Right(report(client.clone(), recorder.clone(), pod.clone(), message, now)));
+                        calls.push(futures::future::Either::Right(report(client.clone(), reporter.clone(), pod.clone(), message, now)));
                     }
                 }
             }
@@ -181,7 +180,7 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
     }
 }
 
-async fn bind(client: Client, pod: PodFacts, node: String) -> Done {
+async fn bind(client: Client, reporter: Reporter, pod: PodFacts, node: String) -> Done {
     let body = json!({
         "apiVersion": "v1", "kind": "Binding",
         "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
@@ -195,7 +194,11 @@ async fn bind(client: Client, pod: PodFacts, node: String) -> Done {
         Err(error) => Err(kube::Error::HttpError(error)),
     };
     match result {
-        Ok(_) => Done::Bound,
+        Ok(_) => {
+            let note = format!("Successfully assigned {key} to {node}");
+            event(client, reporter, &pod, EventType::Normal, "Scheduled", "Binding", note).await;
+            Done::Bound
+        }
         Err(error) => {
             let again = !not_found(&error) && !conflict(&error);
             tracing::warn!(pod = %key, %node, %error, again, "cannot bind");
@@ -204,8 +207,8 @@ async fn bind(client: Client, pod: PodFacts, node: String) -> Done {
     }
 }
 
-async fn report(client: Client, recorder: Recorder, pod: PodFacts, message: String, now: String) -> Done {
-    let api: Api<Pod> = Api::namespaced(client, &pod.namespace);
+async fn report(client: Client, reporter: Reporter, pod: PodFacts, message: String, now: String) -> Done {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
     let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message, "lastProbeTime": null, "lastTransitionTime": now});
     let patch = json!({"metadata": {"uid": pod.uid}, "status": {"conditions": [condition]}});
     if let Err(error) = api.patch_status(&pod.name, &PatchParams::default(), &Patch::Strategic(&patch)).await
@@ -213,7 +216,14 @@ async fn report(client: Client, recorder: Recorder, pod: PodFacts, message: Stri
     {
         tracing::warn!(pod = %pod.key(), %error, "cannot report why the Pod waits");
     }
-    let about = k8s_openapi::api::core::v1::ObjectReference {
+    event(client, reporter, &pod, EventType::Warning, "FailedScheduling", "Scheduling", message).await;
+    Done::Reported
+}
+
+/// Kube's recorder takes two events for one when only their notes differ; what we tell of a Pod never is the same
+/// twice, so that each event gets a recorder of its own.
+async fn event(client: Client, reporter: Reporter, pod: &PodFacts, type_: EventType, reason: &str, action: &str, note: String) {
+    let about = ObjectReference {
         api_version: Some(Pod::api_version(&()).into_owned()),
         kind: Some(Pod::kind(&()).into_owned()),
         name: Some(pod.name.clone()),
@@ -221,15 +231,8 @@ async fn report(client: Client, recorder: Recorder, pod: PodFacts, message: Stri
         uid: Some(pod.uid.clone()),
         ..Default::default()
     };
-    let event = Event {
-        type_: EventType::Warning,
-        reason: "FailedScheduling".into(),
-        note: Some(message),
-        action: "Scheduling".into(),
-        secondary: None,
-    };
-    if let Err(error) = recorder.publish(&event, &about).await {
+    let event = Event { type_, reason: reason.into(), note: Some(note), action: action.into(), secondary: None };
+    if let Err(error) = Recorder::new(client, reporter).publish(&event, &about).await {
         tracing::debug!(%error, "cannot record an event");
     }
-    Done::Reported
 }

@@ -14,9 +14,12 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::runtime::events::{EventType, Recorder, Reporter};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
+
+use crate::common::{controlled_by, tell};
 
 type Key = (String, String);
 
@@ -233,6 +236,9 @@ impl Controller {
                 let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &key.0);
                 let patch = json!({"metadata": {"annotations": {DESIRED: wanted.to_string()}}, "spec": {"replicas": replicas}});
                 gone_is_done(api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await)?;
+                if let Some(set) = sets.iter().find(|s| s.name_any() == name) {
+                    self.scaled(&deployment, set, set.spec.replicas.unwrap_or(1), replicas).await;
+                }
             }
             self.drop_history(&key, spec, &sets, newest).await?;
         }
@@ -262,7 +268,7 @@ impl Controller {
             "metadata": {
                 "name": format!("{}-{hash}", deployment.name_any()), "namespace": deployment.namespace(), "labels": labels,
                 "annotations": {REVISION: revision.to_string(), DESIRED: spec.replicas.unwrap_or(1).to_string()},
-                "ownerReferences": [deployment.controller_owner_ref(&())],
+                "ownerReferences": [controlled_by(deployment)],
             },
             "spec": {"replicas": replicas, "minReadySeconds": spec.min_ready_seconds.unwrap_or(0), "selector": selector, "template": template},
         });
@@ -282,8 +288,22 @@ impl Controller {
                 api.patch_status(&deployment.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await?;
                 Err(kube::Error::Api(status))
             }
-            other => other,
+            Ok(made) => {
+                if replicas > 0 {
+                    self.scaled(deployment, &made, 0, replicas).await;
+                }
+                Ok(made)
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// A recorder of its own for each: kube's takes two events for one when only their notes differ.
+    async fn scaled(&self, deployment: &Deployment, set: &ReplicaSet, from: i32, to: i32) {
+        let direction = if to < from { "down" } else { "up" };
+        let note = format!("Scaled {direction} replica set {} from {from} to {to}", set.name_any());
+        let recorder = Recorder::new(self.client.clone(), Reporter { controller: "deployment-controller".into(), instance: None });
+        tell(&recorder, deployment, Some(set), EventType::Normal, "ScalingReplicaSet", note).await;
     }
 
     async fn drop_history(

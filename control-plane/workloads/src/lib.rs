@@ -4,6 +4,7 @@
 //! Each controller is a module with an index, a pure decision where there is one worth the name, and a
 //! reconciler that executes it. They speak to the API as any client does.
 
+mod common;
 mod deployment;
 mod garbage;
 mod namespace;

@@ -16,12 +16,16 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::events::{EventType, Recorder, Reporter};
 use kube::runtime::watcher;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
+use crate::common::{controlled_by, tell};
 use crate::pods::{Availability, PodFacts};
+
+/// Nothing in particular is related.
+const NONE: Option<&Pod> = None;
 
 type Key = (String, String);
 
@@ -266,7 +270,7 @@ impl Controller {
 
     async fn execute(&self, api: &Api<Pod>, set: &ReplicaSet, plan: &Plan) -> Result<(), kube::Error> {
         for (name, uid) in &plan.adopt {
-            let owner = set.controller_owner_ref(&());
+            let owner = controlled_by(set);
             let patch = json!({"metadata": {"uid": uid, "ownerReferences": [owner]}});
             gone_is_done(api.patch_metadata(name, &PatchParams::default(), &Patch::Strategic(&patch)).await)?;
         }
@@ -293,15 +297,16 @@ impl Controller {
         pod.metadata.name = None;
         pod.metadata.generate_name = Some(format!("{name}-"));
         pod.metadata.namespace = set.namespace();
-        pod.metadata.owner_references = set.controller_owner_ref(&()).map(|o| vec![o]);
+        pod.metadata.owner_references = controlled_by(set).map(|o| vec![o]);
         match api.create(&PostParams { field_manager: Some("kube-controller-manager".into()), ..PostParams::default() }, &pod).await {
             Ok(made) => {
-                self.event(set, EventType::Normal, "SuccessfulCreate", format!("Created pod: {}", made.name_any())).await;
                 self.index().observe_created(PodFacts::of(&made));
+                let note = format!("Created pod: {}", made.name_any());
+                tell(&self.recorder, set, Some(&made), EventType::Normal, "SuccessfulCreate", note).await;
                 Ok(())
             }
             Err(error) => {
-                self.event(set, EventType::Warning, "FailedCreate", format!("Error creating: {error}")).await;
+                tell(&self.recorder, set, NONE, EventType::Warning, "FailedCreate", format!("Error creating: {error}")).await;
                 Err(error)
             }
         }
@@ -313,14 +318,18 @@ impl Controller {
             ..DeleteParams::default()
         };
         let key = (set.namespace().unwrap_or_default(), name.to_owned());
+        let mut pod = Pod::default();
+        pod.metadata.name = Some(name.to_owned());
+        pod.metadata.namespace = set.namespace();
+        pod.metadata.uid = Some(uid.to_owned());
         match gone_is_done(api.delete(name, &dp).await) {
             Ok(()) => {
                 self.index().observe_deleting(&key, uid);
-                self.event(set, EventType::Normal, "SuccessfulDelete", format!("Deleted pod: {name}")).await;
+                tell(&self.recorder, set, Some(&pod), EventType::Normal, "SuccessfulDelete", format!("Deleted pod: {name}")).await;
                 Ok(())
             }
             Err(error) => {
-                self.event(set, EventType::Warning, "FailedDelete", format!("Error deleting: {error}")).await;
+                tell(&self.recorder, set, Some(&pod), EventType::Warning, "FailedDelete", format!("Error deleting: {error}")).await;
                 Err(error)
             }
         }
@@ -351,15 +360,6 @@ impl Controller {
         match api.patch_status(&set.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await {
             Err(error) if !not_found(&error) => Err(error),
             _ => Ok(()),
-        }
-    }
-
-    async fn event(&self, set: &ReplicaSet, type_: EventType, reason: &str, note: String) {
-        let mut note = note;
-        note.truncate(note.floor_char_boundary(1_000));
-        let event = Event { type_, reason: reason.into(), note: Some(note), action: "Reconcile".into(), secondary: None };
-        if let Err(error) = self.recorder.publish(&event, &set.object_ref(&())).await {
-            tracing::debug!(%error, "cannot record an event");
         }
     }
 }

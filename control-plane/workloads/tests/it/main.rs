@@ -7,7 +7,7 @@ use std::time::Duration;
 use dormouse_apiserver::{ApiServer, Options};
 use dormouse_runtime::{CancellationToken, clock};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Pod, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
 use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -95,7 +95,20 @@ async fn deletion_follows_its_propagation() {
         sets.create(&PostParams::default(), &set(2)).await.unwrap();
         count(&pods, 2).await;
         let keep = policy == PropagationPolicy::Orphan;
+        let foreground = policy == PropagationPolicy::Foreground;
+        if foreground {
+            let held = names(&pods).await.remove(0);
+            let finalizer = json!({"metadata": {"finalizers": ["example.com/hold"]}});
+            pods.patch(&held, &PatchParams::default(), &Patch::Merge(finalizer)).await.unwrap();
+        }
         sets.delete("s", &DeleteParams { propagation_policy: Some(policy), ..DeleteParams::default() }).await.unwrap();
+        if foreground {
+            count(&pods, 1).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let held = names(&pods).await.remove(0);
+            assert!(sets.get_opt("s").await.unwrap().is_some(), "the owner goes last");
+            pods.patch(&held, &PatchParams::default(), &Patch::Merge(json!({"metadata": {"finalizers": null}}))).await.unwrap();
+        }
         until("the set to go", || async { sets.get_opt("s").await.unwrap().is_none() }).await;
         if keep {
             until("orphans", || async { pods.list(&ListParams::default()).await.unwrap().iter().all(|p| p.owner_references().is_empty()) })
@@ -156,4 +169,28 @@ async fn pods_of_a_lost_node_are_collected() {
         object(json!({"metadata": {"name": "lost"}, "spec": {"nodeName": "gone", "containers": [{"name": "c", "image": "i"}]}}));
     pods.create(&PostParams::default(), &lost).await.unwrap();
     count(&pods, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_pod_and_each_step_of_a_rollout_is_an_event() {
+    let p = plane();
+    let (deployments, events): (Api<Deployment>, Api<Event>) =
+        (Api::default_namespaced(p.client.clone()), Api::default_namespaced(p.client.clone()));
+    let deployment =
+        json!({"metadata": {"name": "d"}, "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "x"}}, "template": template("1")}});
+    deployments.create(&PostParams::default(), &object(deployment)).await.unwrap();
+    let notes = |reason: &'static str| {
+        let events = events.clone();
+        async move {
+            let all = events.list(&ListParams::default()).await.unwrap().items;
+            all.into_iter().filter(|e| e.reason.as_deref() == Some(reason)).filter_map(|e| e.message).collect::<Vec<_>>()
+        }
+    };
+    until("an event for each Pod", || async { notes("SuccessfulCreate").await.len() == 3 }).await;
+    deployments.patch_scale("d", &PatchParams::default(), &Patch::Merge(json!({"spec": {"replicas": 1}}))).await.unwrap();
+    until("both steps", || async { notes("ScalingReplicaSet").await.len() == 2 }).await;
+    let steps = notes("ScalingReplicaSet").await.join("; ");
+    assert!(steps.contains("Scaled up replica set d-") && steps.contains("from 0 to 3"), "{steps}");
+    assert!(steps.contains("Scaled down replica set d-") && steps.contains("from 3 to 1"), "{steps}");
+    until("an event for each deleted Pod", || async { notes("SuccessfulDelete").await.len() == 2 }).await;
 }
