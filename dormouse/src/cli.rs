@@ -88,10 +88,10 @@ pub(crate) fn parse(args: Vec<OsString>) -> anyhow::Result<Cli> {
 pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
     use verbs::program;
     match cli.verb {
-        Verb::Up(args) => verbs::up::run(*args),
+        Verb::Up(args) => verbs::up::run(&args),
         Verb::Down(args) => verbs::down::run(&args),
         Verb::Status(args) => verbs::status::run(&args),
-        Verb::Demo(args) => verbs::demo::run(args),
+        Verb::Demo(args) => verbs::demo::run(&args),
         Verb::DualPodsController(args) => program(|end| dormouse_actuation::dual_pods_controller(args, end)),
         Verb::LauncherPopulator(args) => program(|end| dormouse_actuation::launcher_populator(args, end)),
         Verb::Launcher(args) => {

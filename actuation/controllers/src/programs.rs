@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use dormouse_controller::Credentials;
 use dormouse_planner::limits::Limits;
 use dormouse_runtime::{CancellationToken, clock, log, metrics, net, serve};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use prometheus_client::registry::Registry;
 
 use crate::controller::{Options, Role, run};
@@ -35,8 +34,14 @@ pub async fn launcher_populator(args: PopulatorArgs, shutdown: CancellationToken
 
 async fn program(args: &CommonArgs, role: Role, limits: Limits, shutdown: CancellationToken) -> anyhow::Result<()> {
     log::init(log::Options { format: log::Format::Klog, verbosity: args.verbosity });
-    dormouse_runtime::tls::install_provider();
-    let client = connect(args, role).await?;
+    let credentials = Credentials {
+        kubeconfig: args.kubeconfig.clone(),
+        context: args.context.clone(),
+        cluster: args.cluster.clone(),
+        user: args.user.clone(),
+        user_agent: Some(role.manager().to_owned()),
+    };
+    let client = credentials.client().await?;
     let mut registry = Registry::default();
     let options = Options { namespace: args.namespace.clone(), role, limits, clock: clock::system() };
     let work = run(&client, options, &mut registry, shutdown.clone())?;
@@ -70,20 +75,4 @@ async fn listen(port: u16) -> anyhow::Result<tokio::net::TcpListener> {
     let address = net::authority(&net::map_host("0.0.0.0"), port);
     let parsed: SocketAddr = address.parse().with_context(|| format!("{address:?} is no address to listen on"))?;
     Ok(tokio::net::TcpListener::bind(parsed).await?)
-}
-
-/// A client from flags, `KUBECONFIG`, or the Pod's service account.
-async fn connect(args: &CommonArgs, role: Role) -> anyhow::Result<Client> {
-    let select = KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
-    let mut config = if let Some(path) = &args.kubeconfig {
-        let file = Kubeconfig::read_from(path).with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
-        Config::from_custom_kubeconfig(file, &select).await.context("the kubeconfig cannot be used")?
-    } else if args.context.is_some() || args.cluster.is_some() || args.user.is_some() {
-        Config::from_kubeconfig(&select).await.context("the kubeconfig cannot be used")?
-    } else {
-        Config::infer().await.context("neither a kubeconfig nor a service account was found; give --kubeconfig")?
-    };
-    // The managedFields of plain creates are named after it.
-    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(role.manager())));
-    Client::try_from(config).context("cannot make a client for the API server")
 }

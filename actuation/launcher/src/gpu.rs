@@ -160,7 +160,7 @@ impl Source {
     async fn read(&self) -> Result<Mapping, String> {
         match self {
             Self::ConfigMap { namespace, node } => {
-                let client = crate::kubeclient::client().await.map_err(|e| e.to_string())?;
+                let client = dormouse_controller::Credentials::default().client().await.map_err(|e| e.to_string())?;
                 let map = Api::<ConfigMap>::namespaced(client, namespace).get(names::GPU_MAP).await.map_err(|e| e.to_string())?;
                 from_config_map(&map, node)
             }

@@ -17,7 +17,6 @@ mod events;
 mod gpu;
 mod instance;
 mod journal;
-mod kubeclient;
 mod logs;
 mod manager;
 mod metrics;

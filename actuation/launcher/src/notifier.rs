@@ -75,7 +75,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
             return Err(Error::Missing(name).into());
         }
     }
-    let client = crate::kubeclient::client().await.map_err(|e| Error::NoClient(e.to_string()))?;
+    let client = dormouse_controller::Credentials::default().client().await.map_err(|e| Error::NoClient(e.to_string()))?;
     Ok(run_with(client, args, shutdown).await?)
 }
 

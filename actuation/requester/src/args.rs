@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, value_parser};
+use dormouse_controller::Credentials;
 
 /// Flags of klog, which every program of the peer takes. Only the verbosity means something here.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -55,6 +56,19 @@ pub struct KubeFlags {
     /// Cluster of the kubeconfig.
     #[arg(long)]
     pub cluster: Option<String>,
+}
+
+impl KubeFlags {
+    /// What these flags say about the API server.
+    pub(crate) fn credentials(&self) -> Credentials {
+        Credentials {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+            cluster: self.cluster.clone(),
+            user: self.user.clone(),
+            user_agent: None,
+        }
+    }
 }
 
 /// What the requester and the test requester share.

@@ -1,5 +1,7 @@
 //! Why a program of this crate ends, and with which status: the peer's numbers.
 
+use dormouse_controller::NoClient;
+
 /// The end of a program that did not end as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -27,8 +29,8 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// No way to reach the API server.
-    #[error("{0}")]
-    NoClient(String),
+    #[error(transparent)]
+    NoClient(#[from] NoClient),
     /// The API server refused.
     #[error("API server: {0}")]
     Api(#[from] kube::Error),

@@ -65,7 +65,7 @@ pub struct Summary {
 /// # Errors
 /// When there are no credentials or the API server refuses.
 pub async fn run(args: Args, shutdown: CancellationToken) -> Result<Option<Summary>, Error> {
-    let client = crate::kubeclient::client(&args.kube, None).await?;
+    let client = args.kube.credentials().client().await?;
     if args.watch {
         keep(client, &args.namespace, shutdown).await;
         return Ok(None);

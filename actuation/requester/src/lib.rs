@@ -14,7 +14,6 @@ mod args;
 mod body;
 mod error;
 pub mod gpu_map;
-mod kubeclient;
 mod memory;
 pub mod nvidia_smi;
 mod proxy;

@@ -228,16 +228,16 @@ fn wildcard_holder(port: u16) -> Option<dormouse_plane::Holder> {
     holder(Some(std::net::Ipv4Addr::new(127, 255, 255, 254).into()), port)
 }
 
-pub(crate) fn run(args: UpArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
     args.check_later()?;
     args.wanted_controllers()?;
     if args.detach {
-        return detach(&args);
+        return detach(args);
     }
     dormouse_runtime::tls::install_provider();
     super::log(0);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(&args));
+    let result = runtime.block_on(serve(args));
     runtime.shutdown_timeout(Duration::from_millis(500));
     result
 }

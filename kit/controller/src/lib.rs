@@ -6,11 +6,13 @@
 //! to two workers at once and backs off per key. What to do with a key is the controller's own.
 
 mod changes;
+mod credentials;
 mod errors;
 mod queue;
 mod workers;
 
 pub use changes::{Change, changes, each};
+pub use credentials::{Credentials, NoClient};
 pub use errors::{conflict, gone_is_done, not_found};
 pub use queue::{Backoff, Queue};
 pub use workers::{Outcome, workers};

@@ -10,6 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use clap::Parser;
+use dormouse_controller::Credentials;
 use dormouse_runtime::{CancellationToken, clock};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -63,7 +64,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     }
     let started = clock::system().now();
     let name = format!("test-requester/{}/{}", args.node, started.as_second());
-    let client = crate::kubeclient::client(&args.kube, Some(&name)).await?;
+    let client = Credentials { user_agent: Some(name.clone()), ..args.kube.credentials() }.client().await?;
     let mut hasher = DefaultHasher::new();
     (&args.pod_uid, started.as_nanosecond()).hash(&mut hasher);
     run_with(client, args, &name, hasher.finish(), shutdown).await

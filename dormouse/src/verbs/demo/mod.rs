@@ -63,11 +63,11 @@ pub(crate) enum DemoEngine {
 /// Longest demo; one that takes longer hangs somewhere, and says where.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-pub(crate) fn run(args: DemoArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     dormouse_runtime::tls::install_provider();
     dormouse_runtime::log::init(dormouse_runtime::log::Options { format: dormouse_runtime::log::Format::Klog, verbosity: 0 });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(play(&args));
+    let result = runtime.block_on(play(args));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
