@@ -12,6 +12,8 @@
 //! | [`logs`] | what containers write, and reading it back |
 //! | `node` | the executor: watch, workers, files, calls |
 
+#![cfg_attr(test, allow(clippy::needless_pass_by_value, reason = "`json!(…)` as an argument reads better than a reference to it"))]
+
 pub mod logs;
 pub mod machine;
 mod node;

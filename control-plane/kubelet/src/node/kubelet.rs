@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::Api;
 use kube::runtime::watcher;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -61,13 +61,15 @@ pub enum Error {
 
 /// A node's kubelet. See [`Kubelet::start`].
 #[derive(Debug)]
-pub struct Kubelet(());
+pub struct Kubelet;
 
 /// A running kubelet. When it is dropped, its Pods' processes are killed at once; [`Handle::stop`] is the polite way.
 pub struct Handle {
     node: Arc<Node>,
     stop: watch::Sender<Option<Duration>>,
-    pods: JoinHandle<()>,
+    _pods: AbortOnDropHandle<()>,
+    /// Closes when `pods` has ended.
+    ended: watch::Receiver<()>,
     shutdown: CancellationToken,
     _others: Vec<AbortOnDropHandle<()>>,
 }
@@ -112,10 +114,15 @@ impl Kubelet {
         let limits = "Limits of cpu and memory count in scheduling and are not enforced: containers are plain processes";
         node.events.record(&about_node(&node), false, "LimitsNotEnforced", limits);
         let (stop, stopped) = watch::channel(None);
-        let pods = tokio::spawn(run_pods(node.clone(), stopped));
+        let (ending, ended) = watch::channel(());
+        let on = node.clone();
+        let pods = tokio::spawn(async move {
+            run_pods(on, stopped).await;
+            drop(ending);
+        });
         let alive = tokio::spawn(register::keep_alive(node.clone()));
         let _others = vec![AbortOnDropHandle::new(served), AbortOnDropHandle::new(alive)];
-        Ok(Handle { node, stop, pods, shutdown, _others })
+        Ok(Handle { node, stop, _pods: AbortOnDropHandle::new(pods), ended, shutdown, _others })
     }
 }
 
@@ -285,10 +292,13 @@ impl Handle {
         LogReader::open(log, query, now).await.map_err(|_| LogError::NotStarted { pod, container })
     }
 
-    /// Ends every Pod's processes within `grace` (then by SIGKILL) and everything of this kubelet. Objects stay.
-    pub async fn stop(mut self, grace: Duration) {
-        let _ = self.stop.send(Some(grace));
-        let _ = (&mut self.pods).await;
+    /// Ends every Pod's processes within `grace` (then by SIGKILL) and everything of this kubelet. Objects stay. A second
+    /// call beside the first, with a shorter grace, shortens.
+    pub async fn stop(&self, grace: Duration) {
+        self.begin_stop(grace);
+        let mut ended = self.ended.clone();
+        // An error is what is waited for: the other end has gone with the last worker.
+        while ended.changed().await.is_ok() {}
         self.shutdown.cancel();
     }
 
@@ -300,7 +310,6 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.pods.abort();
         self.shutdown.cancel();
     }
 }

@@ -22,8 +22,8 @@ pub(super) fn run() -> ! {
     sys::close_inherited();
     let code = match setup() {
         Ok((socket, signals)) => {
-            serve(socket, signals);
-            end_everything();
+            let signals = serve(socket, signals);
+            end_everything(&signals);
             0
         }
         Err(e) => {
@@ -69,18 +69,19 @@ pub(super) fn told_to_end(signals: &SignalFd) -> bool {
     end
 }
 
-fn serve(socket: OwnedFd, signals: SignalFd) {
+/// Takes requests until the plane is gone.
+fn serve(socket: OwnedFd, signals: SignalFd) -> SignalFd {
     let mut inits: BTreeSet<i32> = BTreeSet::new();
     loop {
         let mut polled = [PollFd::new(&socket, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
         match poll(&mut polled, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return,
+            Err(_) => return signals,
         }
         let (request, signal) = (!polled[0].revents().is_empty(), !polled[1].revents().is_empty());
         if signal {
             if told_to_end(&signals) {
-                return;
+                return signals;
             }
             reap(&mut inits);
         }
@@ -99,9 +100,9 @@ fn serve(socket: OwnedFd, signals: SignalFd) {
                 // The request's descriptors close here, which tells the plane that nothing was started.
                 Err(e) => eprintln!("dormouse-shim: cannot fork: {e}"),
             },
-            Ok(None) => return,
+            Ok(None) => return signals,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => return,
+            Err(_) => return signals,
         }
     }
 }
@@ -125,7 +126,7 @@ fn reap_one(flags: WaitPidFlag) -> Option<i32> {
 }
 
 /// Kills everything below until nothing is left.
-fn end_everything() {
+fn end_everything(signals: &SignalFd) {
     loop {
         tree::kill_below_self(&BTreeSet::new());
         loop {
@@ -135,9 +136,10 @@ fn end_everything() {
                 Err(_) => return,
             }
         }
-        // A process may have forked while it was being killed, and a dying one takes a moment.
+        // The next death wakes us; and a process may have forked while it was being killed, so look again soon.
         let pause = Timespec::try_from(RECHECK).ok();
-        let _ = poll(&mut [], pause.as_ref());
+        let _ = poll(&mut [PollFd::new(signals, PollFlags::IN)], pause.as_ref());
+        told_to_end(signals);
     }
 }
 

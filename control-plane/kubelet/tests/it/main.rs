@@ -1,5 +1,6 @@
 //! The kubelet with real processes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what is wrong by failing")]
+#![allow(clippy::needless_pass_by_value, reason = "`json!(…)` as an argument reads better than a reference to it")]
 
 mod crash;
 mod plane;

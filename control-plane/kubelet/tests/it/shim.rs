@@ -202,3 +202,30 @@ async fn an_exec_sees_what_the_container_sees() {
     drop(control);
     assert_eq!(reports.exited().await, Some((137, Some(9))));
 }
+
+/// Prints what the parts of a start cost. Run with `--ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test"]
+async fn measure_the_parts_of_a_start() {
+    let mut parts: Vec<[Duration; 4]> = Vec::new();
+    for _ in 0..20 {
+        let t0 = std::time::Instant::now();
+        let shim = shim().await;
+        let t1 = std::time::Instant::now();
+        let (mut reports, control, _o, _e) = shim.run(&sh("exec sleep 60")).await.unwrap().split();
+        reports.started().await.unwrap();
+        let t2 = std::time::Instant::now();
+        let (mut second, _c2, _o2, _e2) = shim.run(&sh("exec sleep 60")).await.unwrap().split();
+        second.started().await.unwrap();
+        let t3 = std::time::Instant::now();
+        drop(control);
+        reports.exited().await;
+        shim.end().await;
+        parts.push([t1 - t0, t2 - t1, t3 - t2, t3.elapsed()]);
+    }
+    for (i, what) in ["spawn", "shim's start and first run", "second run", "end"].iter().enumerate() {
+        let mut column: Vec<Duration> = parts.iter().map(|p| p[i]).collect();
+        column.sort();
+        println!("{what}: median {:?} max {:?}", column[10], column[19]);
+    }
+}
