@@ -147,9 +147,7 @@ impl Plane {
         self.logs.clear();
         let kubelets = std::mem::take(&mut self.kubelets);
         kubelets.iter().for_each(|k| k.begin_stop(grace));
-        // One whose log is being opened at this moment is dropped with its reader, which kills its Pods.
-        let owned = kubelets.into_iter().filter_map(Arc::into_inner);
-        futures::future::join_all(owned.map(|k| k.stop(grace))).await;
+        futures::future::join_all(kubelets.iter().map(|k| k.stop(grace))).await;
         self.shutdown.cancel();
         // What does not end by itself is dropped with the set.
         let _ = tokio::time::timeout(Duration::from_secs(3), async { while self.tasks.join_next().await.is_some() {} }).await;
