@@ -37,7 +37,7 @@ pub(super) struct Node {
 struct State {
     addresses: Addresses,
     gpus: Allocator,
-    /// What admitted Pods ask for, by UID, in billionths.
+    /// What admitted Pods ask for, by UID, in thousandths.
     admitted: BTreeMap<String, BTreeMap<String, i128>>,
     object: NodeObject,
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Node, NodeSelectorTerm, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::quantity::nano;
+use super::quantity::milli;
 
 /// Why a Pod is not accepted: it becomes `Failed` with this reason and message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Rejection {
     pub message: String,
 }
 
-/// What a Pod's containers ask for, init containers as Kubernetes counts them. Billionths.
+/// What a Pod's containers ask for, init containers as Kubernetes counts them. Thousandths.
 #[must_use]
 pub fn requests(pod: &Pod) -> BTreeMap<String, i128> {
     let mut total: BTreeMap<String, i128> = BTreeMap::new();
@@ -27,8 +27,8 @@ pub fn requests(pod: &Pod) -> BTreeMap<String, i128> {
     let of = |c: &k8s_openapi::api::core::v1::Container| -> BTreeMap<String, i128> {
         let Some(r) = &c.resources else { return BTreeMap::new() };
         // A limit stands for a request that is not written.
-        let mut all: BTreeMap<String, i128> = r.limits.iter().flatten().filter_map(|(k, q)| Some((k.clone(), nano(q)?))).collect();
-        all.extend(r.requests.iter().flatten().filter_map(|(k, q)| Some((k.clone(), nano(q)?))));
+        let mut all: BTreeMap<String, i128> = r.limits.iter().flatten().filter_map(|(k, q)| Some((k.clone(), milli(q)?))).collect();
+        all.extend(r.requests.iter().flatten().filter_map(|(k, q)| Some((k.clone(), milli(q)?))));
         all
     };
     for container in &spec.containers {
@@ -60,12 +60,12 @@ pub fn requests(pod: &Pod) -> BTreeMap<String, i128> {
         *entry = (*entry).max(n);
     }
     for (name, q) in spec.overhead.iter().flatten() {
-        *total.entry(name.clone()).or_default() += nano(q).unwrap_or(0);
+        *total.entry(name.clone()).or_default() += milli(q).unwrap_or(0);
     }
     total
 }
 
-/// Whether the node takes `pod` beside what is `used` already (billionths) by `pods` other Pods.
+/// Whether the node takes `pod` beside what is `used` already (thousandths) by `pods` other Pods.
 ///
 /// # Errors
 /// [`Rejection`].
@@ -76,16 +76,16 @@ pub fn check(
     used: &BTreeMap<String, i128>,
     pods: usize,
 ) -> Result<(), Rejection> {
-    if let Some(limit) = allocatable.get("pods").and_then(nano)
-        && (pods as i128 + 1) * 1_000_000_000 > limit
+    if let Some(limit) = allocatable.get("pods").and_then(milli)
+        && (pods as i128 + 1) * 1000 > limit
     {
-        return Err(out_of("pods", 1_000_000_000, pods as i128 * 1_000_000_000, limit));
+        return Err(out_of("pods", 1000, pods as i128 * 1000, limit));
     }
     for (name, wanted) in requests(pod) {
         if wanted == 0 {
             continue;
         }
-        let Some(capacity) = allocatable.get(&name).and_then(nano) else { continue };
+        let Some(capacity) = allocatable.get(&name).and_then(milli) else { continue };
         let in_use = used.get(&name).copied().unwrap_or(0);
         if in_use + wanted > capacity {
             return Err(out_of(&name, wanted, in_use, capacity));
@@ -102,7 +102,7 @@ pub fn check(
 
 fn out_of(name: &str, wanted: i128, used: i128, capacity: i128) -> Rejection {
     // The kubelet prints cpu in thousandths and everything else in whole units.
-    let unit = if name == "cpu" { 1_000_000 } else { 1_000_000_000 };
+    let unit = if name == "cpu" { 1 } else { 1000 };
     Rejection {
         reason: format!("OutOf{name}"),
         message: format!(
@@ -178,7 +178,7 @@ mod tests {
         let spec = |limits: serde_json::Value| json!({"containers": [{"name": "c", "resources": {"limits": limits}}]});
         assert!(verdict(spec(json!({"cpu": "2", "nvidia.com/gpu": "2"})), &BTreeMap::new()).is_ok());
         assert!(verdict(spec(json!({"vendor.io/unknown": "9"})), &BTreeMap::new()).is_ok());
-        let used = [("cpu".to_owned(), 500_000_000)].into();
+        let used = [("cpu".to_owned(), 500)].into();
         assert_eq!(
             verdict(spec(json!({"cpu": "1600m"})), &used).unwrap_err(),
             "OutOfcpu: Pod was rejected: Node didn't have enough resource: cpu, requested: 1600, used: 500, capacity: 2000"
@@ -194,7 +194,7 @@ mod tests {
                 {"name": "i", "resources": {"requests": {"cpu": "5"}}}],
             "containers": [{"name": "a", "resources": {"requests": {"cpu": "2"}}}, {"name": "b", "resources": {"requests": {"cpu": "1"}}}]}}))
         .unwrap();
-        assert_eq!(requests(&pod)["cpu"], 6_000_000_000);
+        assert_eq!(requests(&pod)["cpu"], 6000);
     }
 
     #[test]

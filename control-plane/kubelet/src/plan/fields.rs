@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceFieldSelector};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::quantity::nano;
+use super::quantity::milli;
 
 /// What the node knows about a Pod beyond its object.
 #[derive(Clone, Debug, Default)]
@@ -110,12 +110,12 @@ pub fn resource(
         "requests" => resources.and_then(|r| r.requests.as_ref()).and_then(|m| m.get(key)),
         _ => return Err(unsupported()),
     };
-    let value = found.and_then(nano).unwrap_or(0);
+    let value = found.and_then(milli).unwrap_or(0);
     let divisor = match &selector.divisor {
         // An absent divisor is printed by the API server as "0" and means 1.
-        None => 1_000_000_000,
-        Some(q) if q.0.is_empty() || q.0 == "0" => 1_000_000_000,
-        Some(q) => nano(q).filter(|n| *n > 0).ok_or_else(|| FieldError::Divisor(q.0.clone()))?,
+        None => 1000,
+        Some(q) if q.0.is_empty() || q.0 == "0" => 1000,
+        Some(q) => milli(q).filter(|n| *n > 0).ok_or_else(|| FieldError::Divisor(q.0.clone()))?,
     };
     // Rounded up, as the kubelet does: half a core is 1.
     Ok((value.div_euclid(divisor) + i128::from(value.rem_euclid(divisor) > 0)).to_string())

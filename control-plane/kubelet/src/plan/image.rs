@@ -98,7 +98,8 @@ impl Rules {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        serde_saphyr::from_str(text).map_err(|e| e.to_string())
+        let value = dormouse_machinery::yaml::from_str(text).map_err(|e| e.to_string())?;
+        serde_json::from_value(value).map_err(|e| e.to_string())
     }
 
     fn find(&self, image: &str) -> Option<&Rule> {

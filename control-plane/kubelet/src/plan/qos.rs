@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-use super::quantity::nano;
+use super::quantity::milli;
 
 /// `Guaranteed`, `Burstable` or `BestEffort`, by the rules of Kubernetes over cpu and memory of all containers.
 #[must_use]
@@ -14,7 +14,7 @@ pub fn class(pod: &Pod) -> &'static str {
         let resources = container.resources.as_ref();
         for name in ["cpu", "memory"] {
             let value =
-                |list: Option<&std::collections::BTreeMap<String, _>>| list.and_then(|m| m.get(name)).and_then(nano).filter(|n| *n > 0);
+                |list: Option<&std::collections::BTreeMap<String, _>>| list.and_then(|m| m.get(name)).and_then(milli).filter(|n| *n > 0);
             let limit = value(resources.and_then(|r| r.limits.as_ref()));
             // A request that is not written is the limit.
             let request = value(resources.and_then(|r| r.requests.as_ref())).or(limit);

@@ -1,59 +1,18 @@
-//! Quantities as whole numbers of billionths, the kubelet's way to add and divide them. Pure.
+//! Quantities as whole numbers of thousandths, to add and divide them. Pure.
 
+use dormouse_machinery::quantity::Quantity as Parsed;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-/// The quantity in billionths, rounded up; `None` when the text is no quantity or far too large.
+/// The quantity in thousandths, rounded up; `None` when the text is no quantity.
 #[must_use]
-pub fn nano(q: &Quantity) -> Option<i128> {
-    let text = q.0.trim();
-    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '+' || c == '-')).unwrap_or(text.len());
-    let (number, suffix) = text.split_at(end);
-    let (multiplier, divisor): (i128, i128) = match suffix {
-        "" => (1, 1),
-        "n" => (1, 1_000_000_000),
-        "u" => (1, 1_000_000),
-        "m" => (1, 1_000),
-        "k" => (1_000, 1),
-        "M" => (1_000_000, 1),
-        "G" => (1_000_000_000, 1),
-        "T" => (1_000_000_000_000, 1),
-        "P" => (1_000_000_000_000_000, 1),
-        "E" => (1_000_000_000_000_000_000, 1),
-        "Ki" => (1 << 10, 1),
-        "Mi" => (1 << 20, 1),
-        "Gi" => (1 << 30, 1),
-        "Ti" => (1 << 40, 1),
-        "Pi" => (1 << 50, 1),
-        "Ei" => (1 << 60, 1),
-        exponent => {
-            let e: i32 = exponent.strip_prefix(['e', 'E'])?.parse().ok()?;
-            let power = 10_i128.checked_pow(e.unsigned_abs())?;
-            if e < 0 { (1, power) } else { (power, 1) }
-        }
-    };
-    let (negative, digits) = match number.as_bytes().first()? {
-        b'-' => (true, &number[1..]),
-        b'+' => (false, &number[1..]),
-        _ => (false, number),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if whole.is_empty() && fraction.is_empty() || fraction.len() > 18 {
-        return None;
-    }
-    let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let scale = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let fraction: i128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
-    let numerator = whole.checked_mul(scale)?.checked_add(fraction)?.checked_mul(multiplier)?.checked_mul(1_000_000_000)?;
-    let denominator = scale.checked_mul(divisor)?;
-    let value = numerator / denominator + i128::from(numerator % denominator != 0);
-    Some(if negative { -value } else { value })
+pub fn milli(q: &Quantity) -> Option<i128> {
+    Parsed::parse(&q.0).ok().map(|q| i128::from(q.milli_value()))
 }
 
-/// The quantity rounded up to whole units, as device counts are.
+/// The quantity in whole units, rounded up, as devices are counted.
 #[must_use]
 pub fn whole(q: &Quantity) -> Option<i128> {
-    let n = nano(q)?;
-    Some(n.div_euclid(1_000_000_000) + i128::from(n.rem_euclid(1_000_000_000) > 0))
+    Parsed::parse(&q.0).ok().map(|q| i128::from(q.value()))
 }
 
 #[cfg(test)]
@@ -61,25 +20,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantities_in_billionths() {
-        for (text, want) in [
-            ("0", Some(0)),
-            ("1", Some(1_000_000_000)),
-            ("250m", Some(250_000_000)),
-            ("1.5", Some(1_500_000_000)),
-            ("1Ki", Some(1_024_000_000_000)),
-            ("1e3", Some(1_000_000_000_000)),
-            ("100n", Some(100)),
-            ("-2", Some(-2_000_000_000)),
-            (".5", Some(500_000_000)),
-            ("0.1n", Some(1)),
-            ("", None),
-            ("x", None),
-            ("1Zi", None),
-            (".", None),
-        ] {
-            assert_eq!(nano(&Quantity(text.into())), want, "{text}");
-        }
-        assert_eq!(whole(&Quantity("8".into())), Some(8));
+    fn quantities_are_rounded_up() {
+        let both = |text: &str| (milli(&Quantity(text.into())), whole(&Quantity(text.into())));
+        assert_eq!(both("250m"), (Some(250), Some(1)));
+        assert_eq!(both("8"), (Some(8000), Some(8)));
+        assert_eq!(both("1Ki"), (Some(1_024_000), Some(1024)));
+        assert_eq!(both("x"), (None, None));
     }
 }
