@@ -34,10 +34,8 @@ async fn open(story: &Story) -> Stage {
 }
 
 /// Plays a story with the fuse at `at`; gives the final state, and whether the fuse blew.
-async fn play(story: &Story, at: Option<(usize, When)>, expected: Option<&Value>) -> (Value, bool) {
-    let stage = open(story).await;
-    // Long enough for the next controller to look while one goes on.
-    *stage.shared.effect_time.lock().unwrap() = Duration::from_millis(20);
+async fn play(stage: &Stage, story: &Story, at: Option<(usize, When)>, expected: Option<&Value>) -> (Value, bool) {
+    *stage.shared.effect_time.lock().unwrap() = Duration::ZERO;
     let mut ctl = stage.start(Role::DualPods, limits());
     for (name, model) in story.asleep {
         stage.create(requester(story, (name, model))).await;
@@ -50,6 +48,10 @@ async fn play(story: &Story, at: Option<(usize, When)>, expected: Option<&Value>
     }
     stage.quiet().await;
     let (n, when) = at.unwrap_or((usize::MAX, When::Before));
+    if when == When::During {
+        // Long enough for the next controller to look while one goes on.
+        *stage.shared.effect_time.lock().unwrap() = Duration::from_millis(20);
+    }
     stage.shared.fuse.arm(n, when);
     for come in story.come {
         stage.create(requester(story, *come)).await;
@@ -96,15 +98,17 @@ async fn play(story: &Story, at: Option<(usize, When)>, expected: Option<&Value>
     let violations = stage.shared.ledger.violations();
     assert!(violations.is_empty(), "killed {when:?} effect {n}: {violations:?}\n{}", stage.shared.fuse.log().join("\n"));
     ctl.kill().await;
+    stage.clear().await;
     (state, blew)
 }
 
 /// Every n, on each side.
 async fn every_effect(story: Story, least: usize) {
-    let (expected, _) = play(&story, None, None).await;
+    let stage = open(&story).await;
+    let (expected, _) = play(&stage, &story, None, None).await;
     for when in [When::Before, When::During, When::After] {
         let mut n = 1;
-        while play(&story, Some((n, when)), Some(&expected)).await.1 {
+        while play(&stage, &story, Some((n, when)), Some(&expected)).await.1 {
             n += 1;
         }
         assert!(n > least, "only {n} effects: the story is not the one meant");

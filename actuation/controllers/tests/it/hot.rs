@@ -48,27 +48,27 @@ async fn measure(launchers: bool) {
         let object = if launchers { objects::wants(&name, "qwen", &["GPU-0"]) } else { objects::direct(&name, "m", &["GPU-0"]) };
         stage.create(object).await;
         stage.until("it was told ready", |s| s.told(&name, "ready") > 0).await;
-        let stamps = stage.shared.stamps.lock().unwrap();
         if i > 0 {
-            times.push(stamps[&(name.clone(), "ready".to_owned())] - stamps[&(name.clone(), "running".to_owned())]);
+            times.push(stage.between(&name, "running", "ready"));
         }
-        drop(stamps);
         stage.serving(&name).await;
         stage.retire(&name).await;
         stage.quiet().await;
     }
     assert_eq!(stage.told("engine", "wake_up"), STARTS);
     times.sort();
-    let log = stage.shared.fuse.log();
-    println!("{}", log[log.len() - 18..].join("\n"));
     let floor = if launchers { Some(floor(&stage).await) } else { None };
     let flow = if launchers { "launcher" } else { "direct" };
+    let p99 = share(&times, 99);
     println!(
         "hot start, {flow} flow, control share over {STARTS} starts: p50 {:?}, p99 {:?}, max {:?}; floor (its round trips alone): {floor:?}",
         share(&times, 50),
-        share(&times, 99),
+        p99,
         times.last().unwrap()
     );
+    // The promise is 50 ms with processes around it; a debug build on a busy machine is held to far more only.
+    let promise = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 50 });
+    assert!(p99 < promise, "p99 {p99:?} is over {promise:?}");
 }
 
 #[tokio::test]

@@ -82,6 +82,11 @@ impl Fuse {
         self.state.lock().unwrap().blown
     }
 
+    /// Empties the log.
+    pub(crate) fn forget(&self) {
+        self.state.lock().unwrap().log.clear();
+    }
+
     pub(crate) fn mark(&self, what: &str) {
         self.state.lock().unwrap().log.push(format!("{:8.3} -- {what}", self.begun.elapsed().as_secs_f64() * 1e3));
     }

@@ -62,7 +62,17 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 enum Body {
     Requester(Requester),
     Engine(#[allow(dead_code, reason = "runs until dropped")] Engine),
-    Launcher(Arc<Launcher>),
+    Launcher(#[allow(dead_code, reason = "runs until dropped")] Hosted),
+}
+
+/// A launcher that is in the stage's table as long as it runs.
+struct Hosted(Arc<Launcher>, Arc<Shared>);
+
+impl Drop for Hosted {
+    fn drop(&mut self) {
+        self.0.stop();
+        self.1.launchers.lock().unwrap().remove(&self.0.name);
+    }
 }
 
 fn path(pod: &Value) -> String {
@@ -117,11 +127,11 @@ async fn live(shared: &Arc<Shared>, pod: &mut watch::Receiver<Value>) -> Option<
     }
     if let Body::Requester(_) = body {
         // Its engine may still be awake: it stays until it is told otherwise.
-        let _ = tokio::time::timeout(Duration::from_secs(2), told.wait_for(|t| *t == Some(false))).await;
-    }
-    if let Body::Launcher(launcher) = &body {
-        launcher.stop();
-        shared.launchers.lock().unwrap().remove(&launcher.name);
+        let released = tokio::time::timeout(Duration::from_secs(2), told.wait_for(|t| *t == Some(false)));
+        tokio::select! {
+            _ = released => {}
+            () = gone(pod) => return None,
+        }
     }
     drop(body);
     let state = json!({"terminated": {"exitCode": 0, "finishedAt": format!("{:.0}", clock::system().now())}});
@@ -130,6 +140,11 @@ async fn live(shared: &Arc<Shared>, pod: &mut watch::Receiver<Value>) -> Option<
         json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0, "preconditions": {"uid": now["metadata"]["uid"]}});
     let _ = shared.api("DELETE", &path(&now), &options).await;
     Some(())
+}
+
+/// Waits until the object is gone.
+async fn gone(pod: &mut watch::Receiver<Value>) {
+    while pod.changed().await.is_ok() {}
 }
 
 async fn start(shared: &Arc<Shared>, pod: &Value, ip: Ipv4Addr) -> Body {
@@ -141,7 +156,7 @@ async fn start(shared: &Arc<Shared>, pod: &Value, ip: Ipv4Addr) -> Body {
     if objects::label(pod, "launcher-config-name").is_some() {
         let launcher = Launcher::start(shared, ip, name).await;
         shared.launchers.lock().unwrap().insert(name.to_owned(), Arc::clone(&launcher));
-        return Body::Launcher(launcher);
+        return Body::Launcher(Hosted(launcher, Arc::clone(shared)));
     }
     let gpus = split(objects::annotation(pod, "accelerators").unwrap_or_default());
     Body::Engine(Engine::start(shared, ip, 8000, "direct", &gpus).await)
@@ -149,7 +164,7 @@ async fn start(shared: &Arc<Shared>, pod: &Value, ip: Ipv4Addr) -> Body {
 
 async fn report(shared: &Shared, pod: &Value, ip: Ipv4Addr, container: &str, ready: bool, state: &Value, phase: &str) {
     let text = if ready { "True" } else { "False" };
-    let status = json!({"status": {
+    let status = json!({"metadata": {"uid": pod["metadata"]["uid"]}, "status": {
         "phase": phase, "podIP": ip.to_string(), "podIPs": [{"ip": ip.to_string()}],
         "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": text}],
         "containerStatuses": [{"name": "inference-server", "image": "stub", "imageID": "", "containerID": container, "ready": ready,

@@ -211,6 +211,13 @@ impl Stage {
         self.shared.told.lock().unwrap().iter().filter(|((p, w), _)| p.starts_with(pod) && w == what).map(|(_, n)| n).sum()
     }
 
+    /// Time from one stamp of a Pod to another.
+    pub(crate) fn between(&self, pod: &str, from: &str, to: &str) -> Duration {
+        let stamps = self.shared.stamps.lock().unwrap();
+        let at = |what: &str| stamps[&(pod.to_owned(), what.to_owned())];
+        at(to) - at(from)
+    }
+
     /// Waits until this holds; it is asked again whenever anything changed.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let mut changed = self.shared.changed.subscribe();
@@ -265,6 +272,18 @@ impl Stage {
         self.gone(requester).await;
     }
 
+    /// Takes all Pods off, whatever holds them.
+    pub(crate) async fn clear(&self) {
+        for pod in self.pods() {
+            let path = format!("{}/{}", objects::collection("Pod"), objects::name(&pod));
+            let _ = self.shared.api("PATCH", &path, &json!({"metadata": {"finalizers": null}})).await;
+            let _ = self.shared.api("DELETE", &path, &json!({"gracePeriodSeconds": 0})).await;
+        }
+        self.until("the stage is empty", |s| s.pods().is_empty() && s.shared.ledger.engines().is_empty()).await;
+        self.shared.fuse.renew();
+        self.shared.fuse.forget();
+    }
+
     /// What the status annotation of a Pod says is wrong.
     pub(crate) fn problems(&self, pod: &str) -> Vec<String> {
         let Some(pod) = self.pod(pod) else { return Vec::new() };
@@ -275,7 +294,7 @@ impl Stage {
 
     /// Waits until the controllers have asked for nothing for a while.
     pub(crate) async fn quiet(&self) {
-        self.shared.fuse.quiet(Duration::from_millis(60)).await;
+        self.shared.fuse.quiet(Duration::from_millis(40)).await;
     }
 
     /// Launchers there are.
