@@ -356,7 +356,7 @@ impl Controller {
             self.reporter.forget(node);
             return;
         };
-        state.forget_vanished();
+        let ended = state.forget_vanished();
         let begun = Instant::now();
         let plan = plan(state, now);
         let (waited, worked) = (begun.duration_since(since), begun.elapsed());
@@ -364,7 +364,7 @@ impl Controller {
         for action in &mine {
             state.started(action);
         }
-        self.reporter.planned(state, plan.problems, plan.facts);
+        self.reporter.planned(state, &ended, plan.problems, plan.facts);
         if let Some(at) = plan.wake_at {
             self.wakes.insert(node.to_owned(), at);
         }

@@ -4,7 +4,7 @@
 //! Held: what was told last, so that a problem or the end of an inference server is said once. Nothing here
 //! decides anything.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dormouse_apis::names::SERVER_CONTAINER;
@@ -12,7 +12,8 @@ use dormouse_planner::NodeState;
 use dormouse_planner::action::{Action, Do, Level};
 use dormouse_planner::ids::{Uid, join_gpus};
 use dormouse_planner::memory::Outcome;
-use dormouse_planner::planned::{Facts, LauncherPhase, Problem};
+use dormouse_planner::planned::{Facts, LauncherPhase, Problem, Stock};
+use dormouse_planner::state::Binding;
 use dormouse_runtime::log::pairs;
 use jiff::Timestamp;
 
@@ -35,52 +36,57 @@ pub(crate) struct Reporter {
     namespace: String,
     metrics: Arc<Metrics>,
     facts: BTreeMap<String, Facts>,
-    /// Inference servers by node: the name of the requester, and what was last said to keep it from being served.
-    servers: BTreeMap<String, HashMap<Uid, (String, Vec<Problem>)>>,
+    /// By node: what was last said to keep each requester from being served.
+    problems: BTreeMap<String, BTreeMap<Uid, Vec<Problem>>>,
 }
 
 impl Reporter {
     pub(crate) fn new(role: Role, namespace: String, metrics: Arc<Metrics>) -> Self {
-        Self { role, namespace, metrics, facts: BTreeMap::new(), servers: BTreeMap::new() }
+        Self { role, namespace, metrics, facts: BTreeMap::new(), problems: BTreeMap::new() }
     }
 
-    /// A plan was made for a node.
-    pub(crate) fn planned(&mut self, state: &NodeState, mut problems: BTreeMap<Uid, Vec<Problem>>, facts: Facts) {
+    /// A plan was made for a node, on which these inference servers have come to their end.
+    pub(crate) fn planned(&mut self, state: &NodeState, ended: &[Binding], problems: BTreeMap<Uid, Vec<Problem>>, facts: Facts) {
         let node = state.node.name.as_str();
-        let servers = self.servers.entry(node.to_owned()).or_default();
-        for (uid, requester) in &state.requesters {
-            let known = servers.entry(uid.clone()).or_insert_with(|| (requester.pod.name.clone(), Vec::new()));
-            let now = problems.remove(uid).unwrap_or_default();
-            if known.1 != now {
-                for problem in &now {
-                    tracing::info!(node, serverUID = uid.as_str(), requesterName = known.0, problem = problem.text, "Requester waits");
+        if self.role != Role::Populator {
+            for server in ended {
+                tracing::info!(node, serverUID = server.uid.as_str(), requesterName = server.name, "End of life of inference server");
+            }
+            self.tell_problems(state, &problems);
+        }
+        let old = self.facts.insert(node.to_owned(), facts);
+        if let (Some(facts), true) = (self.facts.get(node), self.role != Role::DualPods) {
+            for (config, stock) in &facts.stock {
+                if old.as_ref().and_then(|old| old.stock.get(config)) != Some(stock) {
+                    let Stock { current, stale, coming, desired, needed } = *stock;
+                    tracing::info!(node, config, current, stale, coming, desired, needed, "Analyzed key");
                 }
-                known.1 = now;
             }
         }
-        let bound = |uid: &Uid| {
-            let directs = state.directs.values().map(|d| &d.binding);
-            let launchers = state.launchers.values().map(|l| &l.binding);
-            directs.chain(launchers).any(|binding| binding.as_ref().is_some_and(|b| b.uid == *uid))
-        };
-        let dual_pods = self.role != Role::Populator;
-        servers.retain(|uid, (name, _)| {
-            let lives = state.requesters.contains_key(uid) || bound(uid);
-            if !lives && dual_pods {
-                tracing::info!(node, serverUID = uid.as_str(), requesterName = name, "End of life of inference server");
-            }
-            lives
-        });
-        if servers.is_empty() {
-            self.servers.remove(node);
+        if problems.is_empty() {
+            self.problems.remove(node);
+        } else {
+            self.problems.insert(node.to_owned(), problems);
         }
-        self.facts.insert(node.to_owned(), facts);
+    }
+
+    /// Says what is new about what keeps requesters from being served.
+    fn tell_problems(&self, state: &NodeState, now: &BTreeMap<Uid, Vec<Problem>>) {
+        let node = state.node.name.as_str();
+        let before = self.problems.get(node);
+        for (uid, problems) in now {
+            let known = before.and_then(|b| b.get(uid)).map(Vec::as_slice).unwrap_or_default();
+            let name = state.requesters.get(uid).map(|r| r.pod.name.as_str()).unwrap_or_default();
+            for problem in problems.iter().filter(|p| !known.contains(p)) {
+                tracing::info!(node, serverUID = uid.as_str(), requesterName = name, problem = problem.text, "Requester waits");
+            }
+        }
     }
 
     /// A node is no longer planned.
     pub(crate) fn forget(&mut self, node: &str) {
         self.facts.remove(node);
-        self.servers.remove(node);
+        self.problems.remove(node);
     }
 
     /// Sets the gauges that follow from state.
