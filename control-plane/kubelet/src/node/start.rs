@@ -176,6 +176,9 @@ async fn environment(node: &Node, stage: &Stage, pod: &Pod, container: &Containe
     all.set(dormouse_runtime::net::POD_IP_ENV, stage.facts.pod_ip.clone());
     all.set("DORMOUSE_POD_UID", stage.uid.clone());
     all.set("DORMOUSE_ENGINE", node.options.engine.as_str());
+    // A requester stays up for its engine's sake until shortly before the grace ends; it cannot see the Pod's spec.
+    let grace = pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds).unwrap_or(30);
+    all.set("DORMOUSE_TERMINATION_GRACE_SECONDS", grace.to_string());
     all.set(dormouse_devices::DORMOUSE_DEVICES, node.options.device_socket());
     if let Some(indexes) = stage.gpus.get(&container.name)
         && !image::is_test_requester(container)

@@ -49,7 +49,8 @@ async fn foreign_capacity_stays() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pod_runs_with_its_environment_and_goes_when_deleted() {
     let plane = Plane::with(|o| o.gpus.count = 2).await;
-    let script = "echo ip=$DORMOUSE_POD_IP uid=$DORMOUSE_POD_UID gpus=$NVIDIA_VISIBLE_DEVICES host=$HOSTNAME x=$X engine=$DORMOUSE_ENGINE; \
+    let script = "echo ip=$DORMOUSE_POD_IP uid=$DORMOUSE_POD_UID gpus=$NVIDIA_VISIBLE_DEVICES host=$HOSTNAME x=$X engine=$DORMOUSE_ENGINE \
+                  grace=$DORMOUSE_TERMINATION_GRACE_SECONDS; \
                   exec sleep 60";
     let extra = json!({"env": [{"name": "X", "value": "$(N)-$(M)"}, {"name": "N", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
                                {"name": "X", "value": "[$(N)]"}],
@@ -58,7 +59,7 @@ async fn a_pod_runs_with_its_environment_and_goes_when_deleted() {
     let pod = plane.until_ready("p").await;
     let ip = pod["status"]["podIP"].as_str().unwrap();
     let uid = pod["metadata"]["uid"].as_str().unwrap();
-    let want = format!("ip={ip} uid={uid} gpus=GPU-0 host=p x=[{ip}] engine=sim\n");
+    let want = format!("ip={ip} uid={uid} gpus=GPU-0 host=p x=[{ip}] engine=sim grace=5\n");
     eventually_log(&plane, &pod, "c", &want).await;
     let status = &pod["status"];
     let container = &status["containerStatuses"][0];
