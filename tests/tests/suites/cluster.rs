@@ -103,10 +103,10 @@ impl Cluster {
         answer.map(drop).map_err(|s| (s.code, s.message))
     }
 
-    /// Pods with these labels; `""` for all.
-    pub(crate) fn pods(&self, labels: &str) -> Result<Vec<Value>, String> {
-        let encoded: String = labels.chars().map(|c| if c == '=' { "%3D".to_owned() } else { c.to_string() }).collect();
-        Ok(self.api.list(&format!("{}?labelSelector={encoded}", self.base("pods")?)))
+    /// Objects of a kind, by its plural, with these labels; `""` for all.
+    pub(crate) fn list(&self, plural: &str, labels: &str) -> Result<Vec<Value>, String> {
+        let labels = labels.replace('!', "%21").replace('=', "%3D");
+        Ok(self.api.list(&format!("{}?labelSelector={labels}", self.base(plural)?)))
     }
 
     /// Names of the nodes a suite may use: those marked as having GPUs that are not cordoned, or all

@@ -35,7 +35,7 @@ fn select(cluster: &Cluster, select: &Select, vars: &Vars) -> Result<Vec<Value>,
     let labels = vars.fill(select.labels.as_deref().unwrap_or_default())?;
     let start = vars.fill(select.starting_with.as_deref().unwrap_or_default())?;
     let named: Option<Vec<String>> = select.named.as_ref().map(|n| n.iter().map(|n| vars.fill(n)).collect::<Result<_, _>>()).transpose()?;
-    let mut found = cluster.pods(&labels)?;
+    let mut found = cluster.list("pods", &labels)?;
     found.retain(|pod| {
         let name = name_of(pod);
         let live = pod["metadata"]["deletionTimestamp"].is_null();

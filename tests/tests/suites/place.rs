@@ -1,5 +1,7 @@
 //! Where a run happens: a plane of its own, or a namespace of a cluster of somebody.
 
+use std::time::Duration;
+
 use dormouse_deploy::{ChartValues, NODE_VIEW_ROLE, node_view_role, render};
 use dormouse_machinery::yaml;
 use serde_json::{Value, json};
@@ -7,8 +9,11 @@ use serde_json::{Value, json};
 use crate::args::Args;
 use crate::cluster::Cluster;
 use crate::data::{Run, Suite};
-use crate::support::{Api, Up, repository};
+use crate::support::{Api, Up, name_of, repository, until};
 use crate::vars::Vars;
+
+/// For the Pods of a cluster of somebody to go.
+const GRACE: Duration = Duration::from_secs(120);
 
 /// A place, with everything in it that the suite's first step takes for granted.
 pub(crate) struct Place {
@@ -96,13 +101,35 @@ impl Place {
         match self.own {
             Some(up) => up.end(),
             None => {
-                for object in [format!("namespaces/{}", self.cluster.namespace), format!("clusterrolebindings/{}-node-view", self.release)]
-                {
-                    if let Err((code, message)) = self.cluster.delete(&object) {
-                        eprintln!("{object} could not be removed: {code} {message}");
-                    }
+                if let Err(problem) = self.clear() {
+                    eprintln!("namespace {} is left: {problem}", self.cluster.namespace);
                 }
             }
         }
+    }
+
+    /// While the controllers are there: nobody else takes their finalizers away.
+    fn clear(&self) -> Result<(), String> {
+        let cluster = &self.cluster;
+        let remove = |object: &str| match cluster.delete(object) {
+            Ok(()) | Err((404, _)) => Ok(()),
+            Err((code, message)) => Err(format!("{object}: {code} {message}")),
+        };
+        for kind in ["replicasets", "launcherpopulationpolicies", "launcherconfigs"] {
+            for object in cluster.list(kind, "")? {
+                // Those of the controllers' Deployments have an owner.
+                if object["metadata"]["ownerReferences"].is_null() {
+                    remove(&format!("{kind}/{}", name_of(&object)))?;
+                }
+            }
+        }
+        until("the Pods of the suite are gone", GRACE, || {
+            let mut others = cluster.list("pods", "app.kubernetes.io/name!=fma-controllers").ok()?;
+            others.retain(|p| p["metadata"]["deletionTimestamp"].is_null() || !p["metadata"]["finalizers"].is_null());
+            others.iter().for_each(|p| drop(cluster.delete(&format!("pods/{}", name_of(p)))));
+            others.is_empty().then_some(())
+        });
+        remove(&format!("clusterrolebindings/{}-node-view", self.release))?;
+        remove(&format!("namespaces/{}", cluster.namespace))
     }
 }
