@@ -32,13 +32,13 @@ impl Api {
     }
 
     /// One request; the `Status` of a refusal is the error.
-    pub(crate) fn request(&self, method: &str, path: &str, content_type: &str, body: &str) -> Result<Value, kube::core::Status> {
+    pub(crate) fn request(&self, method: &str, path: &str, content_type: &str, body: &str) -> Result<Value, Box<kube::core::Status>> {
         let request = Request::builder().method(method).uri(path).header("content-type", content_type);
         let request = request.body(body.as_bytes().to_vec()).unwrap();
         let answer = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, self.client.request::<Value>(request)).await });
         match answer.unwrap_or_else(|_| panic!("{method} {path} hangs")) {
             Ok(value) => Ok(value),
-            Err(kube::Error::Api(status)) => Err(*status),
+            Err(kube::Error::Api(status)) => Err(status),
             Err(error) => panic!("{method} {path}: {error}"),
         }
     }
