@@ -11,8 +11,11 @@ use super::text::Text;
 /// Why a folder cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    #[error("model folder {folder} has no {file}", folder = .path.parent().unwrap_or(.path).display(),
-        file = .path.file_name().unwrap_or_default().display())]
+    #[error(
+        "model folder {folder} has no {file}: put the model's own there, or make a small model with `dormouse engine make-model DIR`",
+        folder = .path.parent().unwrap_or(.path).display(),
+        file = .path.file_name().unwrap_or_default().display()
+    )]
     Missing { path: PathBuf },
     #[error("cannot read {path}: {source}", path = .path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
@@ -280,6 +283,6 @@ mod tests {
     fn a_missing_file_is_named_with_its_folder() {
         let dir = tempfile::tempdir().unwrap();
         let e = Config::read(dir.path()).unwrap_err().to_string();
-        assert!(e.ends_with("has no config.json") && e.contains(dir.path().to_str().unwrap()), "{e}");
+        assert!(e.contains("has no config.json: ") && e.contains(dir.path().to_str().unwrap()), "{e}");
     }
 }
