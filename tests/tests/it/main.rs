@@ -10,5 +10,7 @@
 // Tests end by panicking; what cannot be had here is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bad_input;
 mod kubectl;
+mod recipe;
 mod support;

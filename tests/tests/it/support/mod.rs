@@ -9,7 +9,7 @@ mod wait;
 
 pub(crate) use api::{Api, condition, name_of, names_of};
 pub(crate) use binary::{dormouse, repository};
-pub(crate) use kubectl::{Follow, Kubectl, On, table};
+pub(crate) use kubectl::{Kubectl, On, table};
 pub(crate) use process::{Process, Said, run, wait_for_exit};
 pub(crate) use up::Up;
 pub(crate) use wait::{stays, until};

@@ -114,14 +114,6 @@ impl Up {
         std::fs::read_to_string(self.folder().join("out")).unwrap()
     }
 
-    /// Waits until the dual-pods controller watches, so that what a test times is not its start.
-    pub(crate) fn controller_ready(&self) {
-        until("the dual-pods controller runs", START, || {
-            let pods = self.api().pods("app.kubernetes.io/component=dual-pods-controller");
-            pods.iter().any(|p| super::condition(p, "Ready")).then_some(())
-        });
-    }
-
     /// Everything that is alive of this plane.
     pub(crate) fn processes(&mut self) -> Vec<Process> {
         let me = self.pid();
@@ -226,10 +218,8 @@ impl Drop for Up {
     }
 }
 
-/// The provider's answer, as text, to a prompt over plain HTTP is asked by `curl` in the tests; this only tells
-/// whether an engine says that it sleeps.
 impl Up {
-    /// `/is_sleeping` of the engine of a Pod at port 8000.
+    /// What `/is_sleeping` of the engine of a Pod says, at port 8000 and over plain HTTP.
     pub(crate) fn sleeping(&self, pod: &Value) -> Option<bool> {
         let ip = pod["status"]["podIP"].as_str()?;
         let (status, body) = self.api().http(&format!("http://{ip}:8000/is_sleeping"))?;
