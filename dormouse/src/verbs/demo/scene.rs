@@ -161,7 +161,11 @@ fn models(engine: DemoEngine, folder: &Path) -> anyhow::Result<[Model; 2]> {
         folder: None,
     };
     match engine {
-        DemoEngine::Sim => Ok([model("alpha", "sim-alpha".into(), 8005, ""), model("beta", "sim-beta".into(), 8006, "")]),
+        // Tokens come fast: each path asks each time, and what is shown is the first one.
+        DemoEngine::Sim => {
+            let options = "--sim-itl 2ms";
+            Ok([model("alpha", "sim-alpha".into(), 8005, options), model("beta", "sim-beta".into(), 8006, options)])
+        }
         DemoEngine::Embedded => {
             step("making two small models");
             let models = folder.join("models");
