@@ -28,7 +28,7 @@ pub(crate) struct DemoArgs {
     /// What serves the models: the simulator, the embedded CPU engine, or a real vLLM on this machine
     #[arg(long, value_enum, default_value_t = DemoEngine::Sim)]
     pub(crate) engine: DemoEngine,
-    /// Hot starts and swaps to measure
+    /// Hot starts to measure; a quarter as many swaps and direct hot starts
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) iterations: u32,
     /// Form of the result

@@ -146,12 +146,13 @@ impl Player<'_> {
 
     /// One model goes, the other comes, on one GPU.
     async fn swap(&mut self) -> anyhow::Result<Path> {
-        step(&format!("swap: one model for the other on one GPU, {} times", self.args.iterations));
+        let rounds = part(self.args.iterations);
+        step(&format!("swap: one model for the other on one GPU, {rounds} times"));
         let mut samples = Vec::new();
         let mut answers = vec![String::new(); 2];
         self.stage.scale(&self.models[0].name.clone(), 1).await?;
         self.actuation(0, Work::Wake).await?;
-        for i in 0..self.args.iterations {
+        for i in 0..rounds {
             let (from, to) = if i % 2 == 0 { (0, 1) } else { (1, 0) };
             let (old, new) = (self.models[from].name.clone(), self.models[to].name.clone());
             let (down, up) = tokio::join!(self.stage.scale(&old, 0), self.stage.scale(&new, 1));
@@ -176,7 +177,7 @@ impl Player<'_> {
         self.stage.apply(&manifests::requesters("direct", &manifests::by_patch(&model), OTHER_GPU, self.args.delay_ready_ms)).await?;
         let mut paths = Vec::new();
         for (name, work) in [("direct-cold", Work::Start), ("direct-hot", Work::Wake)] {
-            let rounds = if work == Work::Start { 1 } else { self.args.iterations.min(5) };
+            let rounds = if work == Work::Start { 1 } else { part(self.args.iterations) };
             let (mut samples, mut answers) = (Vec::new(), Vec::new());
             for _ in 0..rounds {
                 self.stage.scale("direct", 1).await?;
@@ -271,6 +272,11 @@ impl Player<'_> {
         }
         Ok((text.trim().to_owned(), first.context("the engine answered nothing")?))
     }
+}
+
+/// Rounds of the paths beside `hot`: each waits a second for a readiness probe, and the whole is to end within a minute.
+fn part(iterations: u32) -> u32 {
+    iterations.div_ceil(4)
 }
 
 /// Start of the container and readiness of a Pod by the kubelet's stamps.

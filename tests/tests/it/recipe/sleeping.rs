@@ -30,8 +30,12 @@ fn sleep_and_wake(prefix: &str) {
     assert_eq!(second.provider, first.provider, "the same GPU, so the same server-providing Pod");
     let log = cook.log();
     assert_eq!(logged(&log, "Found GPUs", "gpuUUIDs"), ["GPU-0", "GPU-0"], "one line for each requester");
-    assert_eq!(logged(&log, "Bound server-providing Pod", "requesterName"), [second.requester.clone()]);
-    assert_eq!(logged(&log, "Created server-providing pod", "requesterName"), [first.requester.clone()], "none is made for the second");
+    assert_eq!(logged(&log, "Bound server-providing Pod", "requesterName"), std::slice::from_ref(&second.requester));
+    assert_eq!(
+        logged(&log, "Created server-providing pod", "requesterName"),
+        std::slice::from_ref(&first.requester),
+        "none is made for the second"
+    );
     let again = logged(&log, "Successfully relayed the readiness", "readiness").iter().filter(|r| *r == "true").count();
     assert_eq!(again, relayed + 1);
     let provider = up.api().pod(&second.provider).unwrap();
