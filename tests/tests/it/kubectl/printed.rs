@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use dormouse_runtime::output::error_line;
 use serde_json::Value;
 
 use crate::support::{Kubectl, Up, repository, run};
@@ -12,7 +13,7 @@ fn the_lines_that_up_prints_return_tokens() {
     let Some(kubectl) = Kubectl::find() else { return };
     for tool in ["bash", "curl"] {
         if Command::new(tool).arg("--version").output().is_err() {
-            eprintln!("SKIPPED: no {tool} here, which the lines that `up` prints need");
+            error_line(&format!("SKIPPED the_lines_that_up_prints_return_tokens: no {tool} here, which those lines need"));
             return;
         }
     }

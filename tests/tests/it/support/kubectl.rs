@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use dormouse_runtime::output::error_line;
+
 use super::{Said, Up, repository, run};
 
 /// No command of the tests takes this long by itself.
@@ -19,7 +21,7 @@ pub(crate) struct Kubectl {
 }
 
 impl Kubectl {
-    /// `None`, loudly, where there is none.
+    /// `None`, loudly, where there is none: written past what the test harness keeps to itself.
     pub(crate) fn find() -> Option<Self> {
         static FOUND: OnceLock<Option<Kubectl>> = OnceLock::new();
         let found = FOUND.get_or_init(|| {
@@ -28,14 +30,15 @@ impl Kubectl {
             match version {
                 Ok(output) if output.status.success() => {
                     let text = String::from_utf8_lossy(&output.stdout);
-                    eprintln!("kubectl is {program}: {}", text.lines().next().unwrap_or_default());
+                    error_line(&format!("kubectl is {program}: {}", text.lines().next().unwrap_or_default()));
                     Some(Self { program })
                 }
                 _ => None,
             }
         });
         if found.is_none() {
-            eprintln!("SKIPPED: no kubectl runs here, so that this test proves nothing; set KUBECTL to one");
+            let test = std::thread::current().name().unwrap_or_default().to_owned();
+            error_line(&format!("SKIPPED {test}: no kubectl runs here, so that it proves nothing; set KUBECTL to one"));
         }
         found.clone()
     }
