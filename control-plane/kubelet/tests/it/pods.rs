@@ -154,7 +154,7 @@ async fn probes_of_each_kind() {
         plane.create("tcp", json!({"containers": [sh_with(serve, json!({"readinessProbe": tcp}))]})).await;
         plane.until_ready("tcp").await;
     } else {
-        eprintln!("SKIPPED: the TCP probe, for want of nc");
+        dormouse_runtime::output::error_line("SKIPPED: the TCP probe, for want of nc");
     }
 
     let liveness = json!({"exec": {"command": ["false"]}, "initialDelaySeconds": 1, "periodSeconds": 1, "failureThreshold": 1, "terminationGracePeriodSeconds": 1});

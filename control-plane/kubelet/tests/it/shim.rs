@@ -152,7 +152,7 @@ async fn stage(shim: &Shim) -> Option<Stage> {
     let attempt = RunSpec { place: Place::Try(Sandbox { root: at.join("root"), mounts: vec![] }), ..RunSpec::default() };
     let (mut reports, _c, _o, _e) = shim.run(&attempt).await.unwrap().split();
     if reports.exited().await != Some((0, None)) {
-        eprintln!("SKIPPED: this kernel gives no mount namespaces");
+        dormouse_runtime::output::error_line("SKIPPED: this kernel gives no mount namespaces");
         return None;
     }
     Some(Stage { _dir: dir, at })

@@ -10,6 +10,7 @@ mod writing;
 use std::process::Stdio;
 use std::time::Duration;
 
+use dormouse_runtime::output::error_line;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -37,10 +38,11 @@ impl Kubectl {
         match version {
             Ok(output) if output.status.success() => {
                 let text = String::from_utf8_lossy(&output.stdout);
-                eprintln!("kubectl is {program}: {}", text.lines().next().unwrap_or_default());
+                error_line(&format!("kubectl is {program}: {}", text.lines().next().unwrap_or_default()));
             }
             other => {
-                eprintln!("SKIPPED: {program} does not run ({other:?}); set KUBECTL to a kubectl");
+                // Past what the test harness keeps to itself.
+                error_line(&format!("SKIPPED: {program} does not run ({other:?}); set KUBECTL to a kubectl"));
                 return None;
             }
         }
