@@ -187,6 +187,8 @@ pub(crate) struct WireInstance {
     #[serde(default)]
     pub status: String,
     #[serde(default)]
+    pub exit_code: Option<i64>,
+    #[serde(default)]
     pub options: String,
     #[serde(default)]
     pub gpu_uuids: Option<Vec<GpuUuid>>,
@@ -201,6 +203,7 @@ impl From<WireInstance> for InstanceReport {
         Self {
             id: InstanceId(w.instance_id),
             stopped: w.status == "stopped",
+            exit_code: w.exit_code,
             options: w.options,
             gpus: w.gpu_uuids,
             env: w.env_vars.unwrap_or_default(),

@@ -10,6 +10,7 @@ use dormouse_planner::action::{Action, Do, EventSpec, Owner, PodRef};
 use dormouse_planner::ids::Uid;
 use dormouse_planner::memory::{FailureClass, Outcome};
 use dormouse_runtime::SharedClock;
+use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -250,13 +251,14 @@ impl Executor {
 
     /// Sends the event of an action that succeeded, as the peer's recorder does; best effort.
     pub(crate) async fn event(&self, event: &EventSpec) {
-        let now = format!("{:.0}", self.clock.now());
+        let at = self.clock.now();
+        let now = format!("{at:.0}");
         let pod = &event.pod;
         let mut text = event.message.clone();
         text.truncate(text.floor_char_boundary(EVENT_MAX));
         let object = json!({
             "apiVersion": "v1", "kind": "Event",
-            "metadata": {"generateName": format!("{}.", pod.name), "namespace": pod.namespace},
+            "metadata": {"name": event_name(&pod.name, at), "namespace": pod.namespace},
             "involvedObject": {"apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name,
                 "uid": pod.uid, "resourceVersion": pod.rv},
             "type": "Warning", "reason": event.reason, "message": text, "count": 1,
@@ -266,10 +268,17 @@ impl Executor {
         let path = format!("/api/v1/namespaces/{}/events?fieldManager={}", pod.namespace, self.manager);
         match tokio::time::timeout(ASIDE, self.api("POST", &path, "application/json", Some(&object))).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "cannot record an event"),
-            Err(_) => tracing::debug!("cannot record an event in time"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot record an event"),
+            Err(_) => tracing::warn!("cannot record an event in time"),
         }
     }
+}
+
+/// As the usual recorder names events: the object's name, and the time in hexadecimal. A generated name cannot end in a dot.
+fn event_name(about: &str, at: Timestamp) -> String {
+    // Together within the 253 characters that a name may have.
+    let about = &about[..about.floor_char_boundary(230)];
+    format!("{}.{:x}", about.trim_end_matches(['.', '-']), at.as_nanosecond())
 }
 
 fn pod_path(pod: &PodRef) -> String {

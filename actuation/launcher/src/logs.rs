@@ -14,6 +14,8 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 /// Holes are made of whole pages.
 const PAGE: u64 = 4096;
+/// How far back last words are looked for.
+const LAST_WORDS: u64 = 4096;
 
 /// The log of one instance.
 #[derive(Debug)]
@@ -58,6 +60,16 @@ impl LogFile {
     /// At most `limit` bytes from `offset`; fewer at the end of the file.
     pub(crate) fn read(&self, offset: u64, limit: usize) -> io::Result<Vec<u8>> {
         read_at(&self.file, offset, limit)
+    }
+
+    /// The last line that speaks of an error, else the last line, shortened: what an engine complains of before it ends.
+    pub(crate) fn last_words(&self) -> Option<String> {
+        let size = self.size().ok()?;
+        let tail = self.read(size.saturating_sub(LAST_WORDS).max(self.start(size)), usize::try_from(LAST_WORDS).ok()?).ok()?;
+        let text = String::from_utf8_lossy(&tail);
+        let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+        let line = lines().find(|line| line.to_ascii_lowercase().contains("error")).or_else(|| lines().next())?;
+        Some(line.chars().take(400).collect())
     }
 
     /// Drops the oldest part when more than `keep` bytes (and a quarter, so that this is rare) are there.
@@ -137,6 +149,19 @@ mod tests {
         assert_eq!(log.read(0, 16).unwrap(), [0; 16], "the old part is a hole");
         engine.set_len(0).unwrap();
         assert_eq!(log.start(0), 0, "a log that its engine truncated starts over");
+    }
+
+    #[test]
+    fn last_words_are_the_last_line_that_speaks_of_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = LogFile::create(dir.path().join("l")).unwrap();
+        assert_eq!(log.last_words(), None);
+        let mut engine = log.for_engine().unwrap();
+        writeln!(engine, "{}\nstarting\n  ", "x".repeat(9000)).unwrap();
+        assert_eq!(log.last_words().unwrap(), "starting");
+        writeln!(engine, "ValueError: no model {}\n\nFor more, try --help.", "y".repeat(900)).unwrap();
+        let words = log.last_words().unwrap();
+        assert!(words.starts_with("ValueError: no model yyy") && words.len() == 400, "{words}");
     }
 
     /// Row 33 of the launcher's table: fewer bytes than the size promised.

@@ -439,7 +439,9 @@ impl Manager {
             stopped
         };
         if stopped {
-            tracing::info!(instance_id = %fixed.id, exit_code = code, "An engine has ended");
+            let log = Arc::clone(&fixed.log);
+            let words = tokio::task::spawn_blocking(move || log.last_words()).await.ok().flatten().unwrap_or_default();
+            tracing::info!(instance_id = %fixed.id, exit_code = code, last_words = words, "An engine has ended");
             self.metrics.exits.get_or_create(&Exit { code }).inc();
             // What it leaves behind would hold device memory. A deletion, should one come, kills again and reports.
             if let Err(stuck) = fixed.tree.kill_rest(self.settings.kill_limit).await {

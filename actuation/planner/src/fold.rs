@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use crate::action::{Action, ActionKey, DeleteInstanceReason, Do, EngineRef, Target, Verb};
 use crate::ids::{ContainerId, InstanceId, Uid};
 use crate::memory::{
-    ERROR_TEXT_MAX, EngineMemory, Failure, FailureClass, Instance, InstanceEvent, InstanceReport, LauncherMemory, Memory, Obs, Outcome,
-    Sleep, StubMemory, Touch,
+    DEATHS_MAX, Deaths, ERROR_TEXT_MAX, EngineMemory, Failure, FailureClass, Instance, InstanceEvent, InstanceReport, LauncherMemory,
+    Memory, Obs, Outcome, Sleep, StubMemory, Touch,
 };
 use crate::state::{Binding, NodeState};
 
@@ -82,11 +82,13 @@ impl NodeState {
                 let settled = memory.sleep.known() == Some(&Sleep::Settled);
                 memory.sleep = Obs::Known { value: asleep_as(*asleep, settled), at: now };
                 memory.waiting_since = None;
+                self.memory.answered(engine);
             }
             (Do::Sleep { engine, .. }, Outcome::Sleeping(asleep)) => {
                 let memory = self.memory.engine(engine, container);
                 memory.sleep = Obs::Known { value: asleep_as(*asleep, true), at: now };
                 memory.waiting_since = None;
+                self.memory.answered(engine);
                 if !*asleep {
                     self.memory.failed(&action.key, FailureClass::Transient, "it still says that it does not sleep", now);
                 }
@@ -101,6 +103,7 @@ impl NodeState {
                 } else {
                     memory.failed_wakes = 0;
                 }
+                self.memory.answered(engine);
             }
             (Do::CreateInstance { engine, launcher, body, .. }, _) => self.created(action, engine, &launcher.uid, body, now),
             (Do::DeleteInstance { engine, reason, for_requester, .. }, _) => {
@@ -166,6 +169,8 @@ impl NodeState {
                 _ => drop(merged.insert(report.id.clone(), instance(report, order, known, now))),
             }
         }
+        let died = |(id, new): &(&InstanceId, &Instance)| new.stopped && !old.get(*id).is_some_and(|old| old.stopped);
+        let died: Vec<(InstanceId, Option<i64>)> = merged.iter().filter(died).map(|(id, new)| (id.clone(), new.exit_code)).collect();
         let beyond = merged.values().map(|instance| instance.order + 1).max().unwrap_or(0);
         let younger = old.into_iter().filter(|(id, _)| fresh(id).is_some());
         merged.extend((beyond..).zip(younger).map(|(order, (id, instance))| (id, Instance { order, ..instance })));
@@ -183,6 +188,9 @@ impl NodeState {
             Obs::Unknown => Vec::new(),
         };
         memory.instances = Obs::Known { value: merged, at: now };
+        for (id, exit_code) in died {
+            self.memory.died(&EngineRef::instance(uid, &id), exit_code, now);
+        }
         for id in gone {
             self.memory.forget_engine(&EngineRef::instance(uid, &id));
         }
@@ -195,12 +203,16 @@ impl NodeState {
         let container = self.launchers.get(uid).and_then(|launcher| launcher.pod.container.id.clone());
         let clock = self.memory.tick();
         let memory = self.memory.launcher(uid, container.as_ref());
+        let mut died = None;
         let (id, vanished) = match event {
             InstanceEvent::Created(report) | InstanceEvent::Stopped(report) => {
                 if let Obs::Known { value, .. } = &mut memory.instances {
                     let order = value.values().map(|instance| instance.order + 1).max().unwrap_or(0);
                     let mut new = instance(report, order, value.get(&report.id), now);
                     new.stopped |= matches!(event, InstanceEvent::Stopped(_));
+                    if new.stopped && !value.get(&report.id).is_some_and(|old| old.stopped) {
+                        died = Some(report.exit_code);
+                    }
                     value.insert(report.id.clone(), new);
                 }
                 if let Some((requester, bound)) = bound
@@ -213,6 +225,9 @@ impl NodeState {
             InstanceEvent::Deleted(id) => (id.clone(), true),
         };
         self.memory.note(uid, &id, Touch { at: clock, gone: vanished });
+        if let Some(exit_code) = died {
+            self.memory.died(&EngineRef::instance(uid, &id), exit_code, now);
+        }
         if vanished {
             self.memory.drop_instance(uid, &id);
             self.memory.forget_engine(&EngineRef::instance(uid, &id));
@@ -280,6 +295,7 @@ fn instance(report: &InstanceReport, order: u64, old: Option<&Instance>, now: Ti
     Instance {
         // An ended process never runs again under the same start; a list that still says `running` is the older news.
         stopped: report.stopped,
+        exit_code: report.exit_code,
         options: report.options.clone(),
         gpus: report.gpus.clone(),
         env: report.env.clone(),
@@ -330,6 +346,31 @@ impl Memory {
             }
             memory.touched.insert(id.clone(), touch);
         }
+    }
+
+    /// An engine answers: what its earlier starts ended in is over.
+    fn answered(&mut self, engine: &EngineRef) {
+        if let Some(memory) = self.engines.get_mut(engine) {
+            memory.answered = true;
+        }
+        if let (Some(id), Some(launcher)) = (&engine.instance, self.launchers.get_mut(&engine.provider)) {
+            launcher.deaths.remove(id);
+        }
+    }
+
+    /// The process of an instance has ended. Only starts that never came to an answer are counted: whoever tries again waits.
+    fn died(&mut self, engine: &EngineRef, exit_code: Option<i64>, now: Timestamp) {
+        let answered = self.engines.get(engine).is_some_and(|memory| memory.answered);
+        let (Some(id), Some(launcher), false) = (&engine.instance, self.launchers.get_mut(&engine.provider), answered) else { return };
+        let deaths = &mut launcher.deaths;
+        if deaths.len() >= DEATHS_MAX
+            && !deaths.contains_key(id)
+            && let Some(oldest) = deaths.iter().min_by_key(|(id, death)| (death.last, *id)).map(|(id, _)| id.clone())
+        {
+            deaths.remove(&oldest);
+        }
+        let count = deaths.get(id).map_or(0, |death| death.count);
+        deaths.insert(id.clone(), Deaths { count: count.saturating_add(1), last: now, exit_code });
     }
 
     fn drop_instance(&mut self, launcher: &Uid, id: &InstanceId) {

@@ -112,6 +112,7 @@ pub fn report_from_body(id: &InstanceId, body: &Value) -> InstanceReport {
     InstanceReport {
         id: id.clone(),
         stopped: false,
+        exit_code: None,
         options: body.get("options").and_then(Value::as_str).unwrap_or_default().to_owned(),
         gpus: body.get("gpu_uuids").and_then(gpu_list),
         env: text_map(body.get("env_vars")),
@@ -135,7 +136,8 @@ pub fn parse_list(answer: &Value) -> Result<Vec<InstanceReport>, String> {
 pub fn parse_instance(object: &Value) -> Result<InstanceReport, String> {
     let id = object.get("instance_id").and_then(Value::as_str).ok_or("an instance has no `instance_id`")?;
     let status = object.get("status").and_then(Value::as_str).ok_or_else(|| format!("instance {id:?} has no `status`"))?;
-    Ok(InstanceReport { stopped: status == "stopped", ..report_from_body(&InstanceId::from(id), object) })
+    let exit_code = object.get("exit_code").and_then(Value::as_i64);
+    Ok(InstanceReport { stopped: status == "stopped", exit_code, ..report_from_body(&InstanceId::from(id), object) })
 }
 
 /// Parses one line of the launcher's watch stream; `None` for lines that say nothing about instances, such as bookmarks.
@@ -183,6 +185,7 @@ mod tests {
         let report = report_from_body(&wanted.id, &wanted.body);
         Instance {
             stopped: false,
+            exit_code: None,
             options: report.options,
             gpus: report.gpus,
             env: report.env,

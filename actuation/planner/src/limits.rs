@@ -57,6 +57,10 @@ pub struct Limits {
     pub backoff_base: Duration,
     /// Longest back-off of writes and effects.
     pub backoff_cap: Duration,
+    /// How long after its first start that ended without an answer an instance is started again; doubles with each.
+    pub restart_base: Duration,
+    /// Longest pause before an instance is started again.
+    pub restart_cap: Duration,
     /// Longest interval of a poll (stub, engine, launcher).
     pub poll_cap: Duration,
     /// How long after a create whose answer was lost no second create is sent.
@@ -124,6 +128,8 @@ impl Default for Limits {
             report_wait_after: Duration::from_secs(30),
             backoff_base: Duration::from_millis(5),
             backoff_cap: Duration::from_secs(20),
+            restart_base: Duration::from_secs(1),
+            restart_cap: Duration::from_secs(120),
             poll_cap: Duration::from_secs(1),
             lost_create_delay: Duration::from_secs(5),
             list_interval: Duration::from_secs(5),
@@ -158,8 +164,13 @@ impl Limits {
     /// Pause after `attempts` failures in a row: `backoff_base * 2^(attempts-1)`, at most `backoff_cap`.
     #[must_use]
     pub fn backoff(&self, attempts: u32) -> Duration {
-        let doublings = attempts.saturating_sub(1).min(31);
-        self.backoff_base.saturating_mul(1u32 << doublings).min(self.backoff_cap)
+        doubled(self.backoff_base, attempts).min(self.backoff_cap)
+    }
+
+    /// Pause before an instance is started again after so many starts in a row that ended without an answer.
+    #[must_use]
+    pub fn restart(&self, deaths: u32) -> Duration {
+        doubled(self.restart_base, deaths).min(self.restart_cap)
     }
 
     /// Pause between two polls of something that has not answered for `waited`: a tenth of it, so that the answer is seen at
@@ -168,6 +179,11 @@ impl Limits {
     pub fn poll(&self, waited: Duration) -> Duration {
         (waited / 10).clamp(self.backoff_base, self.poll_cap.max(self.backoff_base))
     }
+}
+
+/// `base * 2^(times-1)`.
+fn doubled(base: Duration, times: u32) -> Duration {
+    base.saturating_mul(1u32 << times.saturating_sub(1).min(31))
 }
 
 /// `at` plus `by`, held at the end of time.

@@ -148,6 +148,8 @@ pub struct EngineMemory {
     pub waiting_since: Option<Timestamp>,
     /// Wakes that failed in a row.
     pub failed_wakes: u32,
+    /// It has answered at least once: it did start.
+    pub answered: bool,
 }
 
 /// What a launcher answered.
@@ -167,6 +169,22 @@ pub struct LauncherMemory {
     pub seen: BTreeSet<(Uid, InstanceId)>,
     /// Instances that were created, deleted or streamed, and when last.
     pub touched: BTreeMap<InstanceId, Touch>,
+    /// Instances whose last starts all ended before they answered, at most [`DEATHS_MAX`].
+    pub deaths: BTreeMap<InstanceId, Deaths>,
+}
+
+/// Most instances of a launcher whose failed starts are remembered.
+pub const DEATHS_MAX: usize = 64;
+
+/// Starts of an instance that ended before it answered, since it last did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deaths {
+    /// How many in a row.
+    pub count: u32,
+    /// The last of them.
+    pub last: Timestamp,
+    /// How the last ended: an exit code, or a signal as a negative number; `None` where the launcher does not tell.
+    pub exit_code: Option<i64>,
 }
 
 /// The last event about an instance, other than a list.
@@ -183,6 +201,8 @@ pub struct Touch {
 pub struct Instance {
     /// Whether its process has ended.
     pub stopped: bool,
+    /// How it ended, where the launcher tells.
+    pub exit_code: Option<i64>,
     /// Command line.
     pub options: String,
     /// GPUs in order; `None` when it was created without any.
@@ -204,6 +224,8 @@ pub struct InstanceReport {
     pub id: InstanceId,
     /// Whether its process has ended.
     pub stopped: bool,
+    /// How it ended, where the launcher tells.
+    pub exit_code: Option<i64>,
     /// Command line.
     pub options: String,
     /// GPUs in order.

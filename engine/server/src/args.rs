@@ -197,7 +197,7 @@ fn split_unit(text: &str) -> Result<(f64, &str), String> {
     let (number, unit) = text.split_at(end);
     match number.trim().parse::<f64>() {
         Ok(value) if value.is_finite() && value >= 0.0 => Ok((value, unit.trim())),
-        _ => Err(format!("{number:?} is not a number")),
+        _ => Err(format!("{text:?} is not a number")),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The launcher flow: instances inside launchers, and what becomes of them.
 
+use std::time::Duration;
+
 use dormouse_actuation::Role;
 use dormouse_planner::limits::{Limits, ReclaimOrder};
 use serde_json::{Value, json};
@@ -158,6 +160,18 @@ async fn an_instance_that_stops_takes_its_requester_along() {
     let launcher = stage.launcher();
     launcher.crash(&launcher.ids()[0]);
     stage.gone("r1").await;
+    // The event may be the last thing that happens, so that nothing else tells when to look.
+    let told = async {
+        let told = |e: &Value| e["reason"] == "InstanceEnded" && e["involvedObject"]["name"] == "r1" && e["type"] == "Warning";
+        loop {
+            let events = stage.shared.api("GET", "/api/v1/events", &Value::Null).await.unwrap();
+            if events["items"].as_array().unwrap().iter().any(told) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.expect("an event says why");
     stage
         .until("the launcher is unbound and empty", |s| {
             annotation(&s.launcher_pods()[0], "requester").is_none() && s.launcher().ids().is_empty()

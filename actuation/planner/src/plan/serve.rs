@@ -4,12 +4,15 @@
 //! is known to have existed and is gone or stopped is dead: the launcher is de-routed and the requester deleted, so that its set
 //! makes a new one. For direct providers: wait until it answers → wake → label → relay the Pod's readiness.
 
+use jiff::Timestamp;
+
 use super::Planner;
 use super::draft::{EngineCall, for_requester};
 use super::ledger::{Age, instance_age};
 use super::view::{BoundInstance, Provider};
 use crate::action::{Action, ActionKey, Actuation, DeleteInstanceReason, DeletePodReason, Do, EngineRef, Path, Subject, Target, Verb};
 use crate::ids::{InstanceId, Uid};
+use crate::limits::later;
 use crate::memory::Sleep;
 use crate::routing;
 use crate::state::{Applied, Direct, Launcher, Recorded, Requester};
@@ -21,6 +24,12 @@ impl<'s> Planner<'s> {
         let subject = self.subject(Some(&requester.id()), Some(Provider::Direct(direct)));
         if !direct.pod.ready {
             self.relay_readiness(requester, false, &subject);
+        }
+        if direct.pod.in_trouble() {
+            let name = &direct.pod.name;
+            let text =
+                format!("server-providing Pod {name:?} is not ready after {} restarts; its status and log tell why", direct.pod.restarts);
+            self.problem(&requester.pod.uid, text);
         }
         let port = match &direct.port {
             Ok(port) => *port,
@@ -112,12 +121,21 @@ impl<'s> Planner<'s> {
             self.emit_deroute(launcher, derouted, subject);
             return;
         }
-        self.emit(self.delete_pod(&requester.pod, DeletePodReason::InstanceDead, subject));
+        let instance = self.state.instances(launcher).and_then(|instances| instances.get(&recorded.instance));
+        let how = instance.map_or_else(|| " or was deleted".to_owned(), |instance| ended(instance.exit_code));
+        let message =
+            format!("Deleting server-requesting Pod because instance {} in launcher {} ended{how}", recorded.instance, launcher.pod.name);
+        let mut action = self.delete_pod(&requester.pod, DeletePodReason::InstanceDead, subject);
+        action.event = self.event(&requester.pod, "InstanceEnded", message);
+        self.emit(action);
     }
 
     /// The bound instance was never made: make room for it in the launcher and on the GPUs, then create it.
     fn create(&mut self, requester: &'s Requester, launcher: &'s Launcher, recorded: &'s Recorded, ip: &str, subject: Subject) {
         let uid = &requester.pod.uid;
+        if self.rests(requester, launcher, recorded) {
+            return;
+        }
         if let Err(blocked) = self.vacant(&recorded.gpus, None, uid) {
             self.waits(requester, blocked.why);
             return;
@@ -133,6 +151,26 @@ impl<'s> Planner<'s> {
             self.report(uid, &what, &failure);
         }
         self.emit(action);
+    }
+
+    /// Whether the instance's last starts ended before it answered, so that it is too early to start it again.
+    fn rests(&mut self, requester: &'s Requester, launcher: &'s Launcher, recorded: &'s Recorded) -> bool {
+        let Some(again) = self.tell_failed_starts(requester, launcher, recorded) else { return false };
+        self.wake_at(again);
+        self.now < again
+    }
+
+    /// Says in the status how the instance's last starts ended, until it answers: whoever made the configuration has to look at
+    /// the engine's words. Gives when the next start is due.
+    fn tell_failed_starts(&mut self, requester: &Requester, launcher: &Launcher, recorded: &Recorded) -> Option<Timestamp> {
+        let deaths = self.state.told(launcher)?.deaths.get(&recorded.instance)?;
+        let (instance, pod, how, count) = (recorded.instance.as_str(), &launcher.pod.name, ended(deaths.exit_code), deaths.count);
+        let times = if count == 1 { "once" } else { "again and again" };
+        let text =
+            format!("instance {instance:?} in launcher Pod {pod:?} has ended{how} before it could serve, {times}; the Pod's log tells why");
+        let again = later(deaths.last, self.limits.restart(count));
+        self.problem(&requester.pod.uid, text);
+        Some(again)
     }
 
     /// Deletes what holds our port and what exceeds the capacity. False: wait until it is gone.
@@ -175,7 +213,10 @@ impl<'s> Planner<'s> {
         let engine = EngineRef::instance(&launcher.pod.uid, &recorded.instance);
         let call = EngineCall { engine, provider: &launcher.pod, port: recorded.port, subject: subject.clone() };
         match self.state.sleep(&call.engine, &launcher.pod) {
-            None => self.await_engine(requester, launcher, recorded, &call, ip),
+            None => {
+                self.tell_failed_starts(requester, launcher, recorded);
+                self.await_engine(requester, launcher, recorded, &call, ip);
+            }
             Some(sleep) if sleep.asleep() => self.wake_instance(requester, launcher, recorded, &call, ip),
             Some(_) if launcher.pod.ready => self.route(requester, launcher, recorded, subject),
             // The Pod would be no endpoint yet.
@@ -308,6 +349,15 @@ impl<'s> Planner<'s> {
     /// The engine of a direct provider is asleep for certain.
     pub(super) fn known_asleep(&self, direct: &Direct) -> bool {
         self.state.sleep(&EngineRef::direct(&direct.pod.uid), &direct.pod).is_some_and(Sleep::asleep)
+    }
+}
+
+/// How a process ended, as a part of a sentence.
+fn ended(exit_code: Option<i64>) -> String {
+    match exit_code {
+        None => String::new(),
+        Some(code @ 0..) => format!(" with exit code {code}"),
+        Some(signal) => format!(" by signal {}", signal.unsigned_abs()),
     }
 }
 

@@ -204,3 +204,49 @@ fn g40_contradictory_requesters_are_told_so() {
     assert!(h.errors("r")[0].ends_with("exclude each other"), "{:?}", h.errors("r"));
     assert!(h.providers().is_empty());
 }
+
+/// Gaps 12 and 49 for engines that end by themselves: the configuration is wrong, and each new requester would start the engine again.
+#[test]
+fn an_engine_that_ends_at_its_start_is_started_again_with_growing_pauses() {
+    let mut h = stocked(1, 2, 1);
+    let launcher = h.providers().remove(0);
+    let quick = std::mem::replace(&mut h.world.pace.engine_start, Duration::from_secs(3600));
+    let mut died = None;
+    let mut pauses = Vec::new();
+    for n in 0..6 {
+        let name = format!("r{n}");
+        h.wants(&name, "GPU-0", "smol");
+        let mut shown = Vec::new();
+        while h.instances(&launcher).is_empty() {
+            wait(&mut h, 20);
+            shown.extend(h.errors(&name));
+        }
+        if let Some(died) = died {
+            pauses.push(h.world.now.duration_since(died).as_millis());
+            let said = |e: &String| e.contains("ended before it could serve") && e.contains(&format!("launcher Pod {launcher:?}"));
+            assert!(shown.iter().any(said), "the status of {name} says why it waits: {shown:?}");
+        }
+        let id = h.instance_id(&launcher);
+        h.world.kill_instance(&launcher, &id);
+        died = Some(h.world.now);
+        while h.has(&name) {
+            wait(&mut h, 20);
+        }
+        let told = |action: &dormouse_planner::action::Action| action.event.as_ref().is_some_and(|e| e.reason == "InstanceEnded");
+        assert!(h.trace.iter().any(|(_, action)| told(action)));
+    }
+    for (pause, least) in pauses.iter().zip([1_000, 2_000, 4_000, 8_000, 16_000]) {
+        assert!(*pause >= least, "{pauses:?}");
+    }
+    // Once it answers, all is forgiven: the death of an engine that served is no failed start.
+    h.world.pace.engine_start = quick;
+    h.wants("well", "GPU-0", "smol");
+    calm(&mut h);
+    assert!(h.ready("well") && h.errors("well").is_empty());
+    let id = h.instance_id(&launcher);
+    h.world.kill_instance(&launcher, &id);
+    calm(&mut h);
+    h.wants("next", "GPU-0", "smol");
+    wait(&mut h, 5_000);
+    assert!(h.ready("next"));
+}
