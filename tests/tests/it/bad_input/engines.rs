@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{GOOD, SETS, engine, requester};
-use crate::support::{Process, Up, condition, name_of, run, until};
+use crate::support::{Process, Up, condition, name_of, repository, run, until};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -27,8 +27,8 @@ fn an_engine_that_cannot_start_shows_its_end_and_others_are_served() {
 
     api.create(SETS, &requester("dies", &engine("dies", &["sh", "-c", "echo no luck >&2; exit 7"])));
     let mut patch: Value = serde_json::from_str(&engine("torn", &["dormouse", "engine", "embedded", "/model", "--port=8000"])).unwrap();
-    patch["spec"]["containers"][0]["volumeMounts"] = serde_json::json!([{"name": "model", "mountPath": "/model"}]);
-    patch["spec"]["volumes"] = serde_json::json!([{"name": "model", "hostPath": {"path": model}}]);
+    patch["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "model", "mountPath": "/model"}]);
+    patch["spec"]["volumes"] = json!([{"name": "model", "hostPath": {"path": model}}]);
     api.create(SETS, &requester("torn", &patch.to_string()));
     api.create(SETS, &requester("good", &engine("good", &GOOD)));
 
@@ -46,9 +46,75 @@ fn an_engine_that_cannot_start_shows_its_end_and_others_are_served() {
         until("its log says why", SOON, || [log(true), log(false)].iter().flatten().any(|l| l.contains(words)).then_some(()));
         let status = run(Up::command(up.folder()).args(["status", "--name", up.name()]), "", SOON);
         assert!(status.out.contains(&provider) && status.out.contains("BackOff"), "`status` shows it: {}", status.all());
-        assert!(!condition(&api.pods(&format!("app={name}"))[0], "Ready"), "its requester is not ready");
+        let requester = until("the requester's status says so too", SOON, || {
+            let said =
+                |p: &Value| p["metadata"]["annotations"]["dual-pods.llm-d.ai/status"].as_str().is_some_and(|s| s.contains(&provider));
+            api.pods(&format!("app={name}")).into_iter().find(said)
+        });
+        assert!(!condition(&requester, "Ready"), "it is not ready");
     }
     served(&up, "good");
+    up.end();
+}
+
+/// The flow with launchers: `examples/launcher.yaml`, and a second configuration whose engine refuses its options.
+#[test]
+fn an_instance_that_cannot_start_is_tried_with_pauses_and_says_so() {
+    let up = Up::start(&["--gpus-per-node", "2"]);
+    let api = up.api();
+    let text = std::fs::read_to_string(repository().join("examples/launcher.yaml")).unwrap();
+    for object in dormouse_machinery::yaml::documents(&text).unwrap() {
+        let collection = match object["kind"].as_str().unwrap() {
+            "ServiceAccount" => "/api/v1/namespaces/default/serviceaccounts".to_owned(),
+            "Role" => "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles".to_owned(),
+            "RoleBinding" => "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings".to_owned(),
+            "ReplicaSet" => SETS.to_owned(),
+            "LauncherPopulationPolicy" => "/apis/fma.llm-d.ai/v1alpha1/namespaces/default/launcherpopulationpolicies".to_owned(),
+            kind => format!("/apis/fma.llm-d.ai/v1alpha1/namespaces/default/{}s", kind.to_lowercase()),
+        };
+        api.create(&collection, &object);
+    }
+    served(&up, "alpha");
+    let configs = "/apis/fma.llm-d.ai/v1alpha1/namespaces/default/inferenceserverconfigs";
+    api.create(
+        configs,
+        &json!({
+            "apiVersion": "fma.llm-d.ai/v1alpha1", "kind": "InferenceServerConfig", "metadata": {"name": "bad"},
+            "spec": {"launcherConfigName": "two-engines", "modelServerConfig": {"port": 8009, "options": "--model m --gpu-memory-utilization 7"}},
+        }),
+    );
+    let mut set = requester("bad", "");
+    set["spec"]["template"]["metadata"]["annotations"] = json!({"dual-pods.llm-d.ai/inference-server-config": "bad"});
+    api.create(SETS, &set);
+    // Each death takes the requester with it, as in the peer; its successor's status says why it waits.
+    let status = until("a status that tells how it ended", SOON, || {
+        let pods = api.pods("app=bad");
+        pods.iter().find_map(|p| {
+            p["metadata"]["annotations"]["dual-pods.llm-d.ai/status"].as_str().filter(|s| s.contains("exit code 2")).map(str::to_owned)
+        })
+    });
+    let launcher = until("the status names the launcher", SOON, || {
+        let pods = api.pods("app.kubernetes.io/component=launcher");
+        pods.iter().map(name_of).find(|name| status.contains(name))
+    });
+    let log = api.text(&format!("/api/v1/namespaces/default/pods/{launcher}/log?container=inference-server")).unwrap();
+    assert!(log.lines().any(|l| l.contains("An engine has ended") && l.contains("--gpu-memory-utilization")), "its log tells why: {log}");
+    let ended = || {
+        let all = api.list("/api/v1/namespaces/default/events");
+        all.into_iter().filter(|e| e["reason"] == "InstanceEnded" && e["type"] == "Warning").collect::<Vec<_>>()
+    };
+    until("an event tells why the requester was deleted", SOON, || {
+        ended().iter().any(|e| e["message"].as_str().unwrap().contains("exit code 2")).then_some(())
+    });
+    // Pauses of 1, 2, 4 s: not many in this time.
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(ended().len() < 6, "it is not tried all the time: {:#?}", ended());
+    served(&up, "alpha");
+    // Mended, it is served.
+    let options =
+        json!({"spec": {"modelServerConfig": {"options": "--model m --enable-sleep-mode", "env_vars": {"VLLM_SERVER_DEV_MODE": "1"}}}});
+    api.merge(&format!("{configs}/bad"), &options);
+    served(&up, "bad");
     up.end();
 }
 
