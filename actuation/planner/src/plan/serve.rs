@@ -13,7 +13,7 @@ use super::view::{BoundInstance, Provider};
 use crate::action::{Action, ActionKey, Actuation, DeleteInstanceReason, DeletePodReason, Do, EngineRef, Path, Subject, Target, Verb};
 use crate::ids::{InstanceId, Uid};
 use crate::limits::later;
-use crate::memory::Sleep;
+use crate::memory::{FailureClass, Sleep};
 use crate::routing;
 use crate::state::{Applied, Direct, Launcher, Recorded, Requester};
 use crate::write;
@@ -42,7 +42,7 @@ impl<'s> Planner<'s> {
         let engine = EngineRef::direct(&direct.pod.uid);
         let call = EngineCall { engine, provider: &direct.pod, port, subject: subject.clone() };
         match self.state.sleep(&call.engine, &direct.pod) {
-            None => self.emit(self.read_sleep(&call, ip)),
+            None => self.ask_whether_asleep(requester, &call, ip),
             Some(sleep) if sleep.asleep() => self.wake(requester, &call, ip, &self.state.direct_gpus(direct)),
             Some(_) => {
                 if direct.sleeping_label.as_deref() != Some("false") {
@@ -233,7 +233,24 @@ impl<'s> Planner<'s> {
             self.replace_instance(requester, launcher, recorded, ip, DeleteInstanceReason::NeverStarted, &call.subject);
             return;
         }
-        self.emit(self.read_sleep(call, ip));
+        self.ask_whether_asleep(requester, call, ip);
+    }
+
+    /// An engine that does not answer yet is starting. One that refuses to tell will go on refusing: somebody has to change how it
+    /// is started (G12).
+    fn ask_whether_asleep(&mut self, requester: &'s Requester, call: &EngineCall<'s>, ip: &str) {
+        let action = self.read_sleep(call, ip);
+        let failure = self.state.memory.failures.get(&action.key).filter(|failure| failure.class == FailureClass::Refused);
+        if let Some(failure) = failure {
+            let shown = self.passed(failure.first, self.limits.report_after);
+            let text = format!(
+                "the engine of server-providing Pod {:?} does not tell whether it sleeps (vLLM needs --enable-sleep-mode and \
+                 VLLM_SERVER_DEV_MODE=1): {}",
+                call.provider.name, failure.error
+            );
+            self.note(&requester.pod.uid, text, shown);
+        }
+        self.emit(action);
     }
 
     fn wake_instance(&mut self, requester: &'s Requester, launcher: &'s Launcher, recorded: &'s Recorded, call: &EngineCall<'s>, ip: &str) {

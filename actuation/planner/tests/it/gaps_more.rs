@@ -250,3 +250,26 @@ fn an_engine_that_ends_at_its_start_is_started_again_with_growing_pauses() {
     wait(&mut h, 5_000);
     assert!(h.ready("next"));
 }
+
+/// Gap 12: an engine without vLLM's development mode has no `/is_sleeping`.
+#[test]
+fn an_engine_that_refuses_to_say_whether_it_sleeps_is_a_problem_of_its_requesters() {
+    for launcher in [false, true] {
+        let mut h = stocked(1, 2, 1);
+        h.world.refuse_sleep_queries = Some("404 Not Found".to_owned());
+        if launcher {
+            h.wants("r", "GPU-0", "smol");
+        } else {
+            h.direct("r", "GPU-0");
+        }
+        wait(&mut h, 60_000);
+        let errors = h.errors("r");
+        assert!(errors.len() == 1 && errors[0].contains("does not tell whether it sleeps"), "{errors:?}");
+        let writes = h.count(Verb::SetRequester);
+        wait(&mut h, 600_000);
+        assert_eq!(h.count(Verb::SetRequester), writes, "said once");
+        h.world.refuse_sleep_queries = None;
+        calm(&mut h);
+        assert!(h.ready("r") && h.errors("r").is_empty());
+    }
+}

@@ -80,6 +80,9 @@ impl World {
     }
 
     pub(crate) fn is_sleeping(&mut self, engine: &EngineRef) -> Outcome {
+        if let (Some(error), true) = (self.refuse_sleep_queries.clone(), self.engine(engine).is_some()) {
+            return failed(FailureClass::Refused, &error);
+        }
         self.engine(engine).map_or_else(refused, |engine| Outcome::Sleeping(engine.sleeping))
     }
 

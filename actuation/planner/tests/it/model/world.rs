@@ -33,6 +33,8 @@ pub(crate) struct World {
     pub(crate) refuse_pods: Option<(String, String)>,
     /// Launchers refuse to create instances, with this error.
     pub(crate) refuse_instances: Option<String>,
+    /// Engines have no `/is_sleeping`; they say this.
+    pub(crate) refuse_sleep_queries: Option<String>,
     /// GPU memory that somebody else uses.
     pub(crate) foreign_mib: u64,
     /// Breaches of safety properties, in order.
@@ -82,6 +84,7 @@ impl World {
             policies: policies::Policies::default(),
             pace: Pace::default(),
             refuse_pods: None,
+            refuse_sleep_queries: None,
             refuse_instances: None,
             foreign_mib: 0,
             violations: Vec::new(),
