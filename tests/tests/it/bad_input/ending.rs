@@ -50,6 +50,23 @@ fn ctrl_c_at_any_moment_ends_everything() {
 }
 
 #[test]
+fn ctrl_c_ends_a_demo() {
+    for delay in [30, 700, 3500] {
+        let mut demo = Up::spawn_verb(tempfile::tempdir().unwrap(), &["demo"]);
+        std::thread::sleep(Duration::from_millis(delay));
+        demo.processes();
+        demo.signal(Signal::SIGINT);
+        let status = demo.wait(Duration::from_secs(14));
+        let said = demo.output();
+        assert!(!status.success(), "after {delay} ms it has not done what it was to do: {said}");
+        assert!(!said.contains("panicked") && (delay < 100 || said.contains("interrupted")), "after {delay} ms: {said}");
+        let folder = demo.nothing_survives();
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().map(|e| e.file_name()).collect();
+        assert!(left.iter().all(|name| name == "out" || name == "err"), "after {delay} ms its folder is left: {left:?}");
+    }
+}
+
+#[test]
 fn sigterm_gives_pods_their_grace_and_no_more() {
     let mut up = Up::start(&[]);
     served(&up);

@@ -31,6 +31,10 @@ fn an_engine_that_cannot_start_shows_its_end_and_others_are_served() {
     patch["spec"]["volumes"] = json!([{"name": "model", "hostPath": {"path": model}}]);
     api.create(SETS, &requester("torn", &patch.to_string()));
     api.create(SETS, &requester("good", &engine("good", &GOOD)));
+    // It runs well, and has no routes to put it to sleep.
+    let mut patch: Value = serde_json::from_str(&engine("mute", &GOOD)).unwrap();
+    patch["spec"]["containers"][0].as_object_mut().unwrap().remove("env");
+    api.create(SETS, &requester("mute", &patch.to_string()));
 
     for (name, code, words) in [("dies", 7, "no luck"), ("torn", 1, "tokenizer.json")] {
         let provider = until("its end is in the status", SOON, || {
@@ -54,6 +58,11 @@ fn an_engine_that_cannot_start_shows_its_end_and_others_are_served() {
         assert!(!condition(&requester, "Ready"), "it is not ready");
     }
     served(&up, "good");
+    until("the status says what it lacks", SOON, || {
+        let pods = api.pods("app=mute");
+        let status = pods.first()?["metadata"]["annotations"]["dual-pods.llm-d.ai/status"].as_str()?;
+        status.contains("VLLM_SERVER_DEV_MODE=1").then_some(())
+    });
     up.end();
 }
 

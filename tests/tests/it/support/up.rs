@@ -21,6 +21,9 @@ const START: Duration = Duration::from_secs(60);
 /// After `up` has ended, its shims see that and end what is left.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// The name that planes of tests run under, each in a folder of its own.
+const NAME: &str = "e2e";
+
 /// A plane, and everything it has started.
 pub(crate) struct Up {
     folder: TempDir,
@@ -54,13 +57,16 @@ impl Up {
 
     /// Starts one in the folder of an earlier one.
     pub(crate) fn spawn_in(folder: TempDir, args: &[&str]) -> Self {
-        let name = "e2e".to_owned();
+        let listen: &[&str] = if args.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
+        Self::spawn_verb(folder, &[&["up", "--name", NAME], args, listen].concat())
+    }
+
+    /// Starts another verb that has a plane inside.
+    pub(crate) fn spawn_verb(folder: TempDir, args: &[&str]) -> Self {
+        let name = NAME.to_owned();
         let log = |what: &str| File::create(folder.path().join(what)).unwrap();
         let mut command = Self::command(folder.path());
-        command.args(["up", "--name", &name]).args(args).stdin(Stdio::null()).stdout(log("out")).stderr(log("err"));
-        if !args.contains(&"--listen") {
-            command.args(["--listen", "127.0.0.1:0"]);
-        }
+        command.args(args).env("TMPDIR", folder.path()).stdin(Stdio::null()).stdout(log("out")).stderr(log("err"));
         let child = command.spawn().expect("the binary runs");
         Self { folder, name, child, ended: None, api: None, uids: BTreeSet::new() }
     }
