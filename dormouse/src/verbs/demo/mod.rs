@@ -11,12 +11,13 @@ mod report;
 mod scene;
 mod stage;
 
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dormouse_runtime::output::{Out, error_line};
-use dormouse_runtime::shutdown;
+use dormouse_runtime::{CancellationToken, shutdown};
 
 use self::report::Report;
 use self::scene::Scene;
@@ -67,15 +68,18 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     dormouse_runtime::tls::install_provider();
     dormouse_runtime::log::init(dormouse_runtime::log::Options { format: dormouse_runtime::log::Format::Klog, verbosity: 0 });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(play(args));
+    let ended = runtime.block_on(async { shutdown::on_signals() });
+    let folder = tempfile::Builder::new().prefix("dormouse-demo-").tempdir().context("cannot make a temporary folder")?;
+    let result = runtime.block_on(play(args, folder.path(), ended));
+    // The folder goes last: a start that was interrupted may still be writing there.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(folder);
     result
 }
 
-async fn play(args: &DemoArgs) -> anyhow::Result<()> {
-    let ended = shutdown::on_signals();
+async fn play(args: &DemoArgs, folder: &Path, ended: CancellationToken) -> anyhow::Result<()> {
     let mut scene = tokio::select! {
-        scene = Scene::build(args) => scene?,
+        scene = Scene::build(args, folder) => scene?,
         () = ended.cancelled() => bail!("interrupted"),
     };
     let mut report = Report::new(args);
@@ -86,6 +90,10 @@ async fn play(args: &DemoArgs) -> anyhow::Result<()> {
         },
         () = ended.cancelled() => Err(anyhow::anyhow!("interrupted")),
     };
+    if ended.is_cancelled() && outcome.is_err() {
+        scene.strike().await;
+        bail!("interrupted");
+    }
     if let Err(error) = &outcome {
         report.problem(format!("{error:#}"));
         scene.explain().await;

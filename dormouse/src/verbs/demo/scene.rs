@@ -25,7 +25,6 @@ pub(super) struct Scene {
     pub(super) stage: Stage,
     kubeconfig: PathBuf,
     pub(super) models: [Model; 2],
-    folder: Option<tempfile::TempDir>,
 }
 
 /// Says one step of the preparations.
@@ -34,14 +33,13 @@ pub(super) fn step(text: &str) {
 }
 
 impl Scene {
-    /// Starts the plane and the controllers; returns when they run.
-    pub(super) async fn build(args: &DemoArgs) -> anyhow::Result<Self> {
+    /// Starts the plane and the controllers in this folder; returns when they run.
+    pub(super) async fn build(args: &DemoArgs, folder: &Path) -> anyhow::Result<Self> {
         up::preflight_ports(&[8000, 8001, 8002, 8003, 8005, 8006, 8080, 8081])?;
-        let folder = tempfile::Builder::new().prefix("dormouse-demo-").tempdir().context("cannot make a temporary folder")?;
-        let models = models(args.engine, folder.path())?;
+        let models = models(args.engine, folder)?;
         step("starting a control plane with one node and two simulated GPUs");
         let executable = std::env::current_exe().context("cannot find this executable")?;
-        let mut options = Options::new(folder.path().join("plane"), executable);
+        let mut options = Options::new(folder.join("plane"), executable);
         options.namespace = NAMESPACE.into();
         options.engine = match args.engine {
             DemoEngine::Sim => Engine::Sim,
@@ -78,7 +76,7 @@ impl Scene {
         for object in render(&values, "fma", NAMESPACE) {
             apply(&client, &object).await?;
         }
-        let scene = Self { stage: Stage::new(client), plane: Some(plane), kubeconfig, models, folder: Some(folder) };
+        let scene = Self { stage: Stage::new(client), plane: Some(plane), kubeconfig, models };
         scene.gpu_map().await?;
         scene.controllers().await?;
         Ok(scene)
@@ -147,7 +145,6 @@ impl Scene {
         if let Some(plane) = self.plane.take() {
             plane.stop(Duration::from_secs(3)).await;
         }
-        drop(self.folder.take());
     }
 }
 
