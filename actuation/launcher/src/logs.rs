@@ -141,7 +141,7 @@ mod tests {
         log.trim(20_000);
         let start = log.start(size);
         if log.unbounded.load(Ordering::Relaxed) {
-            println!("SKIPPED: this file system makes no holes");
+            dormouse_testing::skipped("this file system makes no holes");
             return;
         }
         assert_eq!((start, log.size().unwrap()), (40_960, 64_000));

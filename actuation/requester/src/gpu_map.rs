@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use dormouse_apis::names::{GPU_MAP, annotation};
+use dormouse_controller::KubeFlags;
 use dormouse_runtime::CancellationToken;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Node};
@@ -17,7 +18,6 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::args::KubeFlags;
 use crate::error::Error;
 
 const MANAGER: &str = "dormouse-gpu-map";
@@ -65,7 +65,7 @@ pub struct Summary {
 /// # Errors
 /// When there are no credentials or the API server refuses.
 pub async fn run(args: Args, shutdown: CancellationToken) -> Result<Option<Summary>, Error> {
-    let client = args.kube.credentials().client().await?;
+    let client = args.kube.credentials(None).client().await?;
     if args.watch {
         keep(client, &args.namespace, shutdown).await;
         return Ok(None);

@@ -11,7 +11,6 @@
 
 mod accelerators;
 mod args;
-mod body;
 mod error;
 pub mod gpu_map;
 mod memory;
@@ -24,6 +23,6 @@ mod spi;
 pub mod test_requester;
 pub mod test_server;
 
-pub use args::{Args, KlogFlags, KubeFlags};
+pub use args::Args;
 pub use error::Error;
 pub use requester::{Bound, bind, run};

@@ -8,11 +8,11 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use dormouse_apis::names::path;
+use dormouse_runtime::body::{self, BodyError};
 use dormouse_runtime::monotonic;
 use serde_json::json;
 use tokio::sync::{Mutex, watch};
 
-use crate::body::{self, BodyError};
 use crate::memory::Memory;
 use crate::proxy::Proxy;
 use crate::relay::{Outcome, Relay};
@@ -22,6 +22,8 @@ use crate::reply;
 const MAX_CHUNK: usize = 8 << 20;
 /// Largest other body.
 const MAX_BODY: usize = 64 << 10;
+/// Time to send a body.
+const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// What both ports show and change.
 pub(crate) struct Shared {
@@ -127,7 +129,7 @@ impl Shared {
                 return reply::error(StatusCode::BAD_REQUEST, format!("Failed to parse {text:?} as an int64: {reason}"));
             }
         };
-        let chunk = match body::read(request.into_body(), MAX_CHUNK).await {
+        let chunk = match body::read(request.into_body(), MAX_CHUNK, BODY_TIME).await {
             Ok(chunk) => chunk,
             Err(BodyError::TooLarge) => {
                 return reply::error(StatusCode::PAYLOAD_TOO_LARGE, format!("Log chunk is larger than {MAX_CHUNK} bytes"));
@@ -151,7 +153,7 @@ impl Shared {
         let replace = parameter(query, "replace") == Some("true");
         match *method {
             Method::GET => self.proxy.get().await,
-            Method::PUT => match body::read(request.into_body(), MAX_BODY).await {
+            Method::PUT => match body::read(request.into_body(), MAX_BODY, BODY_TIME).await {
                 Ok(bytes) => self.proxy.put(&bytes, replace).await,
                 Err(BodyError::TooLarge) => reply::error(StatusCode::PAYLOAD_TOO_LARGE, "body is too large"),
                 Err(reason) => reply::error(StatusCode::BAD_REQUEST, format!("failed to parse JSON: {reason}")),

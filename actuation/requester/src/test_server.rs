@@ -9,13 +9,13 @@ use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::Response;
 use clap::Parser;
+use dormouse_controller::KlogFlags;
 use dormouse_runtime::serve::{Limits, serve};
 use dormouse_runtime::{CancellationToken, SharedClock, clock, net};
 use jiff::SignedDuration;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::args::KlogFlags;
 use crate::error::Error;
 use crate::reply;
 

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use dormouse_machinery::selector::{Operator, Requirement};
 use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm, Taint, Toleration};
 
 use crate::facts::{NodeFacts, PodFacts, Resources};
@@ -107,21 +108,22 @@ fn selected(pod: &PodFacts, node: &NodeFacts) -> bool {
 fn term(term: &NodeSelectorTerm, node: &NodeFacts) -> bool {
     let (exprs, fields) = (term.match_expressions.iter().flatten(), term.match_fields.iter().flatten());
     let any = exprs.clone().next().is_some() || fields.clone().next().is_some();
-    any && exprs.into_iter().all(|e| expression(e, node.labels.get(&e.key)))
-        && fields.into_iter().all(|e| e.key == "metadata.name" && expression(e, Some(&node.name)))
+    any && exprs.into_iter().all(|e| labelled(e, node)) && fields.into_iter().all(|e| named(e, node))
 }
 
-fn expression(e: &NodeSelectorRequirement, actual: Option<&String>) -> bool {
-    let listed = |v: &String| e.values.iter().flatten().any(|x| x == v);
-    let number = |s: &String| s.parse::<i64>().ok();
-    let bound = || e.values.iter().flatten().next().and_then(number);
-    match e.operator.as_str() {
-        "In" => actual.is_some_and(listed),
-        "NotIn" => !actual.is_some_and(listed),
-        "Exists" => actual.is_some(),
-        "DoesNotExist" => actual.is_none(),
-        "Gt" => matches!((actual.and_then(number), bound()), (Some(a), Some(b)) if a > b),
-        "Lt" => matches!((actual.and_then(number), bound()), (Some(a), Some(b)) if a < b),
+/// An expression that makes no sense matches nothing.
+fn labelled(e: &NodeSelectorRequirement, node: &NodeFacts) -> bool {
+    let operator = Operator::from_expression(&e.operator);
+    let requirement = operator.and_then(|o| Requirement::new(&e.key, o, e.values.clone().unwrap_or_default()).ok());
+    requirement.is_some_and(|r| r.matches_value(node.labels.get(&e.key).map(String::as_str)))
+}
+
+/// Of a node's fields the name can be asked for, in or not in a list of one. It is no label: it may be longer.
+fn named(e: &NodeSelectorRequirement, node: &NodeFacts) -> bool {
+    let is = |wanted: &[String]| wanted == [node.name.as_str()];
+    match (e.key.as_str(), e.operator.as_str(), e.values.as_deref()) {
+        ("metadata.name", "In", Some(one @ [_])) => is(one),
+        ("metadata.name", "NotIn", Some(one @ [_])) => !is(one),
         _ => false,
     }
 }
@@ -189,6 +191,30 @@ mod tests {
         assert!(decide(&p, [&n], &BTreeMap::new()).is_ok());
         p.node_selector = [("zone".to_owned(), "x".to_owned())].into();
         assert!(decide(&p, [&n], &BTreeMap::new()).unwrap_err().to_string().contains("node affinity/selector"));
+    }
+
+    #[test]
+    fn affinity_reads_expressions_as_kubernetes_does() {
+        let mut n = node("a", 1);
+        n.labels.insert("slots".into(), "8".into());
+        let fits = |place: &str, key: &str, operator: &str, values: &[&str]| {
+            let p = serde_json::json!({"spec": {"containers": [], "affinity": {"nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                    {place: [{"key": key, "operator": operator, "values": values}]}]}}}}});
+            decide(&PodFacts::of(&serde_json::from_value(p).unwrap()), [&n], &BTreeMap::new()).is_ok()
+        };
+        let label = |operator: &str, values: &[&str]| fits("matchExpressions", "slots", operator, values);
+        assert!(label("In", &["4", "8"]) && !label("In", &["4"]) && label("NotIn", &["4"]) && !label("NotIn", &["8"]));
+        assert!(label("Exists", &[]) && !label("DoesNotExist", &[]) && label("Gt", &["7"]) && !label("Gt", &["8"]) && label("Lt", &["9"]));
+        assert!(fits("matchExpressions", "none", "DoesNotExist", &[]) && fits("matchExpressions", "none", "NotIn", &["x"]));
+        assert!(!fits("matchExpressions", "none", "Gt", &["1"]));
+        // What makes no sense matches nothing, whatever it would say of an absent label.
+        assert!(
+            !label("Near", &["8"]) && !label("NotIn", &[]) && !label("Gt", &["7", "6"]) && !label("Gt", &["x"]) && !label("Exists", &["8"])
+        );
+        let field = |operator: &str, values: &[&str]| fits("matchFields", "metadata.name", operator, values);
+        assert!(field("In", &["a"]) && !field("In", &["b"]) && field("NotIn", &["b"]) && !field("NotIn", &["a"]));
+        assert!(!field("In", &["a", "b"]) && !field("Exists", &[]) && !fits("matchFields", "spec.x", "NotIn", &["b"]));
     }
 
     proptest! {

@@ -8,11 +8,13 @@
 mod changes;
 mod credentials;
 mod errors;
+mod flags;
 mod queue;
 mod workers;
 
 pub use changes::{Change, changes, each};
 pub use credentials::{Credentials, NoClient};
 pub use errors::{conflict, gone_is_done, not_found};
+pub use flags::{KlogFlags, KubeFlags, duration};
 pub use queue::{Backoff, Queue};
 pub use workers::{Outcome, workers};

@@ -3,7 +3,6 @@
 //! Everything goes through one handler that routes by hand ([`route`]). Every reply carries `dormouse-epoch`, by which
 //! clients know a launcher of ours and notice its restart.
 
-mod body;
 mod log;
 mod openapi;
 mod pyjson;
@@ -14,6 +13,7 @@ mod validate;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -21,6 +21,7 @@ use axum::extract::{Query as AxumQuery, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use dormouse_runtime::CancellationToken;
+use dormouse_runtime::body::{self, BodyError};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde_json::json;
@@ -29,13 +30,15 @@ use tokio::sync::Semaphore;
 use crate::instance::{State as Instance, Status};
 use crate::manager::{CreateError, DeleteError, Manager};
 use crate::metrics::{self, Metrics};
-use body::BodyError;
 use replies::{detail, detail_because, json, problems, refusal};
 use route::{Route, Routed};
 use validate::Query;
 
 /// Header of every reply: the random name of the launcher process.
 pub(crate) const EPOCH: HeaderName = HeaderName::from_static("dormouse-epoch");
+
+/// Time to send a body.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// A place among the streams that may be open at once.
 type Stream = watch::Open;
@@ -198,7 +201,7 @@ impl Api {
     }
 
     async fn body(&self, request: Request) -> Result<Bytes, Box<Response>> {
-        body::read(request.into_body(), self.max_body).await.map_err(|error| {
+        body::read(request.into_body(), self.max_body, BODY_TIME).await.map_err(|error| {
             Box::new(match error {
                 BodyError::TooLarge => detail(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"),
                 BodyError::TooSlow => detail(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"),

@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+pub(crate) use dormouse_testing::{SOON, eventually, own_ip};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -16,8 +16,6 @@ use tokio::time::{Instant, timeout};
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_launcher-under-test");
 /// An engine that takes any options and sleeps.
 pub(crate) const SLEEPER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sleeper.sh");
-/// Longest wait for anything that should happen at once; generous, because test machines are busy.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// A launcher process with a folder and a loopback address of its own, so that all can use the same ports.
 pub(crate) struct Launcher {
@@ -26,13 +24,6 @@ pub(crate) struct Launcher {
     pub(crate) ip: Ipv4Addr,
     pub(crate) port: u16,
     dir: Option<tempfile::TempDir>,
-}
-
-/// An address of 127.0.0.0/8 that no other launcher of this process uses, and hardly one of another process.
-pub(crate) fn own_ip() -> Ipv4Addr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [low, high, ..] = std::process::id().to_le_bytes();
-    Ipv4Addr::new(127, 130 + (high & 0x3f), low, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Launcher {
@@ -265,13 +256,4 @@ pub(crate) fn tree_of(leader: i32) -> Vec<i32> {
 pub(crate) fn alive(pid: i32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     !stat[stat.rfind(')').unwrap()..].starts_with(") Z")
-}
-
-/// Waits until something holds.
-pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }

@@ -10,13 +10,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use clap::Parser;
-use dormouse_controller::Credentials;
+use dormouse_controller::{KlogFlags, KubeFlags};
 use dormouse_runtime::{CancellationToken, clock};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::accelerators::Source;
-use crate::args::{KlogFlags, KubeFlags, Serving};
+use crate::args::Serving;
 use crate::error::Error;
 use crate::requester;
 
@@ -64,7 +64,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     }
     let started = clock::system().now();
     let name = format!("test-requester/{}/{}", args.node, started.as_second());
-    let client = Credentials { user_agent: Some(name.clone()), ..args.kube.credentials() }.client().await?;
+    let client = args.kube.credentials(Some(name.clone())).client().await?;
     let mut hasher = DefaultHasher::new();
     (&args.pod_uid, started.as_nanosecond()).hash(&mut hasher);
     run_with(client, args, &name, hasher.finish(), shutdown).await

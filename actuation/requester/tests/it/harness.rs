@@ -2,29 +2,19 @@
 
 use std::net::Ipv4Addr;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
+pub(crate) use dormouse_testing::{SOON, eventually, own_ip};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// The program that holds all of this crate's programs.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_requester-under-test");
-/// Longest wait for anything that should happen at once; generous, because test machines are busy.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// Ports of the contract; each program has an address of its own.
 pub(crate) const PROBES: u16 = 8080;
 pub(crate) const SPI: u16 = 8081;
 pub(crate) const PROXY: u16 = 8082;
-
-/// An address of 127.0.0.0/8 that no other program of this process uses, and hardly one of another process.
-pub(crate) fn own_ip() -> Ipv4Addr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [low, high, ..] = std::process::id().to_le_bytes();
-    Ipv4Addr::new(127, 194 + (high & 0x1f), low, NEXT.fetch_add(1, Ordering::Relaxed))
-}
 
 /// A running program.
 pub(crate) struct Program {
@@ -101,13 +91,4 @@ impl Program {
 pub(crate) fn client() -> reqwest::Client {
     dormouse_runtime::tls::install_provider();
     reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(SOON).build().unwrap()
-}
-
-/// Waits until something holds.
-pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }

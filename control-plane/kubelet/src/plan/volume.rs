@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, ServiceAccountTokenProjection, Volume,
+    ConfigMap, ConfigMapProjection, Container, DownwardAPIProjection, DownwardAPIVolumeFile, KeyToPath, Pod, SecretProjection,
+    ServiceAccountTokenProjection, Volume, VolumeProjection,
 };
 
 use super::env::{References, Sources, expand};
@@ -164,112 +165,91 @@ fn content(pod: &Pod, volume: &Volume, with: Ingredients<'_>) -> Result<Content,
         }
         return Ok(Content::Host { path: host.path.clone(), kind: host.type_.clone().unwrap_or_default() });
     }
-    let mut files = Vec::new();
-    if let Some(source) = &volume.config_map {
-        let mode = source.default_mode.unwrap_or(0o644);
-        config_map_files(&source.name, source.optional, source.items.as_deref(), mode, with, &mut files)?;
-    } else if let Some(source) = &volume.secret {
-        let mode = source.default_mode.unwrap_or(0o644);
-        let name = source.secret_name.as_deref().unwrap_or("");
-        secret_files(name, source.optional, source.items.as_deref(), mode, with, &mut files)?;
-    } else if let Some(source) = &volume.downward_api {
-        let mode = source.default_mode.unwrap_or(0o644);
-        downward_files(pod, source.items.as_deref().unwrap_or_default(), mode, with, &mut files)?;
-    } else if let Some(source) = &volume.projected {
-        let mode = source.default_mode.unwrap_or(0o644);
-        for part in source.sources.iter().flatten() {
-            if let Some(s) = &part.config_map {
-                config_map_files(&s.name, s.optional, s.items.as_deref(), mode, with, &mut files)?;
-            } else if let Some(s) = &part.secret {
-                secret_files(&s.name, s.optional, s.items.as_deref(), mode, with, &mut files)?;
-            } else if let Some(s) = &part.downward_api {
-                downward_files(pod, s.items.as_deref().unwrap_or_default(), mode, with, &mut files)?;
-            } else if let Some(s) = &part.service_account_token {
-                let token = with.tokens.get(&wish(s)).ok_or("failed to fetch token")?;
-                push(&mut files, &s.path, token.clone().into_bytes(), mode)?;
-            } else {
-                return Err("this kind of projection is not supported here".to_owned());
-            }
-        }
+    // A volume of one source is a projected volume with one source.
+    let (mode, parts) = if let Some(s) = &volume.config_map {
+        let map = ConfigMapProjection { name: s.name.clone(), items: s.items.clone(), optional: s.optional };
+        (s.default_mode, vec![VolumeProjection { config_map: Some(map), ..VolumeProjection::default() }])
+    } else if let Some(s) = &volume.secret {
+        let name = s.secret_name.clone().unwrap_or_default();
+        let secret = SecretProjection { name, items: s.items.clone(), optional: s.optional };
+        (s.default_mode, vec![VolumeProjection { secret: Some(secret), ..VolumeProjection::default() }])
+    } else if let Some(s) = &volume.downward_api {
+        let fields = DownwardAPIProjection { items: s.items.clone() };
+        (s.default_mode, vec![VolumeProjection { downward_api: Some(fields), ..VolumeProjection::default() }])
+    } else if let Some(s) = &volume.projected {
+        (s.default_mode, s.sources.clone().unwrap_or_default())
     } else {
         return Err(
             "this kind of volume is not supported here (emptyDir, configMap, secret, projected, downwardAPI and hostPath are)".to_owned()
         );
+    };
+    let mut files = Vec::new();
+    for part in &parts {
+        project(pod, part, mode.unwrap_or(0o644), with, &mut files)?;
     }
     Ok(Content::Files(files))
 }
 
-fn config_map_files(
-    name: &str,
-    optional: Option<bool>,
-    items: Option<&[KeyToPath]>,
-    mode: i32,
-    with: Ingredients<'_>,
-    files: &mut Vec<File>,
-) -> Result<(), String> {
-    let optional = optional == Some(true);
-    let root_ca;
-    let map: &ConfigMap = match (with.sources.config_maps.get(name), with.ca_pem) {
-        (Some(map), _) => map,
-        (None, Some(pem)) if name == ROOT_CA => {
-            root_ca = ConfigMap { data: Some([("ca.crt".to_owned(), pem.to_owned())].into()), ..ConfigMap::default() };
-            &root_ca
-        }
-        // Without HTTPS there is no certificate, and nothing that a client in a Pod could call.
-        (None, None) if name == ROOT_CA => return Ok(()),
-        (None, _) if optional => return Ok(()),
-        (None, _) => return Err(format!("configmap {name:?} not found")),
-    };
-    let mut data: BTreeMap<&str, &[u8]> = BTreeMap::new();
-    data.extend(map.data.iter().flatten().map(|(k, v)| (k.as_str(), v.as_bytes())));
-    data.extend(map.binary_data.iter().flatten().map(|(k, v)| (k.as_str(), v.0.as_slice())));
-    keyed_files("configmap", &data, optional, items, mode, files)
+/// The files of one source.
+fn project(pod: &Pod, part: &VolumeProjection, mode: i32, with: Ingredients<'_>, files: &mut Vec<File>) -> Result<(), String> {
+    if let Some(s) = &part.config_map {
+        let root_ca;
+        let map = match (with.sources.config_maps.get(&s.name), with.ca_pem) {
+            (None, Some(pem)) if s.name == ROOT_CA => {
+                root_ca = ConfigMap { data: Some([("ca.crt".to_owned(), pem.to_owned())].into()), ..ConfigMap::default() };
+                Some(&root_ca)
+            }
+            // Without HTTPS there is no certificate, and nothing that a client in a Pod could call.
+            (None, None) if s.name == ROOT_CA => return Ok(()),
+            (map, _) => map,
+        };
+        let data = map.map(|m| {
+            let text = m.data.iter().flatten().map(|(k, v)| (k.as_str(), v.as_bytes()));
+            let binary = m.binary_data.iter().flatten().map(|(k, v)| (k.as_str(), v.0.as_slice()));
+            text.chain(binary).collect()
+        });
+        keyed_files(("configmap", "config", &s.name), data, s.optional, s.items.as_deref(), mode, files)
+    } else if let Some(s) = &part.secret {
+        let secret = with.sources.secrets.get(&s.name);
+        let data = secret.map(|m| m.data.iter().flatten().map(|(k, v)| (k.as_str(), v.0.as_slice())).collect());
+        keyed_files(("secret", "secret", &s.name), data, s.optional, s.items.as_deref(), mode, files)
+    } else if let Some(s) = &part.downward_api {
+        downward_files(pod, s.items.as_deref().unwrap_or_default(), mode, with, files)
+    } else if let Some(s) = &part.service_account_token {
+        let token = with.tokens.get(&wish(s)).ok_or("failed to fetch token")?;
+        push(files, &s.path, token.clone().into_bytes(), mode)
+    } else {
+        Err("this kind of projection is not supported here".to_owned())
+    }
 }
 
-fn secret_files(
-    name: &str,
-    optional: Option<bool>,
-    items: Option<&[KeyToPath]>,
-    mode: i32,
-    with: Ingredients<'_>,
-    files: &mut Vec<File>,
-) -> Result<(), String> {
-    let optional = optional == Some(true);
-    let secret: &Secret = match with.sources.secrets.get(name) {
-        Some(secret) => secret,
-        None if optional => return Ok(()),
-        None => return Err(format!("secret {name:?} not found")),
-    };
-    let data = secret.data.iter().flatten().map(|(k, v)| (k.as_str(), v.0.as_slice())).collect();
-    keyed_files("secret", &data, optional, items, mode, files)
-}
-
+/// The files of an object with keys: all of them, or those that `items` name. First its kind, what its keys are
+/// called, and its name; no `data`: it does not exist.
 fn keyed_files(
-    kind: &str,
-    data: &BTreeMap<&str, &[u8]>,
-    optional: bool,
+    (kind, keys, name): (&str, &str, &str),
+    data: Option<BTreeMap<&str, &[u8]>>,
+    optional: Option<bool>,
     items: Option<&[KeyToPath]>,
     mode: i32,
     files: &mut Vec<File>,
 ) -> Result<(), String> {
+    let optional = optional == Some(true);
+    let data = match data {
+        Some(data) => data,
+        None if optional => return Ok(()),
+        None => return Err(format!("{kind} {name:?} not found")),
+    };
     let Some(items) = items.filter(|i| !i.is_empty()) else {
-        for (key, bytes) in data {
-            push(files, key, bytes.to_vec(), mode)?;
-        }
-        return Ok(());
+        return data.into_iter().try_for_each(|(key, bytes)| push(files, key, bytes.to_vec(), mode));
     };
     for item in items {
         match data.get(item.key.as_str()) {
             Some(bytes) => push(files, &item.path, bytes.to_vec(), item.mode.unwrap_or(mode))?,
             None if optional => {}
-            None => return Err(format!("{kind} references non-existent {} key: {}", kind_word(kind), item.key)),
+            None => return Err(format!("{kind} references non-existent {keys} key: {}", item.key)),
         }
     }
     Ok(())
-}
-
-fn kind_word(kind: &str) -> &str {
-    if kind == "configmap" { "config" } else { "secret" }
 }
 
 fn downward_files(
