@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{Container as Spec, ContainerState, ContainerSta
 use super::backoff::{Backoff, Policy};
 use super::probe::{self, Kind, Prober};
 use super::{Failure, Now};
+use crate::plan::image::is_requester;
 
 /// What a container is to its Pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub(super) struct Stop {
     pub(super) phase: StopPhase,
     /// When patience ends.
     pub(super) kill_at: Duration,
+    /// When the stop signal is sent once more.
+    pub(super) remind_at: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +80,8 @@ pub(super) enum StopPhase {
     Hook,
     /// The stop signal was sent.
     Signalled,
+    /// It was sent twice.
+    Reminded,
     /// SIGKILL was sent.
     Killed,
 }
@@ -115,6 +120,8 @@ pub(super) struct Container {
     pub(super) liveness: Option<probe::Settings>,
     pub(super) post_start: bool,
     pub(super) pre_stop: bool,
+    /// After the stop signal it waits for what others have to do.
+    pub(super) waits: bool,
     pub(super) state: State,
     pub(super) last: Option<Ended>,
     pub(super) restarts: u32,
@@ -141,6 +148,7 @@ impl Container {
             readiness: settings(&spec.readiness_probe).filter(|_| probes),
             liveness: settings(&spec.liveness_probe).filter(|_| probes),
             post_start: probes && hooks.is_some_and(|l| l.post_start.is_some()),
+            waits: is_requester(spec),
             pre_stop: probes && hooks.is_some_and(|l| l.pre_stop.is_some()),
             state: State::Waiting,
             last: None,
@@ -382,7 +390,10 @@ impl Container {
                 let readiness = run.readiness.as_ref().and_then(Prober::next_due);
                 match run.stop {
                     Some(stop) if stop.phase == StopPhase::Killed => readiness,
-                    Some(stop) => readiness.into_iter().chain([stop.kill_at]).min(),
+                    Some(stop) => {
+                        let remind = stop.remind_at.filter(|_| stop.phase == StopPhase::Signalled);
+                        readiness.into_iter().chain([stop.kill_at]).chain(remind).min()
+                    }
                     None => [&run.startup, &run.liveness].into_iter().flatten().filter_map(Prober::next_due).chain(readiness).min(),
                 }
             }

@@ -11,6 +11,8 @@ use super::{Action, Event, Failure, Hook, Now, Record, Settings, Signal, backoff
 
 /// What is left to a container after a `preStop` hook that took all of the grace.
 const LEAST_GRACE: Duration = Duration::from_secs(2);
+/// How long, when the whole node ends, those that wait for others are left to wait before they are told once more.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -54,6 +56,8 @@ pub struct Machine {
     pub(super) deletion: Option<Duration>,
     pub(super) verdict: Option<Verdict>,
     active_until: Option<Duration>,
+    /// The whole node ends, and with it whoever the Pod's programs may be waiting for.
+    node_ends: bool,
     prepare: backoff::Backoff,
     released: bool,
     delete_asked: bool,
@@ -115,6 +119,7 @@ impl Machine {
             deletion: None,
             verdict,
             active_until: active.map(|a| now.mono + a.saturating_sub(since)),
+            node_ends: false,
             prepare: backoff::Backoff::new(backoff::Policy::RETRY),
             released: false,
             delete_asked: false,
@@ -228,7 +233,10 @@ impl Machine {
                     self.deletion = Some(grace);
                 }
             }
-            Event::Stop(grace) => self.stop(grace, now),
+            Event::Stop(grace) => {
+                self.node_ends = true;
+                self.stop(grace, now);
+            }
             Event::Tick => {}
         }
     }
@@ -326,7 +334,7 @@ impl Machine {
         let pre_stop = c.pre_stop;
         let Some(run) = c.run_mut().filter(|r| r.stop.is_none()) else { return };
         out.push(record(false, "Killing", why, Some(index)));
-        run.stop = Some(Stop { phase: StopPhase::Hook, kill_at: now.mono + grace });
+        run.stop = Some(Stop { phase: StopPhase::Hook, kill_at: now.mono + grace, remind_at: None });
         if pre_stop && !grace.is_zero() {
             out.push(Action::Hook { container: index, attempt: run.attempt, hook: Hook::PreStop, timeout: Some(grace) });
         } else {
@@ -357,6 +365,13 @@ impl Machine {
         if let Stage::Stopping { until } = self.stage {
             self.stop_containers(until, now, out);
         }
+        if self.node_ends {
+            for stop in self.containers.iter_mut().filter(|c| c.waits).filter_map(|c| c.run_mut()?.stop.as_mut()) {
+                if stop.phase == StopPhase::Signalled {
+                    stop.remind_at.get_or_insert(now.mono + PATIENCE);
+                }
+            }
+        }
         if self.stage == Stage::Ended {
             if !self.released {
                 self.released = true;
@@ -386,12 +401,16 @@ impl Machine {
                 }
             }
             let Some(stop) = &mut run.stop else { continue };
+            if stop.phase == StopPhase::Signalled && stop.remind_at.is_some_and(|at| at <= now.mono) {
+                stop.phase = StopPhase::Reminded;
+                out.push(Action::Signal { container, attempt, signal: Signal::Stop });
+            }
             if stop.kill_at > now.mono {
                 continue;
             }
             match stop.phase {
                 StopPhase::Hook => signal_stop(run, container, now, out),
-                StopPhase::Signalled => {
+                StopPhase::Signalled | StopPhase::Reminded => {
                     stop.phase = StopPhase::Killed;
                     out.push(Action::Signal { container, attempt, signal: Signal::Kill });
                 }

@@ -307,6 +307,42 @@ fn a_hook_that_hangs_leaves_two_seconds_and_a_shorter_grace_shortens() {
 }
 
 #[test]
+fn a_requester_is_told_twice_when_the_node_ends() {
+    let requester = |extra: Value| {
+        let mut w = World::prepared(json!({"containers": [app(json!({"command": ["/ko-app/requester"]})), app(extra)]}));
+        w.started(0, 0);
+        w.started(1, 0);
+        w
+    };
+    let mut w = requester(json!({"name": "other"}));
+    assert_eq!(w.send(Event::Stop(S(10))), ["Event Killing", "Stop 0", "Event Killing", "Stop 1"]);
+    assert_eq!(w.next(), Some(S(1)));
+    assert_eq!(w.wait(S(1)), ["Stop 0"], "the other has its grace");
+    assert_eq!(w.next(), Some(S(9)));
+    assert_eq!(w.wait(S(9)), ["Kill 0", "Kill 1"]);
+
+    let mut w = requester(json!({"name": "other"}));
+    w.deleted(30);
+    assert_eq!(w.next(), Some(S(30)), "as long as there is a controller it may wait for it");
+    w.mono += S(4);
+    assert_eq!(w.send(Event::Stop(S(10))), Vec::<String>::new());
+    assert_eq!(w.wait(S(1)), ["Stop 0"]);
+    assert_eq!(w.next(), Some(S(9)));
+
+    let mut w = requester(json!({"name": "other"}));
+    w.send(Event::Stop(S(10)));
+    assert_eq!(w.send(Event::Stop(Duration::ZERO)), ["Kill 0", "Kill 1"]);
+    assert_eq!(w.wait(S(1)), Vec::<String>::new(), "what is killed is told nothing any more");
+
+    let hook = json!({"name": "c2", "command": ["requester"], "lifecycle": {"preStop": {"exec": {"command": ["x"]}}}});
+    let mut w = requester(hook);
+    assert_eq!(w.send(Event::Stop(S(10))), ["Event Killing", "Stop 0", "Event Killing", "PreStop 1"]);
+    assert_eq!(w.wait(S(2)), ["Stop 0"], "the hook comes first");
+    assert_eq!(w.send(Event::HookDone { container: 1, attempt: 0, hook: Hook::PreStop, outcome: Ok(()) }), ["Stop 1"]);
+    assert_eq!(w.wait(S(1)), ["Stop 1"]);
+}
+
+#[test]
 fn deletion_while_starting_stops_what_comes_up() {
     let mut w = World::prepared(json!({"containers": [app(json!({}))]}));
     assert_eq!(w.deleted(30), Vec::<String>::new());

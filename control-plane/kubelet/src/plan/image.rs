@@ -287,10 +287,20 @@ fn interpret(words: &[String], engine: Engine) -> Meaning {
 /// `NVIDIA_VISIBLE_DEVICES` is left as in the manifest, because the peer's test clusters have no device plugin.
 #[must_use]
 pub fn is_test_requester(container: &Container) -> bool {
-    let named = |words: &Option<Vec<String>>| words.iter().flatten().any(|w| base(w) == "test-requester");
+    is_one_of(container, &["test-requester"])
+}
+
+/// Whether a container runs a requester of either kind: told to end, it waits for a controller's word, for which there is
+/// nobody when the whole node ends.
+#[must_use]
+pub fn is_requester(container: &Container) -> bool {
+    is_one_of(container, &["requester", "test-requester"])
+}
+
+fn is_one_of(container: &Container, names: &[&str]) -> bool {
     match container.command.as_deref() {
-        Some([_, ..]) => named(&container.command),
-        _ => container.image.as_deref().is_some_and(|i| image_name(i) == "test-requester"),
+        Some(words @ [_, ..]) => words.iter().any(|w| names.contains(&base(w))),
+        _ => container.image.as_deref().is_some_and(|i| names.contains(&image_name(i))),
     }
 }
 
