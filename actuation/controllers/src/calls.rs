@@ -40,9 +40,9 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn new(metrics: Arc<Metrics>, namespace: String, clock: SharedClock) -> reqwest::Result<Self> {
-        let http = dormouse_runtime::http::client(dormouse_runtime::http::Timeouts { total: None, ..Default::default() })?;
-        Ok(Self { http, metrics, namespace, clock })
+    /// `http` has no time-out for whole calls: actions have one.
+    pub(crate) fn new(http: reqwest::Client, metrics: Arc<Metrics>, namespace: String, clock: SharedClock) -> Self {
+        Self { http, metrics, namespace, clock }
     }
 
     /// The GPUs of a stub, from the older path where the present one is unknown.

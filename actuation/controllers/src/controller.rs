@@ -27,13 +27,15 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use prometheus_client::registry::Registry;
-use serde_json::Value;
-use tokio::sync::mpsc;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::calls::Caller;
 use crate::executor::{Answer, Executor, Seen};
 use crate::follow::{Follower, News, Report};
+use crate::inspect::{self, Inspector, Question};
 use crate::metrics::Metrics;
 use crate::report::{Performed, Reporter};
 use crate::world::{Dirty, World};
@@ -106,12 +108,29 @@ pub fn run(
     registry: &mut Registry,
     shutdown: CancellationToken,
 ) -> reqwest::Result<impl Future<Output = ()> + use<>> {
+    run_inspected(client, options, registry, shutdown).map(|(_, work)| work)
+}
+
+/// As [`run`], with a way to look into it.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_inspected(
+    client: &Client,
+    options: Options,
+    registry: &mut Registry,
+    shutdown: CancellationToken,
+) -> reqwest::Result<(Inspector, impl Future<Output = ()> + use<>)> {
+    let (inspector, inspected) = inspect::channel();
     let metrics = Arc::new(Metrics::new(registry));
     let clock = options.clock;
+    // One for both: each loads the certificates of the system. Whole calls are bounded by their actions, streams by silence.
+    let http = dormouse_runtime::http::client(dormouse_runtime::http::Timeouts { total: None, ..Default::default() })?;
+    let caller = Caller::new(http.clone(), Arc::clone(&metrics), options.namespace.clone(), Arc::clone(&clock));
     let executor =
-        Executor::new(client.clone(), options.namespace.clone(), options.role.manager(), Arc::clone(&metrics), Arc::clone(&clock))?;
+        Executor::new(client.clone(), caller, options.namespace.clone(), options.role.manager(), Arc::clone(&metrics), Arc::clone(&clock));
     let (news_tx, news) = mpsc::channel(1_024);
-    let follower = Follower::new(news_tx)?;
+    let follower = Follower::new(http, news_tx);
     let populate = options.role != Role::DualPods;
     let world = World::new(options.namespace.clone(), options.limits, populate);
     let watches = watches(client, &options.namespace);
@@ -134,8 +153,9 @@ pub fn run(
         gauges: None,
         gauged: None,
         started: false,
+        ready: inspected.ready,
     };
-    Ok(controller.run(watches, news, shutdown))
+    Ok((inspector, controller.run(watches, news, inspected.questions, shutdown)))
 }
 
 fn watches(client: &Client, namespace: &str) -> Watches {
@@ -212,10 +232,18 @@ struct Controller {
     gauges: Option<Instant>,
     gauged: Option<Instant>,
     started: bool,
+    /// Told when it has planned everything once.
+    ready: watch::Sender<bool>,
 }
 
 impl Controller {
-    async fn run(mut self, mut watches: Watches, mut news: mpsc::Receiver<Report>, shutdown: CancellationToken) {
+    async fn run(
+        mut self,
+        mut watches: Watches,
+        mut news: mpsc::Receiver<Report>,
+        mut questions: mpsc::Receiver<Question>,
+        shutdown: CancellationToken,
+    ) {
         loop {
             let pause = self.until_wake();
             tokio::select! {
@@ -224,6 +252,11 @@ impl Controller {
                 Some(done) = self.calls.join_next_with_id() => self.on_done(done),
                 Some(report) = news.recv() => self.on_news(report),
                 Some(_) = self.events.join_next() => continue,
+                Some(question) = questions.recv() => {
+                    // Who asked may have gone.
+                    let _ = question.send(self.shown());
+                    continue;
+                }
                 () = tokio::time::sleep(pause) => {}
             }
             for _ in 0..BATCH {
@@ -245,6 +278,17 @@ impl Controller {
                 self.reporter.gauges(&self.world);
             }
         }
+    }
+
+    /// What is shown on the debug port.
+    fn shown(&self) -> Value {
+        let nodes: Value = self.world.nodes.iter().map(|(name, state)| (name.clone(), inspect::node(state))).collect();
+        json!({
+            "role": format!("{:?}", self.role), "namespace": self.world.configs.namespace, "ready": self.started,
+            "listed": self.listed.iter().map(|kind| format!("{kind:?}")).collect::<Vec<_>>(),
+            "callsUnderWay": self.calls.len(), "nodesToPlan": self.dirty.keys().collect::<Vec<_>>(), "wakes": self.wakes,
+            "nodes": nodes,
+        })
     }
 
     /// Time until the earliest wake; long when there is none.
@@ -336,6 +380,7 @@ impl Controller {
         self.gauges.get_or_insert_with(|| self.gauged.map_or_else(Instant::now, |last| last + GAUGES));
         if !self.started {
             self.started = true;
+            self.ready.send_replace(true);
             tracing::info!("All initial items processed");
         }
     }

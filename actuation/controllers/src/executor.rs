@@ -74,13 +74,13 @@ fn failed(class: FailureClass, error: String) -> Answer {
 impl Executor {
     pub(crate) fn new(
         client: Client,
+        caller: Caller,
         namespace: String,
         manager: &'static str,
         metrics: Arc<Metrics>,
         clock: SharedClock,
-    ) -> reqwest::Result<Self> {
-        let caller = Caller::new(Arc::clone(&metrics), namespace.clone(), Arc::clone(&clock))?;
-        Ok(Self { client, caller, metrics, manager, namespace, clock })
+    ) -> Self {
+        Self { client, caller, metrics, manager, namespace, clock }
     }
 
     /// Performs `action` within its time.

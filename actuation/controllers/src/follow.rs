@@ -68,9 +68,8 @@ impl Drop for Follower {
 
 impl Follower {
     /// `news` is bounded: a launcher that talks faster than we plan waits.
-    pub(crate) fn new(news: mpsc::Sender<Report>) -> reqwest::Result<Self> {
-        let http = dormouse_runtime::http::client(dormouse_runtime::http::Timeouts { connect: Duration::from_secs(2), total: None })?;
-        Ok(Self { http, tasks: BTreeMap::new(), news })
+    pub(crate) fn new(http: reqwest::Client, news: mpsc::Sender<Report>) -> Self {
+        Self { http, tasks: BTreeMap::new(), news }
     }
 
     /// Follow exactly these launchers.

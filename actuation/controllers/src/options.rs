@@ -1,11 +1,10 @@
 //! Flags of the two programs: the peers' names, with additions of ours that are all optional.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
+use dormouse_controller::{KlogFlags, KubeFlags, duration};
 use dormouse_planner::limits::{Limits, ReclaimOrder};
-use jiff::SignedDuration;
 
 /// A flag that was given a value it cannot have.
 #[derive(Debug, thiserror::Error)]
@@ -15,63 +14,21 @@ pub struct UsageError(pub String);
 /// Flags of both programs.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
-    /// Path of a kubeconfig; else $KUBECONFIG, else the service account of the Pod
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig
-    #[arg(long)]
-    pub context: Option<String>,
-    /// User of the kubeconfig
-    #[arg(long)]
-    pub user: Option<String>,
-    /// Cluster of the kubeconfig
-    #[arg(long)]
-    pub cluster: Option<String>,
+    /// Which API server, as whom
+    #[command(flatten)]
+    pub kube: KubeFlags,
     /// The one namespace to work in (required)
     #[arg(long, short = 'n', default_value = "")]
     pub namespace: String,
-    /// Port of GET /metrics; 0 for none
+    /// Port of GET /metrics, /healthz and /readyz; 0 for none
     #[arg(long, default_value_t = dormouse_apis::names::port::METRICS)]
     pub metrics_port: u16,
-    /// Port of the debugging endpoints; 0 for none
+    /// Port of GET /debug/state on the loopback address: how the controller sees each node; 0 for none. Go's pprof is not there
     #[arg(long, default_value_t = dormouse_apis::names::port::DEBUG)]
     pub debug_port: u16,
-    /// Log verbosity, as klog's
-    #[arg(short = 'v', long = "v", default_value_t = 0)]
-    pub verbosity: u8,
-    /// klog's further flags are accepted and have no effect: logs go to standard error
+    /// Verbosity
     #[command(flatten)]
-    pub klog: KlogArgs,
-}
-
-/// klog's flags that change where text logs go; accepted so that manifests of the peer start our programs.
-#[derive(Debug, Clone, Args)]
-#[allow(missing_docs, reason = "names of klog's, without effect here")]
-pub struct KlogArgs {
-    #[arg(long, hide = true)]
-    pub vmodule: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub logtostderr: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub alsologtostderr: Option<String>,
-    #[arg(long = "log_file", hide = true)]
-    pub log_file: Option<String>,
-    #[arg(long = "log_dir", hide = true)]
-    pub log_dir: Option<String>,
-    #[arg(long = "log_file_max_size", hide = true)]
-    pub log_file_max_size: Option<String>,
-    #[arg(long = "one_output", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub one_output: Option<String>,
-    #[arg(long = "skip_headers", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub skip_headers: Option<String>,
-    #[arg(long = "skip_log_headers", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub skip_log_headers: Option<String>,
-    #[arg(long, hide = true)]
-    pub stderrthreshold: Option<String>,
-    #[arg(long = "add_dir_header", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub add_dir_header: Option<String>,
-    #[arg(long = "log_backtrace_at", hide = true)]
-    pub log_backtrace_at: Option<String>,
+    pub klog: KlogFlags,
 }
 
 /// In which order sleepers are given up.
@@ -110,21 +67,14 @@ pub struct PopulatorArgs {
     #[allow(missing_docs)]
     pub common: CommonArgs,
     /// Accepted; what was created is taken from the API's answer
-    #[arg(long, default_value = "5s")]
-    pub expectation_timeout: String,
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    pub expectation_timeout: Duration,
     /// After this long without a node a launcher counts as stuck
-    #[arg(long, default_value = "2m")]
-    pub stuck_scheduling_threshold: String,
+    #[arg(long, default_value = "2m", value_parser = duration)]
+    pub stuck_scheduling_threshold: Duration,
     /// After this long on a node without becoming ready a launcher counts as stuck
-    #[arg(long, default_value = "7m30s")]
-    pub stuck_starting_threshold: String,
-}
-
-fn duration(flag: &str, text: &str) -> Result<Duration, UsageError> {
-    text.parse::<SignedDuration>()
-        .ok()
-        .and_then(|d| Duration::try_from(d).ok())
-        .ok_or_else(|| UsageError(format!("invalid value {text:?} for --{flag}: write a duration such as 90s or 2m30s")))
+    #[arg(long, default_value = "7m30s", value_parser = duration)]
+    pub stuck_starting_threshold: Duration,
 }
 
 impl CommonArgs {
@@ -151,16 +101,9 @@ impl DualPodsArgs {
 
 impl PopulatorArgs {
     /// Thresholds as these flags say.
-    ///
-    /// # Errors
-    /// When a duration cannot be read.
-    pub fn limits(&self) -> Result<Limits, UsageError> {
-        duration("expectation-timeout", &self.expectation_timeout)?;
-        Ok(Limits {
-            stuck_scheduling: duration("stuck-scheduling-threshold", &self.stuck_scheduling_threshold)?,
-            stuck_starting: duration("stuck-starting-threshold", &self.stuck_starting_threshold)?,
-            ..Limits::default()
-        })
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits { stuck_scheduling: self.stuck_scheduling_threshold, stuck_starting: self.stuck_starting_threshold, ..Limits::default() }
     }
 }
 
@@ -183,14 +126,11 @@ mod tests {
     #[test]
     fn the_charts_arguments_are_read() {
         let a = parse(&["-v=5", "--namespace=ns", "--sleeper-limit=2", "--debug-accelerator-memory=false", "--logtostderr=true"]);
-        assert_eq!((a.common.verbosity, a.common.namespace.as_str(), a.sleeper_limit, a.debug_accelerator_memory), (5, "ns", 2, false));
+        assert_eq!(
+            (a.common.klog.verbosity, a.common.namespace.as_str(), a.sleeper_limit, a.debug_accelerator_memory),
+            (5, "ns", 2, false)
+        );
         assert!(parse(&[]).common.check().is_err());
         assert!(parse(&["--debug-accelerator-memory", "-n", "x"]).debug_accelerator_memory);
-    }
-
-    #[test]
-    fn go_durations_are_read() {
-        assert_eq!(duration("x", "7m30s").unwrap(), Duration::from_secs(450));
-        assert!(duration("x", "soon").unwrap_err().to_string().contains("--x"));
     }
 }

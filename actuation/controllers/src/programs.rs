@@ -1,15 +1,16 @@
-//! The two programs: from flags to a running controller with its `/metrics`.
+//! The two programs: from flags to a running controller with its `/metrics` and debug port.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
-use dormouse_controller::Credentials;
+use axum::Router;
 use dormouse_planner::limits::Limits;
 use dormouse_runtime::{CancellationToken, clock, log, metrics, net, serve};
 use prometheus_client::registry::Registry;
 
-use crate::controller::{Options, Role, run};
+use crate::controller::{Options, Role, run_inspected};
+use crate::inspect;
 use crate::options::{CommonArgs, DualPodsArgs, PopulatorArgs};
 
 /// `dual-pods-controller`.
@@ -18,8 +19,7 @@ use crate::options::{CommonArgs, DualPodsArgs, PopulatorArgs};
 /// Bad flags, no API server to speak to, or a metrics port that is taken.
 pub async fn dual_pods_controller(args: DualPodsArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     args.common.check()?;
-    let limits = args.limits();
-    program(&args.common, Role::DualPods, limits, shutdown).await
+    program(&args.common, Role::DualPods, args.limits(), shutdown).await
 }
 
 /// `launcher-populator`.
@@ -28,51 +28,41 @@ pub async fn dual_pods_controller(args: DualPodsArgs, shutdown: CancellationToke
 /// As [`dual_pods_controller`].
 pub async fn launcher_populator(args: PopulatorArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     args.common.check()?;
-    let limits = args.limits()?;
-    program(&args.common, Role::Populator, limits, shutdown).await
+    program(&args.common, Role::Populator, args.limits(), shutdown).await
 }
 
 async fn program(args: &CommonArgs, role: Role, limits: Limits, shutdown: CancellationToken) -> anyhow::Result<()> {
-    log::init(log::Options { format: log::Format::Klog, verbosity: args.verbosity });
-    let credentials = Credentials {
-        kubeconfig: args.kubeconfig.clone(),
-        context: args.context.clone(),
-        cluster: args.cluster.clone(),
-        user: args.user.clone(),
-        user_agent: Some(role.manager().to_owned()),
-    };
-    let client = credentials.client().await?;
+    log::init(log::Options { format: log::Format::Klog, verbosity: args.klog.verbosity });
+    let client = args.kube.credentials(Some(role.manager().to_owned())).client().await?;
     let mut registry = Registry::default();
     let options = Options { namespace: args.namespace.clone(), role, limits, clock: clock::system() };
-    let work = run(&client, options, &mut registry, shutdown.clone())?;
-    let registry = Arc::new(registry);
-    let served = async {
-        if args.metrics_port == 0 {
-            return;
-        }
-        // A listener that fails is said and does not end the controller.
-        match listen(args.metrics_port).await {
-            Ok(listener) => {
-                let app = metrics::router(registry).merge(health());
-                if let Err(error) = serve::serve(listener, app, serve::Limits::default(), shutdown.clone()).await {
-                    tracing::error!(%error, "metrics listener failed");
-                }
-            }
-            Err(error) => tracing::error!(%error, port = args.metrics_port, "cannot listen for metrics"),
-        }
-    };
-    tokio::join!(served, work);
+    let (inspector, work) = run_inspected(&client, options, &mut registry, shutdown.clone())?;
+    let shown = metrics::router(Arc::new(registry)).merge(inspect::health(inspector.clone()));
+    let metrics = serve_at("0.0.0.0", args.metrics_port, "metrics", shown, &shutdown);
+    // What is served here is for who may enter the Pod, by `kubectl port-forward` or otherwise.
+    let debug = serve_at("127.0.0.1", args.debug_port, "debugging", inspect::debug(inspector), &shutdown);
+    tokio::join!(metrics, debug, work);
     tracing::info!("Done");
     Ok(())
 }
 
-fn health() -> axum::Router {
-    use axum::routing::get;
-    axum::Router::new().route("/healthz", get(|| async { "ok" })).route("/readyz", get(|| async { "ok" }))
+/// Serves until `shutdown`, unless the port is 0. A listener that fails is said and does not end the controller.
+async fn serve_at(host: &str, port: u16, what: &str, app: Router, shutdown: &CancellationToken) {
+    if port == 0 {
+        return;
+    }
+    match listen(host, port).await {
+        Ok(listener) => {
+            if let Err(error) = serve::serve(listener, app, serve::Limits::default(), shutdown.clone()).await {
+                tracing::error!(%error, port, "listener for {what} failed");
+            }
+        }
+        Err(error) => tracing::error!(%error, port, "cannot listen for {what}"),
+    }
 }
 
-async fn listen(port: u16) -> anyhow::Result<tokio::net::TcpListener> {
-    let address = net::authority(&net::map_host("0.0.0.0"), port);
+async fn listen(host: &str, port: u16) -> anyhow::Result<tokio::net::TcpListener> {
+    let address = net::authority(&net::map_host(host), port);
     let parsed: SocketAddr = address.parse().with_context(|| format!("{address:?} is no address to listen on"))?;
     Ok(tokio::net::TcpListener::bind(parsed).await?)
 }
