@@ -1,12 +1,14 @@
 //! What one API server does on this machine, against what `SPECIFICATION.md` promises.
 //!
-//! `cargo bench -p dormouse-apiserver --bench handler` prints, for each promise, the figure, the target and what the
-//! floor is made of. Requests go through the handler as a user with RBAC rights, never as `system:masters`.
+//! `cargo bench -p dormouse-apiserver --bench handler` prints, for each promise, the figure, the target and a floor, so
+//! that the figure can be read on a machine that does other things too. Requests go through the handler as a user with
+//! RBAC rights, never as `system:masters`. With `-- --writes N` it makes N Pods one after the other and nothing else: run
+//! with two different N under `valgrind --tool=callgrind`, the difference is the cost of a write in instructions.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_precision_loss, reason = "a benchmark stops at the first surprise")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -66,44 +68,87 @@ async fn prepare() -> (ApiServer, User) {
     (server, User::new("writer", [""; 0]))
 }
 
-/// Writes per second: Pods created (and deleted, so that memory stays) by 64 writers.
-async fn writes(seconds: u64) -> (f64, f64) {
-    let (server, user) = prepare().await;
-    println!("pod body: {} bytes", pod("w00-0000000").len());
-    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+/// A body with a place for the name, so that the client's share of a write is a copy.
+struct Template(Vec<u8>, usize);
+
+impl Template {
+    fn new() -> Self {
+        let body = pod("NAME");
+        let at = body.windows(6).position(|w| w == b"\"NAME\"").unwrap() + 1;
+        Self(body, at)
+    }
+
+    fn named(&self, name: &str) -> Vec<u8> {
+        [&self.0[..self.1], name.as_bytes(), &self.0[self.1 + 4..]].concat()
+    }
+}
+
+/// What a run of writers did.
+struct Run {
+    per_second: f64,
+    /// Processor time of the whole process per write, in microseconds.
+    cost: f64,
+}
+
+/// [`WRITERS`] tasks that call `write` until the time is over.
+async fn writers<F: Future<Output = ()> + Send>(seconds: f64, write: impl Fn(Vec<u8>) -> F + Clone + Send + 'static) -> Run {
     let (started, cpu) = (Instant::now(), cpu_seconds());
-    let mut tasks = Vec::new();
-    for writer in 0..WRITERS {
-        let (server, user, stop, done) = (server.clone(), user.clone(), Arc::clone(&stop), Arc::clone(&done));
-        tasks.push(tokio::spawn(async move {
-            let mut n = 0_u64;
-            let template = pod("NAME");
-            let at = template.windows(6).position(|w| w == b"\"NAME\"").unwrap() + 1;
-            while !stop.load(Ordering::Relaxed) {
-                let mut body = template.clone();
-                body.splice(at..at + 4, format!("w{writer}-{n}").into_bytes());
-                let (status, answer) = ask(&server, &user, Method::POST, "/api/v1/namespaces/default/pods", body).await;
-                assert_eq!(status, 201, "{answer:?}");
-                done.fetch_add(1, Ordering::Relaxed);
-                n += 1;
+    let tasks = (0..WRITERS).map(|writer| {
+        let write = write.clone();
+        tokio::spawn(async move {
+            let template = Template::new();
+            let mut done = 0_u64;
+            while started.elapsed().as_secs_f64() < seconds {
+                write(template.named(&format!("w{writer}-{done}"))).await;
+                done += 1;
                 tokio::task::yield_now().await;
             }
-        }));
+            done
+        })
+    });
+    let mut done = 0;
+    for task in tasks.collect::<Vec<_>>() {
+        done += task.await.unwrap();
     }
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
-    stop.store(true, Ordering::Relaxed);
-    for task in tasks {
-        task.await.unwrap();
-    }
-    let done = done.load(Ordering::Relaxed) as f64;
-    (done / started.elapsed().as_secs_f64(), (cpu_seconds() - cpu) * 1e6 / done)
+    let done = done as f64;
+    Run { per_second: done / started.elapsed().as_secs_f64(), cost: (cpu_seconds() - cpu) * 1e6 / done }
+}
+
+async fn create(server: &ApiServer, user: &User, body: Vec<u8>) {
+    let (status, answer) = ask(server, user, Method::POST, "/api/v1/namespaces/default/pods", body).await;
+    assert_eq!(status, 201, "{answer:?}");
+}
+
+/// Pods created through the handler. They stay, as they would.
+async fn writes(seconds: f64) -> Run {
+    let (server, user) = prepare().await;
+    writers(seconds, move |body| {
+        let (server, user) = (server.clone(), user.clone());
+        async move { create(&server, &user, body).await }
+    })
+    .await
+}
+
+/// The floor of a write: the same bytes parsed, serialised and put into a map, nothing checked or added.
+async fn floor(seconds: f64) -> Run {
+    let map: Arc<Mutex<BTreeMap<String, Bytes>>> = Arc::default();
+    writers(seconds, move |body| {
+        let map = Arc::clone(&map);
+        async move {
+            let object: Value = serde_json::from_slice(&body).unwrap();
+            let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+            let bytes = serde_json::to_vec(&object).unwrap().into();
+            map.lock().unwrap().insert(name, bytes);
+        }
+    })
+    .await
 }
 
 /// From the moment before a create to the moment after a watcher read its event, sorted, in seconds.
 async fn latencies(per_second: u64, seconds: u64) -> Vec<f64> {
     let (server, user) = prepare().await;
     let origin = Instant::now();
-    let total = per_second * seconds;
+    let total = usize::try_from(per_second * seconds).unwrap();
     let mut watchers = Vec::new();
     for _ in 0..WATCHERS {
         let path = "/api/v1/namespaces/default/pods?watch=1&labelSelector=app%3Ddp-example&resourceVersion=";
@@ -112,62 +157,82 @@ async fn latencies(per_second: u64, seconds: u64) -> Vec<f64> {
         let request = Request::get(format!("{path}{}", list["metadata"]["resourceVersion"].as_str().unwrap())).body(Body::empty()).unwrap();
         let mut body = server.handle(request, user.clone()).await.into_body();
         watchers.push(tokio::spawn(async move {
-            let mut seen = Vec::new();
-            while seen.len() < usize::try_from(total).unwrap() {
+            // Events come in the order of the writes, one a line: reading them costs the client next to nothing.
+            let mut seen = Vec::with_capacity(total);
+            let mut last = Bytes::new();
+            while seen.len() < total {
                 let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
-                let now = origin.elapsed();
-                // The create's own moment stands in the name.
-                for line in frame.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-                    let at = line.windows(8).position(|w| w == b"\"name\":\"").map(|_| find_stamp(line)).unwrap();
-                    seen.push(now.as_secs_f64() - Duration::from_nanos(at).as_secs_f64());
-                }
+                let now = origin.elapsed().as_secs_f64();
+                seen.resize(seen.len() + frame.iter().filter(|b| **b == b'\n').count(), now);
+                last = frame;
             }
-            seen
+            (seen, last)
         }));
     }
-    let template = pod("NAME");
-    let at = template.windows(6).position(|w| w == b"\"NAME\"").unwrap() + 1;
+    let template = Template::new();
     let mut tick = tokio::time::interval(Duration::from_micros(1_000_000 / per_second));
-    for _ in 0..total {
+    let mut sent = Vec::with_capacity(total);
+    for n in 0..total {
         tick.tick().await;
-        let mut body = template.clone();
-        body.splice(at..at + 4, format!("t{:020}", origin.elapsed().as_nanos()).into_bytes());
-        let (status, answer) = ask(&server, &user, Method::POST, "/api/v1/namespaces/default/pods", body).await;
-        assert_eq!(status, 201, "{answer:?}");
+        let body = template.named(&format!("p{n:06}"));
+        sent.push(origin.elapsed().as_secs_f64());
+        create(&server, &user, body).await;
     }
     let mut all = Vec::new();
     for watcher in watchers {
-        all.extend(watcher.await.unwrap());
+        let (seen, last) = watcher.await.unwrap();
+        let name = format!("\"name\":\"p{:06}\"", total - 1);
+        assert!(seen.len() == total && last.windows(name.len()).any(|w| w == name.as_bytes()), "each write is seen once, in order");
+        all.extend(seen.iter().zip(&sent).map(|(seen, sent)| seen - sent));
     }
     all.sort_by(f64::total_cmp);
     all
 }
 
-/// Processor seconds that this process has used, from the kernel's own count (in hundredths).
+/// Processor seconds that this process has used.
 fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or("");
-    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
-    ticks as f64 / 100.0
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
 }
 
-fn find_stamp(line: &[u8]) -> u64 {
-    let marker = b"\"name\":\"t0";
-    let at = line.windows(marker.len()).position(|w| w == marker).unwrap() + 8;
-    std::str::from_utf8(&line[at + 1..at + 21]).unwrap().parse().unwrap()
+/// Pods made one after the other on this thread, to be counted from outside.
+fn only_writes(count: u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (server, user) = prepare().await;
+        let template = Template::new();
+        for n in 0..count {
+            create(&server, &user, template.named(&format!("p{n:06}"))).await;
+        }
+    });
 }
 
 fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    if let Some(at) = args.iter().position(|a| a == "--writes") {
+        return only_writes(args[at + 1].parse().unwrap());
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let short = std::env::args().any(|a| a == "--test");
-    let seconds = if short { 1 } else { 5 };
+    let short = args.iter().any(|a| a == "--test");
+    let seconds: u32 = if short { 1 } else { 5 };
     let started = Instant::now();
     drop(ApiServer::new(Options::default()));
     println!("a server with its first objects: {:.1} ms", started.elapsed().as_secs_f64() * 1000.0);
-    let (rate, cost) = runtime.block_on(async { tokio::spawn(writes(seconds)).await.unwrap() });
-    println!("writes per second through the handler, {WRITERS} writers: {rate:.0} (target 20000)");
-    println!("processor time per write, client included: {cost:.1} us; two cores to themselves would do {:.0} per second", 2e6 / cost);
-    let latencies = runtime.block_on(async { tokio::spawn(latencies(1000, seconds)).await.unwrap() });
+    println!("pod body: {} bytes", pod("w00-0000000").len());
+    // The floor before and after, so that a change of the machine's mood is seen.
+    let (before, run, after) = runtime.block_on(async {
+        tokio::spawn(async move { (floor(1.0).await, writes(f64::from(seconds)).await, floor(1.0).await) }).await.unwrap()
+    });
+    println!("writes per second through the handler, {WRITERS} writers: {:.0} (target 20000)", run.per_second);
+    println!(
+        "processor time per write, client included: {:.1} us; two cores to themselves would do {:.0} per second",
+        run.cost,
+        2e6 / run.cost
+    );
+    for (when, floor) in [("before", before), ("after", after)] {
+        println!("  floor {when} (parsed, serialised, put into a map): {:.0} per second, {:.1} us each", floor.per_second, floor.cost);
+    }
+    let latencies = runtime.block_on(async { tokio::spawn(latencies(1000, seconds.into())).await.unwrap() });
     let at = |share: f64| {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index into the sorted samples")]
         let index = ((latencies.len() - 1) as f64 * share) as usize;

@@ -43,6 +43,18 @@ pub fn complete(ty: TypeRef, members: &mut Map<String, Value>) {
     }
 }
 
+/// Adds to an object of type `ty` what is printed although it was not set; `present` tells by place in
+/// [`TypeRef::fields`] which members are there.
+pub(crate) fn fill(ty: TypeRef, present: impl Fn(usize) -> bool, members: &mut Map<String, Value>) {
+    for (at, field) in ty.fields().iter().enumerate() {
+        if !present(at)
+            && let Some(value) = when_absent(field)
+        {
+            members.insert(field.name.to_owned(), value);
+        }
+    }
+}
+
 /// Whether Go can tell an absent value of this shape from an empty one without a pointer: it is nil.
 fn can_be_nil(field: &Field) -> bool {
     field.pointer || matches!(field.shape, Shape::List(_) | Shape::Map(_) | Shape::One(Type::Bytes | Type::Strings))
@@ -53,7 +65,8 @@ fn is_struct(field: &Field) -> bool {
     !matches!(field.shape, Shape::One(Type::String | Type::Bool | Type::Int32 | Type::Int64 | Type::Double)) && !can_be_nil(field)
 }
 
-fn left_out(field: &Field, value: &Value) -> bool {
+/// Whether a member of this value is not printed.
+pub(crate) fn left_out(field: &Field, value: &Value) -> bool {
     if field.pointer {
         return false;
     }

@@ -17,9 +17,11 @@ use serde_json::Value;
 use crate::go;
 use crate::schema::{Shape, Type, TypeRef};
 
+mod place;
 pub mod scalar;
 mod visit;
 
+use place::Place;
 use visit::{At, Context, Target};
 
 /// Why a document cannot be decoded at all.
@@ -73,8 +75,8 @@ pub struct Decoded {
 /// # Errors
 /// When it is no JSON, or a value has a wrong type.
 pub fn decode(ty: TypeRef, json: &[u8]) -> Result<Decoded, Error> {
-    let mut context = Context::new("");
-    let value = read(json, At::new(&mut context, Target::one(Type::Struct(ty))))?;
+    let mut context = Context::default();
+    let value = read(json, At::new(&mut context, &Place::Root(""), Target::one(Type::Struct(ty))))?;
     context.finish(value)
 }
 
@@ -97,8 +99,9 @@ pub fn check(ty: TypeRef, at: &str, value: &Value) -> Result<Vec<StrictError>, E
 }
 
 fn decode_at(ty: TypeRef, at: &str, value: &Value) -> Result<Decoded, Error> {
-    let mut context = Context::new(at);
-    let seed = At::new(&mut context, Target::one(Type::Struct(ty)));
+    let mut context = Context::default();
+    let root = Place::Root(at);
+    let seed = At::new(&mut context, &root, Target::one(Type::Struct(ty)));
     let value = seed.deserialize(value).map_err(|error| Error::Syntax(error.to_string()))?;
     let mut decoded = context.finish(value)?;
     decoded.strict.sort_unstable();
@@ -110,8 +113,8 @@ fn decode_at(ty: TypeRef, at: &str, value: &Value) -> Result<Decoded, Error> {
 /// # Errors
 /// When it is no JSON.
 pub fn parse_json(json: &[u8]) -> Result<(Value, Vec<StrictError>), Error> {
-    let mut context = Context::new("");
-    let value = read(json, At::new(&mut context, Target::Free))?;
+    let mut context = Context::default();
+    let value = read(json, At::new(&mut context, &Place::Root(""), Target::Free))?;
     context.finish(value).map(|decoded| (decoded.value, decoded.strict))
 }
 

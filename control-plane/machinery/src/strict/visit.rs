@@ -9,8 +9,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::place::Place;
 use super::{Decoded, Error, StrictError, scalar};
-use crate::schema::printed::{complete, zero};
+use crate::schema::printed::{fill, left_out, zero};
 use crate::schema::{self, Shape, Type, TypeRef};
 
 /// As many strict errors as the API server collects.
@@ -38,14 +39,9 @@ impl Target {
     }
 }
 
-/// Where the pass is, and what it has found.
+/// What the pass has found.
+#[derive(Default)]
 pub(super) struct Context {
-    /// The place, as strict errors name it: `spec.containers[0]`.
-    path: String,
-    /// The place, as Go's type errors name it: members only, with embedded structs.
-    members: Vec<&'static str>,
-    /// The struct whose member is being decoded.
-    owner: Option<TypeRef>,
     strict: Vec<StrictError>,
     mismatch: Option<String>,
     fatal: Option<String>,
@@ -54,10 +50,6 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(at: &str) -> Self {
-        Self { path: at.to_owned(), members: Vec::new(), owner: None, strict: Vec::new(), mismatch: None, fatal: None, unseen: 0 }
-    }
-
     pub(super) fn finish(self, value: Value) -> Result<Decoded, Error> {
         match self.fatal.or(self.mismatch) {
             Some(text) => Err(Error::Type(text)),
@@ -65,38 +57,14 @@ impl Context {
         }
     }
 
-    fn member_path(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
-    }
-
-    fn complain(&mut self, make: fn(String) -> StrictError, name: &str) {
+    /// Something is wrong with the member `name` of the object at `place`.
+    fn complain(&mut self, make: fn(String) -> StrictError, place: &Place<'_>, name: &str) {
         if self.unseen == 0 && self.strict.len() < MAX_STRICT {
-            let error = make(self.member_path(name));
+            let error = make(Place::Key(place, name).text());
             if !self.strict.contains(&error) {
                 self.strict.push(error);
             }
         }
-    }
-
-    /// Go's text for a value of a wrong type.
-    fn cannot(&self, value: &str, ty: &str) -> String {
-        match self.owner {
-            Some(owner) => {
-                format!(
-                    "json: cannot unmarshal {value} into Go struct field {}.{} of type {ty}",
-                    owner.short_name(),
-                    self.members.join(".")
-                )
-            }
-            None => format!("json: cannot unmarshal {value} into Go value of type {ty}"),
-        }
-    }
-
-    fn mismatch(&mut self, value: &str, shape: Shape, named: Option<&'static str>) -> Value {
-        if self.mismatch.is_none() {
-            self.mismatch = Some(self.cannot(value, &named.map_or_else(|| go_type(shape), str::to_owned)));
-        }
-        Value::Null
     }
 
     fn saved(&mut self, outcome: Result<Value, String>) -> Value {
@@ -112,23 +80,39 @@ impl Context {
             Value::Null
         })
     }
-
-    /// A value that decodes itself met `value` where it wants a `ty`.
-    fn fatal_mismatch(&mut self, value: &str, ty: &str) -> Value {
-        let text = self.cannot(value, ty);
-        self.fatal(Err(text))
-    }
 }
 
 /// One place of the document.
 pub(super) struct At<'c> {
     context: &'c mut Context,
+    place: &'c Place<'c>,
     target: Target,
 }
 
 impl<'c> At<'c> {
-    pub(super) fn new(context: &'c mut Context, target: Target) -> Self {
-        Self { context, target }
+    pub(super) fn new(context: &'c mut Context, place: &'c Place<'c>, target: Target) -> Self {
+        Self { context, place, target }
+    }
+
+    /// Go's text for a value of a wrong type.
+    fn cannot(&self, value: &str, ty: &str) -> String {
+        match self.place.in_go() {
+            Some(member) => format!("json: cannot unmarshal {value} into Go struct field {member} of type {ty}"),
+            None => format!("json: cannot unmarshal {value} into Go value of type {ty}"),
+        }
+    }
+
+    fn mismatch(self, value: &str, shape: Shape, named: Option<&'static str>) -> Value {
+        if self.context.mismatch.is_none() {
+            self.context.mismatch = Some(self.cannot(value, &named.map_or_else(|| go_type(shape), str::to_owned)));
+        }
+        Value::Null
+    }
+
+    /// A value that decodes itself met `value` where it wants a `ty`.
+    fn fatal_mismatch(self, value: &str, ty: &str) -> Value {
+        let text = self.cannot(value, ty);
+        self.context.fatal(Err(text))
     }
 
     /// A scalar; `given` names its JSON type as Go does.
@@ -136,12 +120,12 @@ impl<'c> At<'c> {
         match self.target {
             Target::Free => Value::Null,
             Target::Typed(Shape::One(Type::Quantity), _) => self.context.fatal(scalar::quantity(given)),
-            Target::Typed(Shape::One(Type::Time | Type::MicroTime), _) => self.context.fatal_mismatch(given, "string"),
-            Target::Typed(Shape::One(Type::IntOrString), _) => self.context.fatal_mismatch(given, "int32"),
+            Target::Typed(Shape::One(Type::Time | Type::MicroTime), _) => self.fatal_mismatch(given, "string"),
+            Target::Typed(Shape::One(Type::IntOrString), _) => self.fatal_mismatch(given, "int32"),
             Target::Typed(Shape::One(Type::SchemaOrBool), _) => self.context.fatal(Err("boolean or JSON schema expected".to_owned())),
             // They take what they do not know for nothing.
             Target::Typed(Shape::One(Type::SchemaOrArray | Type::SchemaOrStrings), _) => Value::Null,
-            Target::Typed(shape, named) => self.context.mismatch(given, shape, named),
+            Target::Typed(shape, named) => self.mismatch(given, shape, named),
         }
     }
 
@@ -196,55 +180,75 @@ impl<'c> At<'c> {
     }
 
     fn object_of<'de, A: MapAccess<'de>>(self, ty: TypeRef, mut access: A) -> Result<Value, A::Error> {
-        let Self { context, .. } = self;
+        let Self { context, place, .. } = self;
+        let fields = ty.fields();
         let mut members = Map::new();
-        let mut seen = vec![false; ty.fields().len()];
-        let (path, depth, owner) = (context.path.len(), context.members.len(), context.owner);
+        let (mut seen, mut present) = (Marks::default(), Marks::default());
         while let Some(Key(name)) = access.next_key()? {
-            let at = ty.index_of(&name);
-            let Some((field, seen)) = at.and_then(|at| Some((ty.fields().get(at)?, seen.get_mut(at)?))) else {
-                context.complain(StrictError::UnknownField, &name);
+            let Some((at, field)) = ty.index_of(&name).and_then(|at| Some((at, fields.get(at)?))) else {
+                context.complain(StrictError::UnknownField, place, &name);
                 access.next_value::<IgnoredAny>()?;
                 continue;
             };
-            if std::mem::replace(seen, true) {
-                context.complain(StrictError::DuplicateField, &name);
+            if seen.set(at, true) {
+                context.complain(StrictError::DuplicateField, place, &name);
             }
-            context.owner = Some(ty);
-            if !field.via.is_empty() {
-                context.members.push(field.via);
-            }
-            context.members.push(field.name);
-            context.path = context.member_path(field.name);
-            let value = access.next_value_seed(At::new(context, Target::Typed(field.shape, field.go_type)))?;
-            context.path.truncate(path);
-            context.members.truncate(depth);
-            context.owner = owner;
+            let here = Place::Member(place, ty, field);
+            let value = access.next_value_seed(At::new(context, &here, Target::Typed(field.shape, field.go_type)))?;
             // Null is as good as absent.
-            if value.is_null() {
-                members.remove(field.name);
-            } else {
+            let printed = !value.is_null() && !left_out(field, &value);
+            let before = present.set(at, printed);
+            if printed {
                 members.insert(field.name.to_owned(), value);
+            } else if before {
+                members.remove(field.name);
             }
         }
-        complete(ty, &mut members);
+        fill(ty, |at| present.get(at), &mut members);
         Ok(Value::Object(members))
     }
 
     fn free_object<'de, A: MapAccess<'de>>(self, item: Target, mut access: A) -> Result<Value, A::Error> {
-        let Self { context, .. } = self;
+        let Self { context, place, .. } = self;
         let mut members = Map::new();
-        let path = context.path.len();
         while let Some(Key(name)) = access.next_key()? {
             if members.contains_key(&*name) {
-                context.complain(StrictError::DuplicateField, &name);
+                context.complain(StrictError::DuplicateField, place, &name);
             }
-            context.path = context.member_path(&name);
-            let value = access.next_value_seed(At::new(context, item))?;
-            context.path.truncate(path);
+            let here = Place::Key(place, &name);
+            let value = access.next_value_seed(At::new(context, &here, item))?;
             members.insert(name.into_owned(), or_zero(value, item));
         }
         Ok(Value::Object(members))
+    }
+}
+
+/// Which members of an object the pass has met, one bit each.
+#[derive(Default)]
+struct Marks(u128);
+
+impl Marks {
+    /// Types have at most so many members; a unit test looks.
+    #[cfg(test)]
+    const MOST: usize = 128;
+
+    fn bit(at: usize) -> u128 {
+        u32::try_from(at).ok().and_then(|at| 1_u128.checked_shl(at)).unwrap_or(0)
+    }
+
+    fn get(&self, at: usize) -> bool {
+        self.0 & Self::bit(at) != 0
+    }
+
+    /// Sets or clears a mark, and says whether it was set before.
+    fn set(&mut self, at: usize, mark: bool) -> bool {
+        let before = self.get(at);
+        if mark {
+            self.0 |= Self::bit(at);
+        } else {
+            self.0 &= !Self::bit(at);
+        }
+        before
     }
 }
 
@@ -338,15 +342,12 @@ impl<'de> Visitor<'de> for At<'_> {
             return Ok(self.wrong("array"));
         };
         let unseen = u32::from(self.decodes_itself());
-        let Self { context, .. } = self;
+        let Self { context, place, .. } = self;
         context.unseen += unseen;
         let mut items = Vec::new();
-        let path = context.path.len();
         loop {
-            context.path.push_str(&format!("[{}]", items.len()));
-            let item = access.next_element_seed(At::new(context, element))?;
-            context.path.truncate(path);
-            match item {
+            let here = Place::Index(place, items.len());
+            match access.next_element_seed(At::new(context, &here, element))? {
                 Some(item) => items.push(or_zero(item, element)),
                 None => break,
             }
@@ -357,9 +358,9 @@ impl<'de> Visitor<'de> for At<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let unseen = u32::from(self.decodes_itself());
-        let Self { context, target } = self;
+        let Self { context, place, target } = self;
         context.unseen += unseen;
-        let at = At::new(context, target);
+        let at = At::new(context, place, target);
         let value = match target {
             Target::Free | Target::Typed(Shape::One(Type::Any), _) => at.free_object(Target::Free, access),
             Target::Typed(Shape::Map(item), named) => at.free_object(Target::element(item, named), access),
@@ -402,5 +403,16 @@ fn go_type(shape: Shape) -> String {
         Shape::One(one) => item(one).to_owned(),
         Shape::List(element) => format!("[]{}", item(element)),
         Shape::Map(value) => format!("map[string]{}", item(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_type_has_more_members_than_marks() {
+        let most = schema::builtin().types().map(|ty| ty.fields().len()).max().unwrap();
+        assert!(most <= Marks::MOST, "{most}");
     }
 }
