@@ -1,6 +1,9 @@
 //! Reply time of PUT and resident memory of a launcher: `cargo bench -p dormouse-launcher`.
 //!
-//! Prints each figure beside its promise and the floor (fork and exec of the same program by this process).
+//! Prints each figure beside its promise and its floors: what it takes this process to start the same trivial program, and
+//! the launcher to answer the smallest request. Each round measures all of them one after the other, so that a busy machine
+//! slows them alike; `PUT less floors` is taken round by round, and the processor time of the launcher does not know of
+//! other programs at all.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,7 +29,7 @@ fn main() {
 fn line(what: &str, mut samples: Vec<Duration>, promise: &str) {
     samples.sort();
     let at = |percent: usize| samples[(samples.len() - 1) * percent / 100].as_secs_f64() * 1e3;
-    println!("{what:<34} p50 {:7.3} ms   p99 {:7.3} ms   max {:7.3} ms   n {:4}   {promise}", at(50), at(99), at(100), samples.len());
+    println!("{what:<36} p50 {:7.3} ms   p99 {:7.3} ms   max {:7.3} ms   n {:4}   {promise}", at(50), at(99), at(100), samples.len());
 }
 
 fn resident(pid: u32) -> u64 {
@@ -35,18 +38,32 @@ fn resident(pid: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-async fn bench() {
-    let floor: Vec<Duration> = (0..50)
-        .map(|_| {
-            let begun = Instant::now();
-            let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
-            let took = begun.elapsed();
-            child.kill().unwrap();
-            child.wait().unwrap();
-            took
-        })
-        .collect();
+/// Time to start the program that the launcher is told to start.
+fn spawn() -> Duration {
+    let begun = Instant::now();
+    let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+    let took = begun.elapsed();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    took
+}
 
+async fn timed(work: impl Future<Output = ()>) -> Duration {
+    let begun = Instant::now();
+    work.await;
+    begun.elapsed()
+}
+
+/// What all threads of a process have had of the processors.
+fn cpu_time(pid: u32) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let of = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok();
+    Duration::from_nanos(tasks.flatten().filter_map(of).sum())
+}
+
+async fn bench() {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap();
+    println!("load of this machine: {}", load.split(' ').next().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let mut child = tokio::process::Command::new(PROGRAM)
         .args(["launcher", "--mock-gpus", "--host", "127.0.0.1", "--port", "0", "--port-check", "off", "--engine-command", "sleep"])
@@ -69,26 +86,33 @@ async fn bench() {
     let pid = child.id().unwrap();
     http.get(&url).send().await.unwrap();
     println!("resident, idle: {:.1} MiB (promise: under 30)", resident(pid) as f64 / 1024.0);
-    let (mut puts, mut deletes, mut lists) = (Vec::new(), Vec::new(), Vec::new());
+    let health = url.replace("/v2/vllm/instances", "/health");
+    let (mut spawns, mut pings, mut puts, mut extra, mut cpu, mut deletes, mut lists) =
+        (vec![], vec![], vec![], vec![], vec![], vec![], vec![]);
     for i in 0..ROUNDS {
+        let spawned = spawn();
+        let ping = timed(async { assert_eq!(http.get(&health).send().await.unwrap().status(), 200) }).await;
         let id = format!("{url}/x{i}");
-        let begun = Instant::now();
-        assert_eq!(http.put(&id).json(&body).send().await.unwrap().status(), 201);
-        puts.push(begun.elapsed());
-        let begun = Instant::now();
-        assert_eq!(http.delete(&id).send().await.unwrap().status(), 200);
-        deletes.push(begun.elapsed());
+        let before = cpu_time(pid);
+        let put = timed(async { assert_eq!(http.put(&id).json(&body).send().await.unwrap().status(), 201) }).await;
+        cpu.push(cpu_time(pid).saturating_sub(before));
+        deletes.push(timed(async { assert_eq!(http.delete(&id).send().await.unwrap().status(), 200) }).await);
+        extra.push(put.saturating_sub(spawned + ping));
+        spawns.push(spawned);
+        pings.push(ping);
+        puts.push(put);
     }
     for i in 0..100 {
         http.put(format!("{url}/y{i}")).json(&body).send().await.unwrap();
     }
     for _ in 0..100 {
-        let begun = Instant::now();
-        http.get(&url).send().await.unwrap().bytes().await.unwrap();
-        lists.push(begun.elapsed());
+        lists.push(timed(async { drop(http.get(&url).send().await.unwrap().bytes().await.unwrap()) }).await);
     }
-    line("floor: fork and exec", floor, "");
+    line("floor: start of the program", spawns, "");
+    line("floor: smallest request", pings, "");
     line("PUT reply", puts, "(promise: 5 ms)");
+    line("PUT less floors", extra, "");
+    line("PUT, processor time of the launcher", cpu, "");
     line("DELETE reply, obedient engine", deletes, "");
     line("list of 100 instances", lists, "(promise: 2 ms)");
     println!("resident, 100 instances: {:.1} MiB (promise: under 30)", resident(pid) as f64 / 1024.0);

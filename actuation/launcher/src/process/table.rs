@@ -5,7 +5,7 @@
 //! belongs to it. A daemon that has left session and parents is recognised by the mark in its environment.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// One process at the time of the snapshot.
@@ -48,8 +48,11 @@ pub(crate) fn snapshot() -> io::Result<Vec<Proc>> {
 
 /// One process, if it exists.
 pub(crate) fn look_up(pid: i32) -> Option<Proc> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    parse_stat(pid, &String::from_utf8_lossy(&stat))
+    let mut file = std::fs::File::open(format!("/proc/{pid}/stat")).ok()?;
+    // One read gives all of it; its size is not known before, and asking in small steps costs more than the rest.
+    let mut stat = [0; 2048];
+    let n = file.read(&mut stat).ok()?;
+    parse_stat(pid, &String::from_utf8_lossy(&stat[..n]))
 }
 
 /// `pid (any name) S ppid pgrp session … starttime(22nd) …`; the name may hold blanks and parentheses.
