@@ -21,12 +21,11 @@ pub fn meta_str<'a>(object: &'a Object, field: &str) -> &'a str {
 
 /// `metadata`, made when it is absent or no object.
 pub fn meta_mut(object: &mut Object) -> &mut Object {
-    let slot = object.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
-    if !slot.is_object() {
-        *slot = Value::Object(Map::new());
+    if !object.get("metadata").is_some_and(Value::is_object) {
+        object.insert("metadata".to_owned(), Value::Object(Map::new()));
     }
-    match slot {
-        Value::Object(map) => map,
+    match object.get_mut("metadata") {
+        Some(Value::Object(map)) => map,
         // Made an object just above.
         _ => unreachable!(),
     }

@@ -1,5 +1,7 @@
 //! Validation that all kinds share: names and `metadata`.
 
+use std::borrow::Cow;
+
 use dormouse_machinery::field::{FieldError, Path};
 use dormouse_machinery::names;
 use serde_json::Value;
@@ -106,11 +108,17 @@ pub fn path_segment(name: &str, generate_prefix: bool) -> Vec<String> {
 }
 
 /// A prefix as if something had been appended: a trailing dash is fine then.
-fn masked(name: &str, generate_prefix: bool) -> String {
+fn masked(name: &str, generate_prefix: bool) -> Cow<'_, str> {
     match name.strip_suffix('-') {
-        Some(head) if generate_prefix && !head.is_empty() => format!("{head}a"),
-        _ => name.to_owned(),
+        Some(head) if generate_prefix && !head.is_empty() => Cow::Owned(format!("{head}a")),
+        _ => Cow::Borrowed(name),
     }
+}
+
+/// The text in lower case, which it nearly always is.
+fn lower(text: &str) -> Cow<'_, str> {
+    let is_lower = text.is_ascii() && !text.bytes().any(|b| b.is_ascii_uppercase());
+    if is_lower { Cow::Borrowed(text) } else { Cow::Owned(text.to_lowercase()) }
 }
 
 /// Problems of `metadata` in an object that is about to be written.
@@ -174,7 +182,7 @@ pub fn labels(value: Option<&Value>, path: &At<'_>, problems: &mut Vec<FieldErro
 pub(crate) fn annotations(value: Option<&Value>, path: &At<'_>, problems: &mut Vec<FieldError>) {
     let mut size = 0;
     for (key, value) in value.and_then(Value::as_object).into_iter().flatten() {
-        for problem in names::qualified_name(&key.to_lowercase()) {
+        for problem in names::qualified_name(&lower(key)) {
             problems.push(FieldError::invalid(path, key.as_str(), problem));
         }
         size += key.len() + value.as_str().unwrap_or("").len();

@@ -6,6 +6,7 @@
 //! `i64`: [`Quantity::value`] and [`Quantity::milli_value`] then answer what Kubernetes' arithmetic
 //! answers, so compare quantities, not their values, where sizes come from outside.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
@@ -83,12 +84,24 @@ impl Quantity {
 
     /// Reads a quantity; the grammar is that of Kubernetes.
     pub fn parse(text: &str) -> Result<Self, QuantityError> {
+        let (quantity, canonical) = Self::read(text)?;
+        Ok(Self { text: canonical.then(|| text.into()), ..quantity })
+    }
+
+    /// The text as it is printed again: `1` for `1000m`. Usually it is the same.
+    pub fn canonical(text: &str) -> Result<Cow<'_, str>, QuantityError> {
+        let (quantity, canonical) = Self::read(text)?;
+        Ok(if canonical { Cow::Borrowed(text) } else { Cow::Owned(quantity.to_string()) })
+    }
+
+    /// A quantity without its text, and whether that is printed again as it stands.
+    fn read(text: &str) -> Result<(Self, bool), QuantityError> {
         let parts = Parts::split(text)?;
         let (base, exponent, format) = interpret(parts.suffix).ok_or(QuantityError::Suffix)?;
-        if let Some(quantity) = parts.small(text, base, exponent, format)? {
-            return Ok(quantity);
+        if let Some((quantity, canonical)) = parts.small(base, exponent, format) {
+            return Ok((quantity, canonical || text == "0"));
         }
-        parts.large(base, exponent, format)
+        Ok((parts.large(base, exponent, format)?, false))
     }
 
     /// Reads a quantity from JSON, where numbers are allowed too.
@@ -261,8 +274,9 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// The small representation, where Kubernetes chooses it.
-    fn small(&self, text: &str, base: u32, exponent: i64, format: Format) -> Result<Option<Quantity>, QuantityError> {
+    /// The small representation, where Kubernetes chooses it, and whether Kubernetes prints the text again without a closer
+    /// look whether it is canonical: `+5` stays `+5`.
+    fn small(&self, base: u32, exponent: i64, format: Format) -> Option<(Quantity, bool)> {
         let (fits, factor, scale) = if base == 10 {
             (self.whole.len() + self.fraction.len() <= 18, 1, exponent)
         } else {
@@ -272,22 +286,15 @@ impl<'a> Parts<'a> {
         };
         let scale = scale - self.fraction.len() as i64;
         if !fits || scale < NANO {
-            return Ok(None);
+            return None;
         }
-        let shifted = format!("{}{}", self.whole, self.fraction);
-        let value: i64 = shifted.parse().map_err(|_| QuantityError::Numeric)?;
-        let Some(product) = value.checked_mul(factor) else { return Ok(None) };
-        // Kubernetes takes such a text for canonical without a closer look: `+5` stays `+5`.
-        let canonical = if format == Format::BinarySI {
-            value & 7 != 0
-        } else {
-            scale % 3 == 0 && !shifted.ends_with("000") && !shifted.starts_with('0')
-        };
-        Ok(Some(Quantity {
-            amount: Amount::Small { value: if self.negative { -product } else { product }, scale },
-            format,
-            text: (canonical || text == "0").then(|| text.into()),
-        }))
+        // At most 18 digits.
+        let digits = self.whole.bytes().chain(self.fraction.bytes());
+        let value = digits.fold(0_i64, |value, digit| value * 10 + i64::from(digit - b'0'));
+        let product = value.checked_mul(factor)?;
+        let canonical = if format == Format::BinarySI { value & 7 != 0 } else { scale % 3 == 0 && value % 1000 != 0 && self.whole != "0" };
+        let amount = Amount::Small { value: if self.negative { -product } else { product }, scale };
+        Some((Quantity { amount, format, text: None }, canonical))
     }
 
     /// The large representation: any number of digits, rounded to nano away from zero.
@@ -414,6 +421,11 @@ fn magnitude_cmp((a, sa): (u128, i64), (b, sb): (u128, i64)) -> Ordering {
 
 impl Ord for Quantity {
     fn cmp(&self, other: &Self) -> Ordering {
+        if let (Amount::Small { value: a, scale: sa }, Amount::Small { value: b, scale: sb }) = (self.amount, other.amount)
+            && sa == sb
+        {
+            return a.cmp(&b);
+        }
         let ((a, sa), (b, sb)) = (self.wide(), other.wide());
         a.signum().cmp(&b.signum()).then_with(|| {
             let order = magnitude_cmp((a.unsigned_abs(), sa), (b.unsigned_abs(), sb));

@@ -32,7 +32,7 @@ impl Meta {
 
 /// A new state of an object: its JSON with a gap where the revision goes.
 ///
-/// The gap is inside the quotes of `metadata.resourceVersion`, so that a commit copies bytes and writes a
+/// The gap is inside the quotes of `metadata.resourceVersion`, so that a commit moves bytes aside and writes a
 /// few digits instead of serialising again.
 #[derive(Debug, Clone)]
 pub struct Draft {
@@ -45,8 +45,11 @@ impl Draft {
     /// `bytes` is the object's JSON in which `metadata.resourceVersion` is the empty string; `gap` is the
     /// index between its quotes. `None` when there is no such pair of quotes.
     #[must_use]
-    pub fn new(bytes: Vec<u8>, gap: usize, meta: Meta) -> Option<Self> {
+    pub fn new(mut bytes: Vec<u8>, gap: usize, meta: Meta) -> Option<Self> {
         let quoted = gap > 0 && bytes.get(gap - 1) == Some(&b'"') && bytes.get(gap) == Some(&b'"');
+        // The commit holds locks: what it writes must have its place already, and what is kept shall hold no more.
+        bytes.reserve(DIGITS);
+        bytes.shrink_to(bytes.len() + DIGITS);
         quoted.then_some(Self { bytes, gap, meta })
     }
 
@@ -70,14 +73,20 @@ impl Draft {
     }
 
     pub(crate) fn seal(self, revision: u64) -> Stored {
-        let bytes = self.bytes_at(revision);
-        let digits = bytes.len() - self.bytes.len();
-        Stored { revision, meta: self.meta, bytes, gap: self.gap, digits }
+        let Self { mut bytes, gap, meta } = self;
+        let mut buffer = [0; DIGITS];
+        let digits = decimal(revision, &mut buffer);
+        bytes.extend_from_slice(digits);
+        bytes[gap..].rotate_right(digits.len());
+        Stored { revision, meta, bytes: bytes.into(), gap, digits: digits.len() }
     }
 }
 
+/// The most digits that a revision has.
+const DIGITS: usize = 20;
+
 fn fill(head: &[u8], revision: u64, tail: &[u8]) -> Bytes {
-    let mut buffer = [0_u8; 20];
+    let mut buffer = [0; DIGITS];
     let digits = decimal(revision, &mut buffer);
     let mut out = Vec::with_capacity(head.len() + digits.len() + tail.len());
     out.extend_from_slice(head);
@@ -86,7 +95,7 @@ fn fill(head: &[u8], revision: u64, tail: &[u8]) -> Bytes {
     out.into()
 }
 
-fn decimal(mut n: u64, buffer: &mut [u8; 20]) -> &[u8] {
+fn decimal(mut n: u64, buffer: &mut [u8; DIGITS]) -> &[u8] {
     let mut at = buffer.len();
     loop {
         at -= 1;

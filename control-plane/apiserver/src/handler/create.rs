@@ -6,7 +6,7 @@ use dormouse_store::{Change, CommitError, key};
 use http::{Response, StatusCode};
 use serde_json::Value;
 
-use crate::object::{encode, meta, meta_str, new_uid, set_meta, time};
+use crate::object::{encode, meta_mut, meta_str, new_uid, set_meta, time};
 use crate::registry::{Cx, Generation, Object};
 use crate::status::{Cause, Details};
 use crate::{ApiError, Body, Profile, validate};
@@ -60,16 +60,17 @@ pub(crate) fn insert(call: &mut Call, mut object: Object, dry_run: bool, size_hi
         return Err(ApiError::unclassified("resourceVersion should not be set on objects to be created"));
     }
     let generated = meta_str(&object, "name").is_empty() && !meta_str(&object, "generateName").is_empty();
+    let metadata = meta_mut(&mut object);
     for field in ["managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "generation"] {
-        set_meta(&mut object, field, None);
+        metadata.remove(field);
     }
-    if meta(&object, "namespace").is_some_and(|n| n == "") {
-        set_meta(&mut object, "namespace", None);
+    if metadata.get("namespace").is_some_and(|n| n == "") {
+        metadata.remove("namespace");
     }
-    set_meta(&mut object, "uid", Some(new_uid().into()));
-    set_meta(&mut object, "creationTimestamp", Some(time(call.now).into()));
+    metadata.insert("uid".to_owned(), new_uid().into());
+    metadata.insert("creationTimestamp".to_owned(), time(call.now).into());
     if call.kind.generation != Generation::None {
-        set_meta(&mut object, "generation", Some(1.into()));
+        metadata.insert("generation".to_owned(), 1.into());
     }
     if generated {
         let name = generate(meta_str(&object, "generateName"));

@@ -35,6 +35,18 @@ pub(super) fn map_entry<'a>(object: &'a mut Object, key: &str) -> &'a mut Object
     }
 }
 
+/// A member as a list that can be changed, made when it is absent or something else.
+pub(super) fn list_entry<'a>(object: &'a mut Object, key: &str) -> &'a mut Vec<Value> {
+    if !object.get(key).is_some_and(Value::is_array) {
+        object.insert(key.to_owned(), Value::Array(Vec::new()));
+    }
+    match object.get_mut(key) {
+        Some(Value::Array(list)) => list,
+        // Made just above.
+        _ => unreachable!(),
+    }
+}
+
 /// The maps in a list; empty when there is no list.
 pub(super) fn maps<'a>(object: &'a Object, key: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
     list(object, key).iter().filter_map(Value::as_object)

@@ -14,10 +14,13 @@
 //! valid.
 
 mod load;
+mod lookup;
 pub mod openapi;
 pub mod printed;
 
 use std::sync::OnceLock;
+
+use lookup::Lookup;
 
 /// A struct type of the table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -276,7 +279,12 @@ impl TypeRef {
 
     /// The place of the member of that name in [`TypeRef::fields`].
     pub fn index_of(self, name: &str) -> Option<usize> {
-        self.fields().binary_search_by(|field| field.name.cmp(name)).ok()
+        Lookup::of(self).find(self.fields(), name)
+    }
+
+    /// Places in [`TypeRef::fields`] of the members that are printed although they are not set.
+    pub(crate) fn always_printed(self) -> &'static [usize] {
+        Lookup::of(self).printed()
     }
 
     /// What a protobuf number means in this message.

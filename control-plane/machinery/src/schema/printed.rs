@@ -46,8 +46,8 @@ pub fn complete(ty: TypeRef, members: &mut Map<String, Value>) {
 /// Adds to an object of type `ty` what is printed although it was not set; `present` tells by place in
 /// [`TypeRef::fields`] which members are there.
 pub(crate) fn fill(ty: TypeRef, present: impl Fn(usize) -> bool, members: &mut Map<String, Value>) {
-    for (at, field) in ty.fields().iter().enumerate() {
-        if !present(at)
+    for at in ty.always_printed().iter().filter(|at| !present(**at)) {
+        if let Some(field) = ty.fields().get(*at)
             && let Some(value) = when_absent(field)
         {
             members.insert(field.name.to_owned(), value);
@@ -84,12 +84,13 @@ pub(crate) fn left_out(field: &Field, value: &Value) -> bool {
         }
 }
 
+/// Whether the member is printed although it is not set.
+pub(super) fn printed_when_absent(field: &Field) -> bool {
+    if is_struct(field) { !field.omit_zero } else { !field.omit_empty }
+}
+
 fn when_absent(field: &Field) -> Option<Value> {
-    if can_be_nil(field) {
-        return (!field.omit_empty).then_some(Value::Null);
-    }
-    let printed = if is_struct(field) { !field.omit_zero } else { !field.omit_empty };
-    printed.then(|| zero(field.shape.item()))
+    printed_when_absent(field).then(|| if can_be_nil(field) { Value::Null } else { zero(field.shape.item()) })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ const GO_ZERO: i64 = -62_135_596_800;
 /// # Errors
 /// The API server's text.
 pub fn quantity(text: &str) -> Result<Value, String> {
-    Quantity::parse(text.trim()).map(|quantity| Value::String(quantity.to_string())).map_err(|error| error.to_string())
+    Quantity::canonical(text.trim()).map(|text| Value::String(text.into_owned())).map_err(|error| error.to_string())
 }
 
 /// A time in UTC and whole seconds, null for Go's zero time.

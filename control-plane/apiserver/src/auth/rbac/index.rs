@@ -218,17 +218,25 @@ impl Index {
         of_user.chain(of_groups).filter(move |(b, ..)| b.namespace.is_empty() || (!namespace.is_empty() && *b.namespace == *namespace))
     }
 
-    /// Whether the user may do this, and why.
+    /// Whether the user may do this.
     #[must_use]
-    pub fn allows(&self, user: &str, groups: &[String], action: &Action<'_>) -> Option<Grant> {
-        for (binding, subject, is_group) in self.bindings(user, groups, action.namespace()) {
-            if self.rules_of(&binding.role).is_some_and(|rules| rules.iter().any(|r| r.covers(action))) {
-                let subjects = if is_group { &binding.groups } else { &binding.users };
-                let subject = subjects.iter().find(|(name, _)| **name == *subject).map(|(_, s)| s.clone()).unwrap_or_default();
-                return Some(Grant { binding: (binding.namespace.clone(), binding.name.clone()), role: binding.role.clone(), subject });
-            }
-        }
-        None
+    pub fn allows(&self, user: &str, groups: &[String], action: &Action<'_>) -> bool {
+        self.allowing(user, groups, action).is_some()
+    }
+
+    /// Why the user may do this; `None` when nothing allows it.
+    #[must_use]
+    pub fn grant(&self, user: &str, groups: &[String], action: &Action<'_>) -> Option<Grant> {
+        let (binding, subject, is_group) = self.allowing(user, groups, action)?;
+        let subjects = if is_group { &binding.groups } else { &binding.users };
+        let subject = subjects.iter().find(|(name, _)| **name == *subject).map(|(_, s)| s.clone()).unwrap_or_default();
+        Some(Grant { binding: (binding.namespace.clone(), binding.name.clone()), role: binding.role.clone(), subject })
+    }
+
+    /// The first binding that allows it, the subject that matched, and whether that is a group.
+    fn allowing<'a>(&'a self, user: &'a str, groups: &'a [String], action: &Action<'a>) -> Option<(&'a Binding, &'a str, bool)> {
+        self.bindings(user, groups, action.namespace())
+            .find(|(binding, ..)| self.rules_of(&binding.role).is_some_and(|rules| rules.iter().any(|r| r.covers(action))))
     }
 
     /// Roles that bindings of the user name and that do not exist: the reason a refusal should mention.

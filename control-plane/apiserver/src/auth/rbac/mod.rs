@@ -47,7 +47,7 @@ impl Rbac {
     /// Whether the user may do this. No words: this is asked for every request.
     #[must_use]
     pub fn allows(&self, user: &User, action: &Action<'_>) -> bool {
-        user.in_group(GROUP_MASTERS) || self.read().allows(&user.name, &user.groups, action).is_some()
+        user.in_group(GROUP_MASTERS) || self.read().allows(&user.name, &user.groups, action)
     }
 
     /// Whether the user may do this, and why (not).
@@ -57,7 +57,7 @@ impl Rbac {
             return Decision { allowed: true, reason: String::new() };
         }
         let index = self.read();
-        if let Some(grant) = index.allows(&user.name, &user.groups, action) {
+        if let Some(grant) = index.grant(&user.name, &user.groups, action) {
             return Decision { allowed: true, reason: grant.to_string() };
         }
         let missing = index.missing_roles(&user.name, &user.groups, action.namespace());

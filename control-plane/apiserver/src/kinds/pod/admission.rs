@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::defaults::has_volume;
 use crate::ApiError;
 use crate::handler::generate_name as generate;
-use crate::kinds::values::{list, map_entry, maps, maps_mut, text};
-use crate::object::{meta_str, parse};
+use crate::kinds::values::{list, list_entry, map_entry, maps, maps_mut, text};
+use crate::object::meta_str;
 use crate::registry::{Cx, Object};
 
 /// Where programs look for their account.
@@ -17,7 +17,7 @@ const MIRROR: &str = "kubernetes.io/config.mirror";
 /// Pods stay for five minutes on a node that is not ready.
 pub(super) fn tolerations(object: &mut Object) {
     let spec = map_entry(object, "spec");
-    let mut tolerations = list(spec, "tolerations").to_vec();
+    let tolerations = list_entry(spec, "tolerations");
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         let covered = tolerations.iter().filter_map(Value::as_object).any(|t| {
             let (this, effect) = (text(t, "key"), text(t, "effect"));
@@ -27,7 +27,14 @@ pub(super) fn tolerations(object: &mut Object) {
             tolerations.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}));
         }
     }
-    spec.insert("tolerations".to_owned(), tolerations.into());
+}
+
+/// What a ServiceAccount says about the Pods that run under it.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Account {
+    image_pull_secrets: Option<Vec<Value>>,
+    automount_service_account_token: Option<bool>,
 }
 
 /// Priority classes: the two that every cluster has, and none.
@@ -69,10 +76,11 @@ pub(super) fn service_account(cx: &Cx<'_>, object: &mut Object) -> Result<(), Ap
         let why = format!("error looking up service account {}/{name}: serviceaccount \"{name}\" not found", cx.namespace);
         ApiError::forbidden("", "pods", &pod, why)
     })?;
-    let account = parse(&stored)?;
-    let pull_secrets = list(&account, "imagePullSecrets").to_vec();
-    let wish = |o: &Object| o.get("automountServiceAccountToken").and_then(Value::as_bool);
-    let mount = wish(spec).or_else(|| wish(&account)).unwrap_or(true);
+    let account: Account =
+        serde_json::from_slice(stored.bytes()).map_err(|e| ApiError::internal(format!("stored object cannot be read: {e}")))?;
+    let pull_secrets = account.image_pull_secrets.unwrap_or_default();
+    let wish = spec.get("automountServiceAccountToken").and_then(Value::as_bool);
+    let mount = wish.or(account.automount_service_account_token).unwrap_or(true);
     if list(spec, "imagePullSecrets").is_empty() && !pull_secrets.is_empty() {
         spec.insert("imagePullSecrets".to_owned(), pull_secrets.into());
     }
@@ -93,16 +101,12 @@ fn mount_token(spec: &mut Object) {
     }
     for containers in ["initContainers", "containers"] {
         for container in maps_mut(spec, containers).filter(|c| lacks(c)) {
-            let mut mounts = list(container, "volumeMounts").to_vec();
-            mounts.push(json!({"name": volume, "readOnly": true, "mountPath": TOKEN_PATH}));
-            container.insert("volumeMounts".to_owned(), mounts.into());
+            list_entry(container, "volumeMounts").push(json!({"name": volume, "readOnly": true, "mountPath": TOKEN_PATH}));
         }
     }
-    let mut volumes = list(spec, "volumes").to_vec();
-    volumes.push(json!({"name": volume, "projected": {"defaultMode": 0o644, "sources": [
+    list_entry(spec, "volumes").push(json!({"name": volume, "projected": {"defaultMode": 0o644, "sources": [
         {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
         {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
         {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
     ]}}));
-    spec.insert("volumes".to_owned(), volumes.into());
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kinds::values::{default, map_entry, map_mut, maps, maps_mut, text};
+use crate::kinds::values::{default, map, map_entry, map_mut, maps, maps_mut, text};
 use crate::registry::Object;
 
 /// Defaults of a Pod template.
@@ -45,10 +45,11 @@ pub(super) fn requests(spec: &mut Object) {
     for list in ["initContainers", "containers"] {
         for container in maps_mut(spec, list) {
             let Some(resources) = map_mut(container, "resources") else { continue };
-            let Some(limits) = resources.get("limits").and_then(Value::as_object).filter(|l| !l.is_empty()).cloned() else { continue };
-            let requests = map_entry(resources, "requests");
-            for (resource, amount) in limits {
-                requests.entry(resource).or_insert(amount);
+            let requested = |resource: &str| map(resources, "requests").is_some_and(|r| r.contains_key(resource));
+            let limits = map(resources, "limits").into_iter().flatten().filter(|(resource, _)| !requested(resource));
+            let missing: Vec<(String, Value)> = limits.map(|(resource, amount)| (resource.clone(), amount.clone())).collect();
+            if !missing.is_empty() {
+                map_entry(resources, "requests").extend(missing);
             }
         }
     }

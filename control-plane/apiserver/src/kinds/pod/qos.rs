@@ -1,12 +1,8 @@
 //! The quality-of-service class of a Pod.
 
-use std::collections::BTreeMap;
-
-use dormouse_machinery::quantity::Quantity;
-use serde_json::Value;
-
 use crate::kinds::values::{map, maps};
 use crate::registry::Object;
+use dormouse_machinery::quantity::Quantity;
 
 /// `Guaranteed`, `Burstable` or `BestEffort`.
 pub(super) fn class(spec: &Object) -> &'static str {
@@ -15,8 +11,8 @@ pub(super) fn class(spec: &Object) -> &'static str {
     for container in maps(spec, "containers").chain(maps(spec, "initContainers")) {
         let requests = amounts(container, "requests");
         let limits = amounts(container, "limits");
-        any |= !requests.is_empty() || !limits.is_empty();
-        guaranteed &= ["cpu", "memory"].iter().all(|r| limits.get(r).is_some_and(|l| requests.get(r).is_none_or(|q| q == l)));
+        any |= requests.iter().chain(&limits).any(Option::is_some);
+        guaranteed &= limits.iter().zip(&requests).all(|(limit, request)| limit.is_some() && (request.is_none() || request == limit));
     }
     match (any, guaranteed) {
         (false, _) => "BestEffort",
@@ -25,15 +21,11 @@ pub(super) fn class(spec: &Object) -> &'static str {
     }
 }
 
-/// CPU and memory that are set and not zero.
-fn amounts<'a>(container: &'a Object, which: &str) -> BTreeMap<&'static str, Quantity> {
-    let amounts: Option<&'a Object> = map(container, "resources").and_then(|r| map(r, which));
-    let mut out = BTreeMap::new();
-    for resource in ["cpu", "memory"] {
-        let quantity = amounts.and_then(|a| a.get(resource)).and_then(Value::as_str).and_then(|q| Quantity::parse(q).ok());
-        if let Some(quantity) = quantity.filter(|q| !q.is_zero()) {
-            out.insert(resource, quantity);
-        }
-    }
-    out
+/// CPU and memory, where they are set and not zero.
+fn amounts(container: &Object, which: &str) -> [Option<Quantity>; 2] {
+    let amounts = map(container, "resources").and_then(|r| map(r, which));
+    ["cpu", "memory"].map(|resource| {
+        let quantity = amounts?.get(resource)?.as_str().and_then(|q| Quantity::parse(q).ok());
+        quantity.filter(|q| !q.is_zero())
+    })
 }

@@ -243,39 +243,41 @@ fn ports(container: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
 }
 
 fn resources(resources: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
-    let amount = |which: &str, resource: &str| {
-        map(resources, which).and_then(|m| m.get(resource)).and_then(Value::as_str).and_then(|q| Quantity::parse(q).ok())
+    type Amounts<'a> = Vec<(&'a String, &'a Value, Option<Quantity>)>;
+    let amounts = |which: &str| -> Amounts<'_> {
+        let amounts = map(resources, which).into_iter().flatten();
+        amounts.map(|(resource, value)| (resource, value, value.as_str().and_then(|q| Quantity::parse(q).ok()))).collect()
     };
-    for which in ["limits", "requests"] {
-        for (resource, value) in map(resources, which).into_iter().flatten() {
+    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let (limits, requests) = (amounts("limits"), amounts("requests"));
+    for (which, amounts) in [("limits", &limits), ("requests", &requests)] {
+        for (resource, value, quantity) in amounts {
             let path = path.entry(which, resource);
             for problem in names::qualified_name(resource) {
                 problems.push(FieldError::invalid(path, resource.as_str(), problem));
             }
-            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            match amount(which, resource) {
+            match quantity {
                 Some(quantity) if quantity.sign() < 0 => {
-                    problems.push(FieldError::invalid(path, shown, "must be greater than or equal to 0"));
+                    problems.push(FieldError::invalid(path, shown(value), "must be greater than or equal to 0"));
                 }
                 Some(quantity) if is_extended(resource) && quantity.milli_value() % 1000 != 0 => {
-                    problems.push(FieldError::invalid(path, shown, "must be an integer"));
+                    problems.push(FieldError::invalid(path, shown(value), "must be an integer"));
                 }
                 _ => {}
             }
         }
     }
-    for (resource, value) in map(resources, "requests").into_iter().flatten() {
-        let (request, limit) = (amount("requests", resource), amount("limits", resource));
+    for (resource, value, request) in &requests {
+        let limit = limits.iter().find(|(other, ..)| other == resource).and_then(|(.., limit)| limit.as_ref());
         let path = path.child("requests");
-        let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         match (request, limit) {
             (Some(request), Some(limit)) if is_extended(resource) && request != limit => {
                 let why = format!("must be equal to {resource} limit of {limit}");
-                problems.push(FieldError::invalid(path, shown, why));
+                problems.push(FieldError::invalid(path, shown(value), why));
             }
             (Some(request), Some(limit)) if request > limit => {
                 let why = format!("must be less than or equal to {resource} limit of {limit}");
-                problems.push(FieldError::invalid(path, shown, why));
+                problems.push(FieldError::invalid(path, shown(value), why));
             }
             (Some(_), None) if is_extended(resource) => {
                 problems.push(FieldError::required(path, "Limit must be set for non overcommitable resources"));
