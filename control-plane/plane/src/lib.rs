@@ -17,5 +17,5 @@ mod start;
 
 pub use net::NetClaim;
 pub use options::{Error, Listen, Options, SimulatedGpus};
-pub use ports::{Holder, holder};
+pub use ports::{Holder, holder, wildcard_holder};
 pub use start::Plane;

@@ -128,6 +128,9 @@ pub enum Error {
     /// No certificates.
     #[error("cannot make certificates: {0}")]
     Certificates(String),
+    /// The server's first objects could not be made.
+    #[error("the API server does not start: {0}")]
+    Server(String),
     /// The kubeconfig cannot be written.
     #[error("cannot write the kubeconfig {path}: {source}")]
     Kubeconfig {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use tokio::net::TcpSocket;
 
 /// The process that listens on an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,18 @@ pub fn holder(ip: Option<IpAddr>, port: u16) -> Option<Holder> {
     let clash = |a: &SocketAddr| a.port() == port && (a.ip().is_unspecified() || ip.is_none_or(|ip| ip == a.ip() || ip.is_unspecified()));
     let (address, inode) = listeners.into_iter().find(|(a, _)| clash(a))?;
     Some(Holder { address, process: owner(inode) })
+}
+
+/// Who listens on `port` at all addresses of this machine, so that no address of ours could use it.
+///
+/// Asked for free where nobody does, which is the usual answer: the kernel takes milliseconds to print its table of sockets,
+/// and a bind that succeeds proves as much. It never listens, so that two who ask at once do not see each other.
+#[must_use]
+pub fn wildcard_holder(port: u16) -> Option<Holder> {
+    // An address that nobody listens on by itself: only a wildcard listener is in its way.
+    let address = SocketAddr::from((Ipv4Addr::new(127, 255, 255, 254), port));
+    let free = TcpSocket::new_v4().and_then(|socket| socket.set_reuseaddr(true).and_then(|()| socket.bind(address)));
+    if free.is_ok() { None } else { holder(Some(address.ip()), port) }
 }
 
 /// Listening sockets with their inodes. Lines look like `sl local rem st … inode …` with hexadecimal addresses.
@@ -86,5 +100,18 @@ mod tests {
         assert_eq!(holder.process.as_ref().unwrap().0, std::process::id());
         assert!(holder.to_string().contains(&format!("process {}", std::process::id())));
         assert_eq!(super::holder(Some("127.0.0.2".parse().unwrap()), at.port()), None);
+        assert_eq!(wildcard_holder(at.port()), None);
+    }
+
+    #[test]
+    fn only_a_listener_on_all_addresses_is_in_everyones_way() {
+        for all in ["0.0.0.0:0", "[::]:0"] {
+            // A machine without IPv6 has no second case.
+            let Ok(listener) = std::net::TcpListener::bind(all) else { continue };
+            let port = listener.local_addr().unwrap().port();
+            assert_eq!(wildcard_holder(port).unwrap().process.unwrap().0, std::process::id(), "{all}");
+            drop(listener);
+            assert_eq!(wildcard_holder(port), None, "{all}");
+        }
     }
 }

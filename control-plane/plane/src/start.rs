@@ -1,12 +1,12 @@
 //! Bringing a plane up, and down.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_apiserver::serve::{Endpoint, Limits};
+use dormouse_apiserver::serve::{Endpoint, Identity, Limits};
 use dormouse_apiserver::{ApiServer, Options as ServerOptions};
 use dormouse_devices::Rates;
 use dormouse_kubelet::machine::backoff::Policy as RestartPolicy;
@@ -59,19 +59,20 @@ impl Plane {
         let address =
             listener.local_addr().map_err(|source| Error::Listen { address: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)), source })?;
 
-        let server = ApiServer::new(ServerOptions {
-            clock: Arc::clone(&options.clock),
-            default_namespace: options.namespace.clone(),
-            ..ServerOptions::default()
-        });
-        let extra: &[IpAddr] = &[address.ip()];
-        let endpoint = Endpoint::new(&server, extra).map_err(|e| Error::Certificates(e.to_string()))?;
-        let url = format!("https://{address}");
+        // The first objects and the certificates know nothing of each other: they are made at the same time.
+        let server_options =
+            ServerOptions { clock: Arc::clone(&options.clock), default_namespace: options.namespace.clone(), ..ServerOptions::default() };
+        let server = tokio::task::spawn_blocking(move || ApiServer::new(server_options));
+        let identity = Identity::generate(options.clock.now(), &[address.ip()]).map_err(|e| Error::Certificates(e.to_string()))?;
         let kubeconfig = options.kubeconfig.clone().unwrap_or_else(|| options.run_dir.join("kubeconfig"));
-        let ca_pem = endpoint.authority().ca_pem().to_owned();
+        let url = format!("https://{address}");
         let written =
-            std::fs::create_dir_all(&options.run_dir).and_then(|()| endpoint.kubeconfig(&url, &options.namespace).write(&kubeconfig));
+            std::fs::create_dir_all(&options.run_dir).and_then(|()| identity.kubeconfig(&url, &options.namespace).write(&kubeconfig));
         written.map_err(|source| Error::Kubeconfig { path: kubeconfig.clone(), source })?;
+        // Whoever has waited for the file may connect from here on: the listener is bound, and answers begin with the server.
+        let server = server.await.map_err(|e| Error::Server(e.to_string()))?;
+        let endpoint = Endpoint::with(&server, identity);
+        let ca_pem = endpoint.authority().ca_pem().to_owned();
         let mut tasks = JoinSet::new();
         let end = shutdown.clone();
         tasks.spawn(async move {

@@ -1,5 +1,7 @@
 //! `dormouse up`: the embedded plane in the foreground, or detached.
 
+mod thrift;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -9,7 +11,7 @@ use clap::{Args, ValueEnum};
 use dormouse_deploy::{ChartValues, NODE_VIEW_ROLE, node_view_role, render};
 use dormouse_kubelet::plan::image::{Engine, Rules};
 use dormouse_machinery::quantity::Quantity;
-use dormouse_plane::{Error as PlaneError, Listen, Options, Plane, SimulatedGpus, holder};
+use dormouse_plane::{Error as PlaneError, Listen, Options, Plane, SimulatedGpus, holder, wildcard_holder};
 use dormouse_runtime::output::{Out, error_line};
 use dormouse_runtime::shutdown;
 use tokio::signal::unix::{SignalKind, signal};
@@ -223,11 +225,6 @@ pub(crate) fn preflight_ports(ports: &[u16]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn wildcard_holder(port: u16) -> Option<dormouse_plane::Holder> {
-    // An address that nobody listens on by itself: only a wildcard listener is in its way.
-    holder(Some(std::net::Ipv4Addr::new(127, 255, 255, 254).into()), port)
-}
-
 pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
     args.check_later()?;
     args.wanted_controllers()?;
@@ -277,6 +274,7 @@ async fn serve(args: &UpArgs) -> anyhow::Result<()> {
             let (client, namespace, end) = (plane.client(), args.namespace.clone(), ended.clone());
             tokio::spawn(async move { dormouse_requester::gpu_map::keep(client, &namespace, end).await });
         }
+        tokio::spawn(thrift::keep_small(ended.clone()));
         ended.cancelled().await;
         error_line("ending: Pods have 10 s; press Ctrl-C again to end at once");
     }

@@ -75,7 +75,8 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Writes a file with mode 0600 by rename from a neighbour.
+/// Writes a file with mode 0600 by rename from a neighbour. It is not flushed to the disk: what is in it is worth nothing
+/// without the running server, so that it need not outlive the machine, and a flush takes milliseconds.
 ///
 /// # Errors
 /// What the file system says; the neighbour is removed then.
@@ -87,7 +88,6 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_file_name(temporary);
     let result = create_private(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
-        file.sync_all()?;
         fs::rename(&temporary, path)
     });
     if result.is_err() {

@@ -5,7 +5,7 @@ pub mod kubeconfig;
 mod listener;
 pub mod pki;
 
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, Identity};
 pub use kubeconfig::{Credential, Kubeconfig};
 pub use listener::{Limits, serve};
 pub use pki::{Authority, Leaf, PkiError};
