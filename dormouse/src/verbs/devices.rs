@@ -31,7 +31,10 @@ pub(crate) fn run(args: &DevicesArgs) -> anyhow::Result<()> {
         for (node, socket) in &state.devices {
             let snapshot = snapshot(socket).await?;
             for gpu in &snapshot.gpus {
-                let memory = format!("{} of {}", bytes(gpu.used_bytes), bytes(gpu.gpu.total_bytes));
+                let mut memory = format!("{} of {}", bytes(gpu.used_bytes), bytes(gpu.gpu.total_bytes));
+                if gpu.refused > 0 {
+                    memory.push_str(&format!(", refused {}", gpu.refused));
+                }
                 rows.push(vec![node.clone(), gpu.gpu.uuid.clone(), memory]);
                 for lease in &gpu.leases {
                     let state = match lease.state {

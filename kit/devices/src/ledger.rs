@@ -7,7 +7,7 @@
 //! 1. the bytes of the leases on an accelerator never exceed its total;
 //! 2. what is reported as used is the sum of the leases, nothing is cached beside them;
 //! 3. a lease id is never used twice;
-//! 4. a failed call changes nothing, the generation included; a call that changes something raises the generation.
+//! 4. a failed call changes nothing but the count of what did not fit; a call that changes something raises the generation.
 
 use std::collections::BTreeMap;
 
@@ -173,6 +173,10 @@ pub struct GpuSnapshot {
     pub gpu: Gpu,
     /// Sum of the leases.
     pub used_bytes: u64,
+    /// How often memory was asked for that was not there. Engines that fill an accelerator cannot be awake on it at the
+    /// same time, so this tells, without watching every moment, whether two ever tried.
+    #[serde(default)]
+    pub refused: u64,
     /// The leases, oldest first.
     pub leases: Vec<LeaseSnapshot>,
 }
@@ -203,6 +207,8 @@ struct Lease {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     gpus: Vec<Gpu>,
+    /// Refusals by accelerator.
+    refused: Vec<u64>,
     leases: BTreeMap<LeaseId, Lease>,
     next: u64,
     generation: u64,
@@ -220,7 +226,7 @@ impl Ledger {
                 return Err(LedgerError::Duplicate { name });
             }
         }
-        Ok(Self { gpus, leases: BTreeMap::new(), next: 1, generation: 1 })
+        Ok(Self { refused: vec![0; gpus.len()], gpus, leases: BTreeMap::new(), next: 1, generation: 1 })
     }
 
     /// The accelerators, in the order given.
@@ -313,6 +319,7 @@ impl Ledger {
             .map(|position| GpuSnapshot {
                 gpu: self.gpus[position].clone(),
                 used_bytes: self.used(position),
+                refused: self.refused[position],
                 leases: self
                     .leases
                     .iter()
@@ -335,12 +342,13 @@ impl Ledger {
     }
 
     /// Whether `more` bytes fit on the accelerator; `asker` is left out of the holders that are named.
-    fn fits(&self, position: usize, more: u64, asker: Option<LeaseId>) -> Result<(), LedgerError> {
+    fn fits(&mut self, position: usize, more: u64, asker: Option<LeaseId>) -> Result<(), LedgerError> {
         let gpu = &self.gpus[position];
         let free = gpu.total_bytes - self.used(position);
         if more <= free {
             return Ok(());
         }
+        self.refused[position] += 1;
         let mut holders: Vec<(&LeaseId, &Lease)> = self.leases.iter().filter(|(id, l)| l.gpu == position && Some(**id) != asker).collect();
         holders.sort_by_key(|(id, l)| (std::cmp::Reverse(l.bytes), **id));
         let holders = holders.into_iter().take(HOLDERS_SHOWN).map(|(_, l)| sentence(l)).collect();
@@ -382,6 +390,10 @@ mod tests {
         Owner { identity, pid: Some(100), connection }
     }
 
+    fn leases(ledger: &Ledger) -> Vec<Vec<LeaseSnapshot>> {
+        ledger.snapshot().into_iter().map(|g| g.leases).collect()
+    }
+
     fn wish(gpu: &str, bytes: u64) -> Allocation {
         Allocation { gpu: gpu.into(), bytes, label: "vllm".into(), model: Some("m".into()), state: LeaseState::Awake }
     }
@@ -408,7 +420,8 @@ mod tests {
         let before = l.snapshot();
         let generation = l.generation();
         assert!(matches!(l.resize(1, a, 72 << 30, LeaseState::Awake), Err(LedgerError::OutOfMemory(_))));
-        assert_eq!((l.snapshot(), l.generation()), (before, generation), "a failed wake changes nothing");
+        assert_eq!((l.snapshot()[0].refused, before[0].refused), (1, 0), "it is counted");
+        assert_eq!((leases(&l), l.generation()), (before.into_iter().map(|g| g.leases).collect(), generation), "and changes nothing else");
         l.release(2, b).unwrap();
         l.resize(1, a, 72 << 30, LeaseState::Awake).unwrap();
         assert_eq!(l.snapshot()[0].awake().count(), 1);
@@ -469,7 +482,7 @@ mod tests {
             // The model: what every successful call should have left, by lease.
             let mut model: BTreeMap<u64, (u64, usize, u64)> = BTreeMap::new();
             for s in steps {
-                let (before, generation) = (l.snapshot(), l.generation());
+                let (before, generation) = (leases(&l), l.generation());
                 let changed = match s {
                     Step::Allocate(c, g, b) => match l.allocate(owner(c), wish(&g.to_string(), b)) {
                         Ok(id) => { prop_assert!(model.insert(id.0, (c, g, b)).is_none()); true }
@@ -492,7 +505,7 @@ mod tests {
                     }
                 };
                 prop_assert_eq!(changed, l.generation() > generation);
-                if !changed { prop_assert_eq!(before, l.snapshot()); }
+                if !changed { prop_assert_eq!(before, leases(&l)); }
                 for (g, shown) in l.snapshot().iter().enumerate() {
                     let sum: u64 = model.values().filter(|v| v.1 == g).map(|v| v.2).sum();
                     prop_assert_eq!(shown.used_bytes, sum);

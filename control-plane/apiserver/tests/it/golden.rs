@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use dormouse_apiserver::{ApiServer, Body, Options, User};
+use dormouse_runtime::output::error_line;
 use http::Request;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -30,15 +31,10 @@ fn folder() -> PathBuf {
     }
 }
 
-fn load(name: &str) -> Option<Value> {
+fn load(name: &str) -> Value {
     let path = folder().join("api").join(name);
-    match std::fs::read(&path) {
-        Ok(bytes) => Some(serde_json::from_slice(&bytes).unwrap()),
-        Err(error) => {
-            eprintln!("SKIPPED {name}: {}: {error}", path.display());
-            None
-        }
-    }
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("no recording {}: {error}", path.display()));
+    serde_json::from_slice(&bytes).unwrap()
 }
 
 /// What a recording's placeholders stand for.
@@ -242,7 +238,7 @@ fn compare(step: &Value, mut answer: Answer, bindings: &mut Bindings) -> Vec<(St
 /// Replays one recording; answers what differs as (step, path, text).
 async fn replay(name: &str, recording: &Value) -> Vec<(usize, String, String)> {
     let server = ApiServer::new(Options::bare());
-    let note = load("note-crd.json").unwrap();
+    let note = load("note-crd.json");
     let install = json!({"method": "POST", "path": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "body": note,
         "content_type": "application/json"});
     let mut bindings = Bindings::default();
@@ -275,7 +271,7 @@ async fn replay(name: &str, recording: &Value) -> Vec<(usize, String, String)> {
 }
 
 async fn check(name: &'static str) {
-    let Some(recording) = load(&format!("{name}.json")) else { return };
+    let recording = load(&format!("{name}.json"));
     let found = replay(name, &recording).await;
     let mut problems = Vec::new();
     let mut used = vec![false; ALLOWED.len()];
@@ -292,13 +288,13 @@ async fn check(name: &'static str) {
     let mine = || ALLOWED.iter().enumerate().filter(|(_, a)| a.0 == name);
     for (row, allowed) in mine() {
         if used[row] {
-            println!("{name}: step {} {}: allowed: {}", allowed.1, allowed.2, allowed.3);
+            error_line(&format!("{name}: step {} {}: allowed: {}", allowed.1, allowed.2, allowed.3));
         } else {
             problems.push(format!("step {} {}: the allowed difference is no longer needed", allowed.1, allowed.2));
         }
     }
     let steps = recording["steps"].as_array().map_or(0, Vec::len);
-    println!("{name}: {steps} steps, {} allowed differences", mine().count());
+    error_line(&format!("{name}: {steps} steps, {} allowed differences", mine().count()));
     assert!(problems.is_empty(), "{name}: {} differences\n{}", problems.len(), problems.join("\n"));
 }
 

@@ -129,7 +129,7 @@ fn members_and_required_marks_are_those_published() {
             }
         }
     }
-    println!("openapi: {compared} types compared, {} differ", problems.len());
+    crate::golden::said(&format!("openapi: {compared} types compared, {} differ", problems.len()));
     assert!(compared > 300, "{compared}");
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }

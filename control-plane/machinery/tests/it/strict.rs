@@ -22,7 +22,7 @@ fn refusal(ty: TypeRef, json: &str) -> String {
 /// the metadata are the business of structural schemas.
 #[test]
 fn recorded() {
-    let Some(file) = golden::load("api/field-validation.json") else { return };
+    let file = golden::load("api/field-validation.json");
     let meta = schema::named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").unwrap();
     let mut compared = 0;
     for step in file["steps"].as_array().unwrap() {
@@ -40,13 +40,13 @@ fn recorded() {
         assert_eq!(printed(unknown), expected("unknown field \"metadata."), "{message}");
         compared += 1;
     }
-    println!("strict: {compared} recorded refusals, 0 failed");
+    golden::said(&format!("strict: {compared} recorded refusals, 0 failed"));
 }
 
 /// What the API server prints is what decoding leaves as it is.
 #[test]
 fn printed_objects_are_fixed_points() {
-    let Some(file) = golden::load("machinery/protobuf.json") else { return };
+    let file = golden::load("machinery/protobuf.json");
     for case in file["cases"].as_array().unwrap() {
         let object = &case["json"];
         let ty = of(object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
