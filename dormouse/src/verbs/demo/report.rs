@@ -79,8 +79,9 @@ impl Report {
         let mut text = format!("\n{}", table::render(&header, &rows));
         text.push_str("\nMedians; in brackets the 99th percentile, or the largest of fewer than 100. ");
         text.push_str("T_ACTUATION: the requester's container started, to Ready.\n");
-        text.push_str("CONTROL: until become-ready was answered, less the engine's own work. FLOOR: the bytes at the link's peak");
-        text.push_str(" (cold, warm: read from storage first).\n");
+        text.push_str("CONTROL: until become-ready was answered, less the engine's start or wake; what it waited for besides is in it:\n");
+        text.push_str("probes of Pods that were made (cold), the other engine's sleep (swap). ");
+        text.push_str("FLOOR: the bytes at the link's peak (cold, warm: read from storage first).\n");
         if self.paths.iter().any(|p| !p.modelled.is_empty()) {
             text.push_str("~ modelled: the simulator was told how fast it is; everything without ~ was measured on this machine.\n");
         }
