@@ -9,6 +9,7 @@ mod binary;
 
 use std::process::Command;
 
+use dormouse_runtime::output::error_line;
 use serde_json::Value;
 
 /// Attempts before the machine counts as too noisy.
@@ -46,9 +47,10 @@ fn figures_follow_what_was_changed_and_nothing_else() {
         let fast = demo(&["--link", "100"]);
         let late = demo(&["--delay-ready-ms", "100"]);
         let again = demo(&[]);
-        println!("base {base:?}, link twice as fast {fast:?}, become-ready 100 ms later {late:?}, base again {again:?}");
+        // Past libtest's capture, which hides what a passed test prints.
+        error_line(&format!("base {base:?}\ntwice the link {fast:?}\nbecome-ready 100 ms later {late:?}\nbase again {again:?}"));
         if (base.control - again.control).abs() > NOISE || (base.engine - again.engine).abs() > NOISE {
-            println!("attempt {attempt} of {ATTEMPTS}: the machine is too noisy");
+            error_line(&format!("attempt {attempt} of {ATTEMPTS}: the machine is too noisy"));
             continue;
         }
         let (control, engine) = ((base.control + again.control) / 2.0, (base.engine + again.engine) / 2.0);
@@ -58,8 +60,5 @@ fn figures_follow_what_was_changed_and_nothing_else() {
         assert!((late.engine - engine).abs() <= 0.1 * engine, "engine time stays");
         return;
     }
-    // Past libtest's capture, which hides what a passed test prints.
-    dormouse_runtime::output::error_line(&format!(
-        "SKIPPED: the same measured twice differs by more than {NOISE} s on this machine; the figures were not compared"
-    ));
+    error_line(&format!("SKIPPED: the same measured twice differs by more than {NOISE} s on this machine; the figures were not compared"));
 }
