@@ -81,6 +81,20 @@ fn sigterm_gives_pods_their_grace_and_no_more() {
     up.nothing_survives();
 }
 
+/// A requester that is told to end waits for its controller, which ends at the same time: it must not use up the grace.
+#[test]
+fn ctrl_c_does_not_wait_for_requesters() {
+    let mut up = Up::start(&[]);
+    served(&up);
+    up.processes();
+    let begun = Instant::now();
+    up.signal(Signal::SIGINT);
+    let status = up.wait(Duration::from_secs(20));
+    assert_eq!(status.code(), Some(0), "{}", up.output());
+    assert!(begun.elapsed() < Duration::from_secs(6), "well within the grace of 10 s: {:?}", begun.elapsed());
+    up.nothing_survives();
+}
+
 #[test]
 fn a_second_ctrl_c_ends_at_once() {
     let mut up = Up::start(&["--controllers", "none"]);
