@@ -50,10 +50,9 @@ pub fn dns1035_label(value: &str) -> Vec<String> {
 /// An optional DNS name and `/`, and a name: keys of labels and annotations, finalizers, resources.
 pub fn qualified_name(value: &str) -> Vec<String> {
     let mut out = Vec::new();
-    let mut parts = value.split('/');
-    let name = match (parts.next(), parts.next(), parts.next()) {
-        (Some(name), None, _) => name,
-        (Some(prefix), Some(name), None) => {
+    let name = match value.split_once('/') {
+        None => value,
+        Some((prefix, name)) if !name.contains('/') => {
             if prefix.is_empty() {
                 out.push("prefix part must be non-empty".to_owned());
             } else {
@@ -182,8 +181,18 @@ fn is_label(value: &str) -> bool {
     }
 }
 
+/// Labels with dots between them, in one pass: as if a dot stood before and after them all.
 fn is_subdomain(value: &str) -> bool {
-    value.split('.').all(is_label)
+    let mut before = b'.';
+    value.bytes().chain([b'.']).all(|b| {
+        let fits = match b {
+            b'.' => is_lower(before),
+            b'-' => before != b'.',
+            _ => is_lower(b),
+        };
+        before = b;
+        fits
+    })
 }
 
 fn is_qualified(value: &str) -> bool {
@@ -220,6 +229,13 @@ mod tests {
         assert_eq!(config_map_key("."), ["must not be \".\""]);
         assert!(config_map_key("a..").is_empty());
         assert_eq!(env_var_name(".."), ["must not be \"..\""]);
+    }
+
+    #[test]
+    fn subdomains_are_labels_with_dots_between() {
+        for value in ["", ".", "a", "a.", ".a", "a..b", "a.b", "-", "a-", "-a", "a-b", "a-.b", "a.-b", "a--b.c", "A", "a_b", "é", "a.é"] {
+            assert_eq!(is_subdomain(value), value.split('.').all(is_label), "{value}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{Field, TypeRef, builtin};
 
 /// The answers for one type.
 #[derive(Debug)]
-pub(super) struct Lookup {
+pub(crate) struct Lookup {
     /// The first bytes of the members' names, in the order of [`TypeRef::fields`], which is that of these numbers.
     heads: Box<[u64]>,
     /// Places of the members that are printed although they are not set.
@@ -20,7 +20,8 @@ impl Lookup {
         Self { heads: fields.iter().map(|field| head(field.name)).collect(), printed: printed.map(|(at, _)| at).collect() }
     }
 
-    pub(super) fn of(ty: TypeRef) -> &'static Self {
+    /// The answers for `ty`; asking once for a whole object is cheaper than once for each member.
+    pub(crate) fn of(ty: TypeRef) -> &'static Self {
         static ALL: OnceLock<Box<[OnceLock<Lookup>]>> = OnceLock::new();
         let all = ALL.get_or_init(|| builtin().types().map(|_| OnceLock::new()).collect());
         // Handles come from the table only.
@@ -28,7 +29,7 @@ impl Lookup {
     }
 
     /// The place of the member of that name in `fields`, which are those of the type.
-    pub(super) fn find(&self, fields: &[Field], name: &str) -> Option<usize> {
+    pub(crate) fn find(&self, fields: &[Field], name: &str) -> Option<usize> {
         let head = head(name);
         let first = self.heads.partition_point(|other| *other < head);
         let alike = self.heads.get(first..)?.iter().take_while(|other| **other == head).count();
@@ -36,7 +37,8 @@ impl Lookup {
         Some(first + at)
     }
 
-    pub(super) fn printed(&self) -> &[usize] {
+    /// Places in [`TypeRef::fields`] of the members that are printed although they are not set.
+    pub(crate) fn printed(&self) -> &[usize] {
         &self.printed
     }
 }

@@ -14,7 +14,7 @@
 //! valid.
 
 mod load;
-mod lookup;
+pub(crate) mod lookup;
 pub mod openapi;
 pub mod printed;
 
@@ -280,11 +280,6 @@ impl TypeRef {
     /// The place of the member of that name in [`TypeRef::fields`].
     pub fn index_of(self, name: &str) -> Option<usize> {
         Lookup::of(self).find(self.fields(), name)
-    }
-
-    /// Places in [`TypeRef::fields`] of the members that are printed although they are not set.
-    pub(crate) fn always_printed(self) -> &'static [usize] {
-        Lookup::of(self).printed()
     }
 
     /// What a protobuf number means in this message.

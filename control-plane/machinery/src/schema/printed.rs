@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value};
 
+use super::lookup::Lookup;
 use super::{Field, Shape, Type, TypeRef};
 
 /// What a value that was never set prints as.
@@ -46,7 +47,7 @@ pub fn complete(ty: TypeRef, members: &mut Map<String, Value>) {
 /// Adds to an object of type `ty` what is printed although it was not set; `present` tells by place in
 /// [`TypeRef::fields`] which members are there.
 pub(crate) fn fill(ty: TypeRef, present: impl Fn(usize) -> bool, members: &mut Map<String, Value>) {
-    for at in ty.always_printed().iter().filter(|at| !present(**at)) {
+    for at in Lookup::of(ty).printed().iter().filter(|at| !present(**at)) {
         if let Some(field) = ty.fields().get(*at)
             && let Some(value) = when_absent(field)
         {

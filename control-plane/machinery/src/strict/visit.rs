@@ -11,6 +11,7 @@ use serde_json::{Map, Number, Value};
 
 use super::place::Place;
 use super::{Decoded, Error, StrictError, scalar};
+use crate::schema::lookup::Lookup;
 use crate::schema::printed::{fill, left_out, zero};
 use crate::schema::{self, Shape, Type, TypeRef};
 
@@ -181,11 +182,11 @@ impl<'c> At<'c> {
 
     fn object_of<'de, A: MapAccess<'de>>(self, ty: TypeRef, mut access: A) -> Result<Value, A::Error> {
         let Self { context, place, .. } = self;
-        let fields = ty.fields();
+        let (fields, lookup) = (ty.fields(), Lookup::of(ty));
         let mut members = Map::new();
         let (mut seen, mut present) = (Marks::default(), Marks::default());
         while let Some(Key(name)) = access.next_key()? {
-            let Some((at, field)) = ty.index_of(&name).and_then(|at| Some((at, fields.get(at)?))) else {
+            let Some((at, field)) = lookup.find(fields, &name).and_then(|at| Some((at, fields.get(at)?))) else {
                 context.complain(StrictError::UnknownField, place, &name);
                 access.next_value::<IgnoredAny>()?;
                 continue;

@@ -107,8 +107,8 @@ fn volumes<'a>(spec: &'a Object, path: &At<'_>, problems: &mut Vec<FieldError>) 
             problems.push(FieldError::duplicate(path.child("name"), name));
         }
         seen.push(name);
-        let sources: Vec<&String> = volume.iter().filter(|(k, v)| *k != "name" && !v.is_null()).map(|(k, _)| k).collect();
-        for extra in sources.iter().skip(1) {
+        let sources = volume.iter().filter(|(k, v)| *k != "name" && !v.is_null()).map(|(k, _)| k);
+        for extra in sources.skip(1) {
             problems.push(FieldError::forbidden(path.child(extra), "may not specify more than 1 volume type"));
         }
         if let Some(secret) = map(volume, "secret")
@@ -304,11 +304,11 @@ fn probe(probe: &Object, name: &str, path: &At<'_>, problems: &mut Vec<FieldErro
 }
 
 fn handler(handler: &Object, kinds: &[&str], path: &At<'_>, problems: &mut Vec<FieldError>) {
-    let present: Vec<&&str> = kinds.iter().filter(|k| handler.get(**k).is_some_and(|v| !v.is_null())).collect();
-    if present.is_empty() {
+    let mut present = kinds.iter().filter(|k| handler.get(**k).is_some_and(|v| !v.is_null()));
+    if present.next().is_none() {
         problems.push(FieldError::required(path, "must specify a handler type"));
     }
-    for extra in present.iter().skip(1) {
+    for extra in present {
         problems.push(FieldError::forbidden(path.child(extra), "may not specify more than 1 handler type"));
     }
     if let Some(exec) = map(handler, "exec")
