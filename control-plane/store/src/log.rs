@@ -37,7 +37,8 @@ impl Event {
 
 #[derive(Debug)]
 pub(crate) struct Log {
-    events: VecDeque<Arc<Event>>,
+    /// With their revisions beside them: every watcher looks for its place, and shall not touch the events on the way.
+    events: VecDeque<(u64, Arc<Event>)>,
     bytes: usize,
     max_events: usize,
     max_bytes: usize,
@@ -56,7 +57,7 @@ impl Log {
 
     pub(crate) fn push(&mut self, event: Arc<Event>) {
         self.bytes += event.object.bytes().len();
-        self.events.push_back(event);
+        self.events.push_back((event.revision(), event));
         while self.events.len() > self.max_events || (self.bytes > self.max_bytes && self.events.len() > 1) {
             self.drop_first();
         }
@@ -64,16 +65,16 @@ impl Log {
 
     /// Forgets everything up to `revision`.
     pub(crate) fn compact(&mut self, revision: u64) {
-        while self.events.front().is_some_and(|e| e.revision() <= revision) {
+        while self.events.front().is_some_and(|(at, _)| *at <= revision) {
             self.drop_first();
         }
         self.floor = self.floor.max(revision);
     }
 
     fn drop_first(&mut self) {
-        if let Some(first) = self.events.pop_front() {
+        if let Some((revision, first)) = self.events.pop_front() {
             self.bytes -= first.object.bytes().len();
-            self.floor = first.revision();
+            self.floor = revision;
         }
     }
 
@@ -82,7 +83,10 @@ impl Log {
         if revision < self.floor {
             return None;
         }
-        let from = self.events.partition_point(|e| e.revision() <= revision);
-        Some(self.events.range(from..))
+        let from = match self.events.back() {
+            Some((last, _)) if *last > revision => self.events.partition_point(|(at, _)| *at <= revision),
+            _ => self.events.len(),
+        };
+        Some(self.events.range(from..).map(|(_, event)| event))
     }
 }

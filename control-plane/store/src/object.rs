@@ -48,7 +48,7 @@ impl Draft {
     pub fn new(mut bytes: Vec<u8>, gap: usize, meta: Meta) -> Option<Self> {
         let quoted = gap > 0 && bytes.get(gap - 1) == Some(&b'"') && bytes.get(gap) == Some(&b'"');
         // The commit holds locks: what it writes must have its place already, and what is kept shall hold no more.
-        bytes.reserve(DIGITS);
+        bytes.reserve_exact(DIGITS);
         bytes.shrink_to(bytes.len() + DIGITS);
         quoted.then_some(Self { bytes, gap, meta })
     }

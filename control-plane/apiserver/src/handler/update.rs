@@ -174,11 +174,10 @@ fn write(call: &mut Call, dry_run: bool, part: Part, new: Object, old: &Object, 
     } else {
         encode(kind, &new, stored.bytes().len())?
     };
-    let unchanged = draft.bytes_at(stored.revision());
     let outcome = if released {
-        return take(call, dry_run, &new, stored, unchanged);
+        return take(call, dry_run, &new, stored, draft.bytes_at(stored.revision()));
     } else if dry_run || draft.same_as(stored) {
-        Outcome { bytes: call.shown(unchanged)?, removed: false }
+        Outcome { bytes: call.shown(draft.bytes_at(stored.revision()))?, removed: false }
     } else {
         match call.table.commit(&key(&stored.meta().namespace, &stored.meta().name), Change::Update(draft, stored.revision())) {
             Ok(done) => {
@@ -255,8 +254,7 @@ fn raise_generation(kind: &crate::registry::Kind, part: Part, new: &mut Object, 
         Generation::Spec => new.get("spec") != old.get("spec"),
         Generation::Content => {
             let skip = |k: &str| k == "metadata" || (k == "status" && kind.has_status());
-            let content = |o: &Object| o.iter().filter(|(k, _)| !skip(k)).map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>();
-            content(new) != content(old)
+            !new.iter().filter(|(k, _)| !skip(k)).eq(old.iter().filter(|(k, _)| !skip(k)))
         }
     };
     if changed {
