@@ -140,8 +140,8 @@ fn trim(kind: &Kind, object: &mut Object) -> Result<Vec<String>, ApiError> {
     }
     let mut unknown = Vec::new();
     if let (Some(metadata), Some(ty)) = (object.get_mut("metadata"), schema::named(OBJECT_META)) {
-        let decoded = strict::decode_value(ty, metadata).map_err(|why| cannot_be_handled(kind, &why))?;
-        unknown.extend(strict::check(ty, "metadata", metadata).map(|p| texts(&p)).unwrap_or_default());
+        let decoded = strict::decode_at(ty, "metadata", metadata).map_err(|why| cannot_be_handled(kind, &why))?;
+        unknown.extend(texts(&decoded.strict));
         *metadata = decoded.value;
     }
     if let Schema::Structural(version) = &kind.schema {

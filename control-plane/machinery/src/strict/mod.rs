@@ -89,8 +89,7 @@ pub fn decode_value(ty: TypeRef, value: &Value) -> Result<Decoded, Error> {
     decode_at(ty, "", value)
 }
 
-/// The unknown members of a JSON value of type `ty`, sorted; `at` stands before every path (`metadata` for the
-/// metadata of a custom resource, empty for a whole object).
+/// The unknown members of a JSON value of type `ty`, as [`decode_at`] finds them.
 ///
 /// # Errors
 /// When a value has a wrong type.
@@ -98,7 +97,12 @@ pub fn check(ty: TypeRef, at: &str, value: &Value) -> Result<Vec<StrictError>, E
     decode_at(ty, at, value).map(|decoded| decoded.strict)
 }
 
-fn decode_at(ty: TypeRef, at: &str, value: &Value) -> Result<Decoded, Error> {
+/// Like [`decode_value`] for a part of an object: `at` stands before every path of a strict error (`metadata` for the
+/// metadata of a custom resource).
+///
+/// # Errors
+/// When a value has a wrong type.
+pub fn decode_at(ty: TypeRef, at: &str, value: &Value) -> Result<Decoded, Error> {
     let mut context = Context::default();
     let root = Place::Root(at);
     let seed = At::new(&mut context, &root, Target::one(Type::Struct(ty)));
