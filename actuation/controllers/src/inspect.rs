@@ -108,9 +108,15 @@ fn process() -> Value {
 /// One node.
 pub(crate) fn node(state: &NodeState) -> Value {
     let memory = &state.memory;
+    let bound = |binding: Option<&Binding>, uid: &Uid| binding.is_some_and(|b| b.uid == *uid);
+    let provider = |uid: &Uid| {
+        let directs = state.directs.values().filter(|d| bound(d.binding.as_ref(), uid)).map(|d| &d.pod);
+        let launchers = state.launchers.values().filter(|l| bound(l.binding.as_ref(), uid)).map(|l| &l.pod);
+        directs.chain(launchers).next().map(|pod| pod.name.as_str())
+    };
     let requesters = state.requesters.values().map(|r| {
         let stub = memory.stubs.get(&r.pod.uid).filter(|s| s.container == r.pod.container.id);
-        let mut shown = pod(&r.pod, None);
+        let mut shown = pod(&r.pod, provider(&r.pod.uid));
         match &r.kind {
             RequesterKind::Direct { .. } => shown["kind"] = "direct".into(),
             RequesterKind::Launcher { isc } => shown["inferenceServerConfig"] = isc.as_str().into(),
@@ -121,14 +127,14 @@ pub(crate) fn node(state: &NodeState) -> Value {
         shown
     });
     let directs = state.directs.values().map(|d| {
-        let mut shown = pod(&d.pod, d.binding.as_ref());
+        let mut shown = pod(&d.pod, d.binding.as_ref().map(|b| b.name.as_str()));
         shown["gpus"] = gpus(&d.gpus);
         shown["sleep"] = sleep(state, &EngineRef::direct(&d.pod.uid));
         shown
     });
     let launchers = state.launchers.values().map(|l| {
         let told = memory.launchers.get(&l.pod.uid).filter(|m| m.container == l.pod.container.id);
-        let mut shown = pod(&l.pod, l.binding.as_ref());
+        let mut shown = pod(&l.pod, l.binding.as_ref().map(|b| b.name.as_str()));
         shown["launcherConfig"] = l.lc.as_str().into();
         shown["followed"] = told.is_some_and(|m| m.followed).into();
         shown["instances"] = told.map_or(Value::Null, |told| instances(state, &l.pod.uid, told));
@@ -148,9 +154,9 @@ pub(crate) fn node(state: &NodeState) -> Value {
     })
 }
 
-fn pod(pod: &PodMeta, bound: Option<&Binding>) -> Value {
+fn pod(pod: &PodMeta, bound_to: Option<&str>) -> Value {
     json!({"name": pod.name, "uid": pod.uid, "resourceVersion": pod.rv, "ip": pod.ip, "running": pod.running(), "ready": pod.ready,
-        "deleting": pod.deleting.is_some(), "boundTo": bound.map(|b| &b.name)})
+        "deleting": pod.deleting.is_some(), "boundTo": bound_to})
 }
 
 fn gpus(list: &[GpuUuid]) -> Value {
