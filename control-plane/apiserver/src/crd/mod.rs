@@ -39,7 +39,6 @@ pub struct CompiledVersion {
     terminating: bool,
     /// Cancelled when the row goes for good: watches end.
     retired: CancellationToken,
-    json: Value,
 }
 
 impl CompiledVersion {
@@ -52,12 +51,6 @@ impl CompiledVersion {
     #[must_use]
     pub fn schema(&self) -> &Schema {
         &self.schema
-    }
-
-    /// The `openAPIV3Schema` that it was made from.
-    #[must_use]
-    pub fn json(&self) -> &Value {
-        &self.json
     }
 
     pub(crate) fn retired(&self) -> &CancellationToken {
@@ -204,8 +197,8 @@ fn rows(name: &str, definition: &Object, retired: &CancellationToken) -> Vec<Kin
     let reread = meta(definition, "generation").and_then(Value::as_i64).unwrap_or(1) > 1;
     let mut rows = Vec::new();
     for version in versions.iter().filter(|v| flag(v, "served")) {
-        let json = version.pointer("/schema/openAPIV3Schema").cloned().unwrap_or_else(|| Value::Object(Map::new()));
-        let schema = match Schema::parse(&json) {
+        let none = Value::Object(Map::new());
+        let schema = match Schema::parse(version.pointer("/schema/openAPIV3Schema").unwrap_or(&none)) {
             Ok(schema) => schema,
             Err(error) => {
                 tracing::error!(name, %error, "a stored schema cannot be used");
@@ -220,7 +213,6 @@ fn rows(name: &str, definition: &Object, retired: &CancellationToken) -> Vec<Kin
             reread: reread || version_name(version) != storage,
             terminating: is_deleting(definition),
             retired: retired.clone(),
-            json,
         };
         rows.push(row(definition, version, compiled));
     }
