@@ -427,3 +427,55 @@ impl Controller {
         self.running.insert(task.id(), Call { node, action, begun: now });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use dormouse_runtime::clock;
+
+    use super::*;
+
+    /// An API server without objects, which keeps who lists `LauncherConfig`s waiting until told.
+    fn slow_api(told: watch::Receiver<bool>) -> Client {
+        let answer = move |request: http::Request<kube::client::Body>| {
+            let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
+            let mut told = told.clone();
+            async move {
+                if path.ends_with("/launcherconfigs") {
+                    let _ = told.wait_for(|told| *told).await;
+                }
+                let nothing = futures::stream::pending::<Result<&str, std::convert::Infallible>>();
+                let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": []});
+                let body = if query.contains("watch=true") { Body::from_stream(nothing) } else { Body::from(list.to_string()) };
+                Ok::<_, std::convert::Infallible>(http::Response::new(body))
+            }
+        };
+        Client::new(tower::service_fn(answer), "ns")
+    }
+
+    #[tokio::test]
+    async fn a_controller_is_ready_when_everything_was_listed() {
+        dormouse_runtime::tls::install_provider();
+        let (tell, told) = watch::channel(false);
+        let options = Options { namespace: "ns".into(), role: Role::Both, limits: Limits::default(), clock: clock::system() };
+        let end = CancellationToken::new();
+        let (inspector, work) = run_inspected(&slow_api(told), options, &mut Registry::default(), end.clone()).unwrap();
+        let work = tokio::spawn(work);
+        let until_listed = async |kinds: usize| loop {
+            let state = inspector.state().await.unwrap();
+            if state["listed"].as_array().unwrap().len() == kinds {
+                break state;
+            }
+            tokio::task::yield_now().await;
+        };
+        let soon = Duration::from_secs(20);
+        let state = tokio::time::timeout(soon, until_listed(KINDS - 1)).await.unwrap();
+        assert!(!inspector.ready() && state["ready"] == false && state["namespace"] == "ns", "{state}");
+        tell.send_replace(true);
+        let state = tokio::time::timeout(soon, until_listed(KINDS)).await.unwrap();
+        assert!(inspector.ready() && state["ready"] == true, "{state}");
+        end.cancel();
+        work.await.unwrap();
+        assert_eq!(inspector.state().await, None, "it has ended");
+    }
+}
