@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use dormouse_apis::names::{annotation, label, path, port};
+use dormouse_controller::{Credentials, NoClient};
 use dormouse_devices::{Client as Devices, Identity, LeaseState};
 use dormouse_runtime::clock::{Clock, SystemClock};
 use dormouse_runtime::http::{Timeouts, client as http_client};
@@ -19,8 +20,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::api::ListParams;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
 use crate::run_folder;
@@ -140,18 +140,14 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<()> {
 async fn connect(args: &StatusArgs) -> anyhow::Result<(Client, String, Vec<(String, String)>)> {
     let running = if args.kubeconfig.is_none() { run_folder::running(&args.name)? } else { None };
     let file = args.kubeconfig.clone().or_else(|| running.as_ref().map(|s| s.kubeconfig.clone()));
-    let config = match &file {
-        Some(file) => {
-            let kubeconfig = Kubeconfig::read_from(file).with_context(|| format!("cannot read the kubeconfig {}", file.display()))?;
-            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.context("the kubeconfig cannot be used")?
-        }
-        None => Config::infer().await.with_context(|| {
-            format!(
-                "no plane runs under the name {:?} and no kubeconfig was found; start one with `dormouse up`, or give --kubeconfig",
-                args.name
-            )
-        })?,
-    };
+    let credentials = Credentials { kubeconfig: file, ..Credentials::default() };
+    let config = credentials.config().await.map_err(|error| match error {
+        NoClient::Nothing(_) => anyhow::Error::new(error).context(format!(
+            "no plane runs under the name {:?} and no kubeconfig was found; start one with `dormouse up`, or give --kubeconfig",
+            args.name
+        )),
+        other => other.into(),
+    })?;
     let namespace = args
         .namespace
         .clone()
