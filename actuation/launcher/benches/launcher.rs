@@ -3,7 +3,7 @@
 //! Prints each figure beside its promise and its floors: what it takes this process to start the same trivial program, and
 //! the launcher to answer the smallest request. Each round measures all of them one after the other, so that a busy machine
 //! slows them alike; `PUT less floors` is taken round by round, and the processor time of the launcher does not know of
-//! other programs at all.
+//! other programs at all. As root, `chrt -f 5 cargo bench -p dormouse-launcher` keeps other programs off the processors.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
