@@ -197,6 +197,8 @@ pub struct PodMeta {
     pub scheduled: Option<Timestamp>,
     /// Sum of the restart counts of all containers.
     pub restarts: u64,
+    /// Why a container cannot be started at all, in the kubelet's words: its image, its configuration.
+    pub stuck: Option<String>,
     /// The container `inference-server`.
     pub container: ContainerInfo,
     /// The object as it is in the API; the writers start from it.

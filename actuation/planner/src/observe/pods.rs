@@ -191,9 +191,31 @@ fn meta(object: &Arc<Value>) -> Option<PodMeta> {
         ready_changed: changed(ready).unwrap_or(created),
         scheduled: if holds(scheduled) { Some(changed(scheduled).unwrap_or(created)) } else { None },
         restarts: containers.iter().filter_map(|status| at(status, &["restartCount"])?.as_u64()).sum(),
+        stuck: containers.iter().find_map(stuck),
         container: status.map_or_else(ContainerInfo::default, |status| container_info(status, created)),
         object: Arc::clone(object),
     })
+}
+
+/// The kubelet's reasons that somebody has to do something about. `CrashLoopBackOff` is not among them: restarts tell that.
+const STUCK: [&str; 8] = [
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImageNeverPull",
+    "ErrImagePull",
+    "ImageInspectError",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "RunContainerError",
+];
+
+/// What keeps a container from starting.
+fn stuck(status: &Value) -> Option<String> {
+    let waiting = at(status, &["state", "waiting"])?;
+    let reason = text(waiting, &["reason"]).filter(|reason| STUCK.contains(reason))?;
+    let container = text(status, &["name"]).unwrap_or_default();
+    let message = text(waiting, &["message"]).map(|message| format!(": {message}")).unwrap_or_default();
+    Some(format!("container {container:?} does not start: {reason}{message}"))
 }
 
 fn container_info(status: &Value, created: Timestamp) -> ContainerInfo {

@@ -25,8 +25,10 @@ impl<'s> Planner<'s> {
         if !direct.pod.ready {
             self.relay_readiness(requester, false, &subject);
         }
-        if direct.pod.in_trouble() {
-            let name = &direct.pod.name;
+        let name = &direct.pod.name;
+        if let Some(why) = &direct.pod.stuck {
+            self.problem(&requester.pod.uid, format!("server-providing Pod {name:?}: {why}"));
+        } else if direct.pod.in_trouble() {
             let text =
                 format!("server-providing Pod {name:?} is not ready after {} restarts; its status and log tell why", direct.pod.restarts);
             self.problem(&requester.pod.uid, text);
@@ -99,10 +101,12 @@ impl<'s> Planner<'s> {
         let key = ActionKey { target: Target::Launcher(launcher.pod.uid.clone()), verb: Verb::ListInstances, detail: String::new() };
         let failure = self.state.memory.failures.get(&key);
         let shown = match failure {
+            _ if launcher.pod.stuck.is_some() => true,
             Some(failure) if launcher.pod.ready => self.passed(failure.first, self.limits.report_wait_after),
             _ => !launcher.pod.ready && self.passed(launcher.pod.ready_changed.max(launcher.pod.created), self.limits.launcher_patience),
         };
-        let why = failure.map_or_else(String::new, |failure| format!(": {}", failure.error));
+        let why = launcher.pod.stuck.as_ref().or(failure.map(|failure| &failure.error));
+        let why = why.map_or_else(String::new, |why| format!(": {why}"));
         self.note(&requester.pod.uid, format!("waiting for launcher Pod {:?}{why}", launcher.pod.name), shown);
     }
 

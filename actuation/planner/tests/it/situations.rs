@@ -93,6 +93,28 @@ fn provider_force_removed_while_bound() {
 }
 
 #[test]
+fn provider_cannot_be_started() {
+    let told = "container \"inference-server\" does not start: ErrImagePull: no such image";
+    let mut h = node(1);
+    h.direct("r", "GPU-0");
+    calm(&mut h);
+    let provider = h.provider("r");
+    h.world.stick(&provider, "ErrImagePull", "no such image");
+    calm(&mut h);
+    assert_eq!(h.errors("r"), [format!("server-providing Pod {provider:?}: {told}")]);
+
+    let mut h = stocked(1, 2, 1);
+    h.wants("r", "GPU-0", "smol");
+    while h.world.providers_of("r").is_empty() {
+        wait(&mut h, 1);
+    }
+    let launcher = h.provider("r");
+    h.world.stick(&launcher, "ErrImagePull", "no such image");
+    wait(&mut h, 100);
+    assert_eq!(h.errors("r"), [format!("waiting for launcher Pod {launcher:?}: {told}")]);
+}
+
+#[test]
 fn launcher_container_restarts() {
     for crash in [false, true] {
         let (mut h, launcher) = serving();

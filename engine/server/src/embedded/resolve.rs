@@ -10,7 +10,7 @@ use crate::run::Environment;
 pub(crate) enum ResolveError {
     #[error(
         "model {name:?} is neither a folder nor in the local Hugging Face cache ({cache}). Name a folder with config.json, \
-         tokenizer.json and *.safetensors, or make a small model with\n  dormouse engine make-model {example} --name {short}"
+         tokenizer.json and *.safetensors, or make a small model with `dormouse engine make-model {example} --name {short}`"
     )]
     Unknown { name: String, cache: String, example: String, short: String },
     #[error("the cache holds {name:?} but not its revision {revision:?}: {path} is missing")]

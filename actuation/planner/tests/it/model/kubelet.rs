@@ -258,6 +258,16 @@ impl World {
         self.show(&uid);
     }
 
+    /// The container `inference-server` has ended and cannot be started again.
+    pub(crate) fn stick(&mut self, name: &str, reason: &str, message: &str) {
+        let uid = self.uid_of(name).unwrap();
+        let sim = self.sims.get_mut(&uid).unwrap();
+        (sim.running, sim.ready, sim.starts_at) = (false, false, None);
+        self.show(&uid);
+        let waiting = json!({"name": "inference-server", "state": {"waiting": {"reason": reason, "message": message}}});
+        self.edit_uid(&uid, |pod| pod["status"]["containerStatuses"] = json!([waiting]));
+    }
+
     /// The kubelet evicts the Pod: terminal, but not deleted.
     pub(crate) fn evict(&mut self, name: &str) {
         let uid = self.uid_of(name).unwrap();
