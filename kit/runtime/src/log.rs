@@ -43,8 +43,7 @@ pub fn init(options: Options) {
         3..=5 => "debug",
         _ => "trace",
     };
-    let ours = format!("warn,dormouse={level},{}", CRATES.map(|c| format!("{c}={level}")).join(","));
-    let filter = EnvFilter::try_from_env("DORMOUSE_LOG").unwrap_or_else(|_| EnvFilter::new(ours));
+    let filter = EnvFilter::try_from_env("DORMOUSE_LOG").unwrap_or_else(|_| filter(level));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An error means that logging was started before, for instance by another test of the process.
     let _ = match options.format {
@@ -54,23 +53,10 @@ pub fn init(options: Options) {
     };
 }
 
-const CRATES: [&str; 15] = [
-    "dormouse_actuation",
-    "dormouse_apiserver",
-    "dormouse_devices",
-    "dormouse_engine",
-    "dormouse_engine_admin",
-    "dormouse_kubelet",
-    "dormouse_launcher",
-    "dormouse_machinery",
-    "dormouse_planner",
-    "dormouse_requester",
-    "dormouse_runtime",
-    "dormouse_scheduler",
-    "dormouse_store",
-    "dormouse_tests",
-    "dormouse_workloads",
-];
+/// Warnings of everybody, and of ours what `level` says. A directive holds for all targets that begin so: all our crates.
+fn filter(level: &str) -> EnvFilter {
+    EnvFilter::new(format!("warn,dormouse={level}"))
+}
 
 /// Name of the field that holds keys and values known only at run time, as [`pairs`] writes them.
 const PAIRS: &str = "kv";
@@ -194,6 +180,20 @@ mod tests {
         fn make_writer(&self) -> Self {
             self.clone()
         }
+    }
+
+    #[test]
+    fn the_level_is_for_all_crates_of_ours() {
+        let kept = Kept::default();
+        let sub = tracing_subscriber::fmt().with_env_filter(filter("debug")).with_writer(kept.clone()).finish();
+        tracing::subscriber::with_default(sub, || {
+            tracing::debug!(target: "dormouse_kubelet::node", "ours");
+            tracing::trace!(target: "dormouse_kubelet::node", "too fine");
+            tracing::info!(target: "hyper::client", "theirs");
+            tracing::warn!(target: "hyper::client", "worth knowing");
+        });
+        let lines = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert!(lines.contains("ours") && lines.contains("worth knowing") && lines.lines().count() == 2, "{lines}");
     }
 
     #[test]
