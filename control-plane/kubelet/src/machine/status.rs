@@ -256,13 +256,13 @@ impl Machine {
         let mut last = c.last.as_ref();
         let mut id = None;
         let state = match shown {
-            State::Waiting | State::Starting { .. } => waiting(self.waiting_reason(c), None),
+            State::Waiting | State::Starting { .. } => waiting(self.waiting_reason(), None),
             State::Blocked { failure, message, back_off_from, .. } => {
                 let reason = match failure {
                     Failure::Image if now.mono < *back_off_from => "ErrImagePull",
                     Failure::Image => "ImagePullBackOff",
                     Failure::Config => "CreateContainerConfigError",
-                    Failure::Mount | Failure::Sandbox => "ContainerCreating",
+                    Failure::Mount | Failure::Sandbox => self.waiting_reason(),
                     Failure::Start => "RunContainerError",
                 };
                 let message = match reason {
@@ -317,14 +317,9 @@ impl Machine {
         }
     }
 
-    fn waiting_reason(&self, c: &Container) -> &'static str {
-        let has_init = self.containers.iter().any(|c| c.role != Role::App);
-        let initialized = self.board.conditions.get("Initialized").is_some_and(|c| c.state);
-        if has_init && (c.role != Role::App && self.was_prepared || c.role == Role::App && !initialized) {
-            "PodInitializing"
-        } else {
-            "ContainerCreating"
-        }
+    /// The same for all containers of a Pod, as the kubelet has it.
+    fn waiting_reason(&self) -> &'static str {
+        if self.containers.iter().any(|c| c.role != Role::App) { "PodInitializing" } else { "ContainerCreating" }
     }
 }
 
