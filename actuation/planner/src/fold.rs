@@ -69,10 +69,10 @@ impl NodeState {
         let container = action.container.as_ref();
         match (&action.what, outcome) {
             (Do::ReadGpus { requester, .. }, Outcome::Gpus(gpus)) => {
-                self.memory.stub(&requester.uid, container).gpus = Obs::Known { value: gpus.clone(), at: now };
+                self.stub_memory(&requester.uid, container).gpus = Obs::Known { value: gpus.clone(), at: now };
             }
             (Do::ReadGpuMemory { requester, .. }, Outcome::GpuMemory(usage)) => {
-                self.memory.stub(&requester.uid, container).gpu_memory = Obs::Known { value: usage.clone(), at: now };
+                self.stub_memory(&requester.uid, container).gpu_memory = Obs::Known { value: usage.clone(), at: now };
             }
             (Do::ListInstances { launcher, .. }, Outcome::Instances(list)) => {
                 self.listed(&launcher.uid, container, list, began, now);
@@ -122,7 +122,7 @@ impl NodeState {
                 self.memory.count_deletion(for_requester.as_ref());
             }
             (Do::Relay { requester, ready, .. }, _) => {
-                let stub = self.memory.stub(&requester.uid, container);
+                let stub = self.stub_memory(&requester.uid, container);
                 stub.relayed = Some((*ready, now));
                 stub.history.was_ready |= *ready;
             }
@@ -194,6 +194,17 @@ impl NodeState {
         for id in gone {
             self.memory.forget_engine(&EngineRef::instance(uid, &id));
         }
+    }
+
+    /// Memory about a stub, for what `container` answered. An answer to a question that was asked before the API told of any
+    /// start is about the first one, as long as nothing was restarted.
+    fn stub_memory(&mut self, uid: &Uid, container: Option<&ContainerId>) -> &mut StubMemory {
+        let pod = self.requesters.get(uid).map(|requester| &requester.pod).filter(|pod| pod.restarts == 0);
+        let first = pod.and_then(|pod| pod.container.id.as_ref());
+        if let (Some(first), Some(stub)) = (first, self.memory.stubs.get_mut(uid)) {
+            stub.container.get_or_insert_with(|| first.clone());
+        }
+        self.memory.stub(uid, container.or(first))
     }
 
     /// An event of a launcher's watch stream. The stream must have begun with the state of all instances (no `since`, or the

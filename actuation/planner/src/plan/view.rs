@@ -62,9 +62,12 @@ pub(super) enum BoundInstance {
 }
 
 impl NodeState {
-    /// What a requester's stub answered, if it is still the same start of its container.
+    /// What a requester's stub answered, if it is still the same start of its container. What it answered before the API told
+    /// of any start was said by the first one, as long as nothing was restarted.
     pub(super) fn stub(&self, requester: &Requester) -> Option<&StubMemory> {
-        self.memory.stubs.get(&requester.pod.uid).filter(|stub| stub.container == requester.pod.container.id)
+        let pod = &requester.pod;
+        let same = |stub: &&StubMemory| stub.container == pod.container.id || (stub.container.is_none() && pod.restarts == 0);
+        self.memory.stubs.get(&pod.uid).filter(same)
     }
 
     /// What a launcher answered, if it is still the same start of its container.

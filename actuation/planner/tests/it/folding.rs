@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use dormouse_planner::NodeState;
 use dormouse_planner::action::{Action, Verb};
 use dormouse_planner::ids::Uid;
 use dormouse_planner::instance::report_from_body;
-use dormouse_planner::memory::{FailureClass, InstanceEvent, InstanceReport, Outcome, Sleep};
+use dormouse_planner::memory::{FailureClass, InstanceEvent, InstanceReport, Memory, Outcome, Sleep};
+use dormouse_planner::state::Written;
+use dormouse_planner::{NodeState, plan};
 use serde_json::json;
 
 use crate::fixtures::{calm, stocked};
@@ -121,4 +122,36 @@ fn what_is_sent_makes_what_was_known_unknown() {
     p.state.finished(&sleep, &Outcome::Sleeping(true), p.now);
     assert_eq!(p.state.memory.engines[&engine].sleep.known(), Some(&Sleep::Settled));
     assert!(!p.state.memory.failures.contains_key(&sleep.key));
+}
+
+#[test]
+fn what_a_stub_says_before_its_container_is_known_was_said_by_the_first_start() {
+    let mut p = pair();
+    let uid = p.state.requesters.keys().next().unwrap().clone();
+    let asked = Action { container: None, ..p.trace[&Verb::ReadGpus].clone() };
+    let requester = p.state.requesters.get_mut(&uid).unwrap();
+    let id = requester.pod.container.id.take();
+    // As if it were new, so that its GPUs matter.
+    (requester.written, requester.has_finalizer) = (Written::default(), false);
+    (requester.pod.ready, requester.pod.container.ready) = (false, false);
+    p.state.launchers.clear();
+    p.state.memory = Memory::default();
+    let asks = |state: &NodeState, now| plan(state, now).actions.iter().any(|a| a.key.verb == Verb::ReadGpus);
+    assert!(asks(&p.state, p.now));
+    p.state.started(&asked);
+    let mut late = p.state.clone();
+    let answer = Outcome::Gpus(vec!["GPU-0".into()]);
+    p.state.finished(&asked, &answer, p.now);
+    assert!(!asks(&p.state, p.now));
+    p.state.requesters.get_mut(&uid).unwrap().pod.container.id = id.clone();
+    assert!(!asks(&p.state, p.now), "the API has told which start it was");
+    // The answer may also come after that.
+    late.requesters.get_mut(&uid).unwrap().pod.container.id = id;
+    late.finished(&asked, &answer, p.now);
+    assert!(!asks(&late, p.now));
+    for mut state in [p.state, late] {
+        let pod = &mut state.requesters.get_mut(&uid).unwrap().pod;
+        (pod.container.id, pod.restarts) = (Some("another".into()), 1);
+        assert!(asks(&state, p.now), "another start may have other GPUs");
+    }
 }

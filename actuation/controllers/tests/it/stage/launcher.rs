@@ -1,5 +1,6 @@
 //! A stub launcher: the HTTP API of launchers of ours over stub engines in process.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
@@ -34,6 +35,8 @@ pub(crate) struct Launcher {
     pub(crate) name: String,
     shared: Arc<Shared>,
     instances: Mutex<Vec<Instance>>,
+    /// Names that are taken by creations under way.
+    creating: Mutex<BTreeSet<String>>,
     events: broadcast::Sender<Bytes>,
     end: CancellationToken,
 }
@@ -56,6 +59,7 @@ impl Launcher {
             name: name.to_owned(),
             shared: Arc::clone(shared),
             instances: Mutex::default(),
+            creating: Mutex::default(),
             events: broadcast::Sender::new(1_000),
             end: CancellationToken::new(),
         });
@@ -89,7 +93,7 @@ impl Launcher {
     }
 
     async fn put(&self, id: String, body: Value) -> Response {
-        if self.ids().contains(&id) {
+        if self.ids().contains(&id) || !self.creating.lock().unwrap().insert(id.clone()) {
             return (StatusCode::CONFLICT, Json(json!({"detail": "exists"}))).into_response();
         }
         let options = body["options"].as_str().unwrap_or_default();
@@ -100,6 +104,7 @@ impl Launcher {
         let instance = Instance { id: id.clone(), body, engine: Some(engine) };
         let _ = self.events.send(line("CREATED", &view(&instance)));
         self.instances.lock().unwrap().push(instance);
+        self.creating.lock().unwrap().remove(&id);
         self.shared.tell(&self.name, "create");
         (StatusCode::CREATED, Json(json!({"status": "started", "instance_id": id}))).into_response()
     }
