@@ -1,5 +1,6 @@
 //! `dormouse up`: the embedded plane in the foreground, or detached.
 
+mod greeting;
 mod thrift;
 
 use std::net::SocketAddr;
@@ -10,8 +11,9 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dormouse_deploy::{ChartValues, NODE_VIEW_ROLE, node_view_role, render};
 use dormouse_kubelet::plan::image::{Engine, Rules};
+use dormouse_machinery::names;
 use dormouse_machinery::quantity::Quantity;
-use dormouse_plane::{Error as PlaneError, Listen, Options, Plane, SimulatedGpus, holder, wildcard_holder};
+use dormouse_plane::{Error as PlaneError, Listen, Options, Plane, SimulatedGpus, wildcard_holder};
 use dormouse_runtime::output::{Out, error_line};
 use dormouse_runtime::shutdown;
 use tokio::signal::unix::{SignalKind, signal};
@@ -153,6 +155,19 @@ impl UpArgs {
         }
     }
 
+    /// Names that the API would refuse later, when half of the plane is up.
+    fn check_names(&self) -> anyhow::Result<()> {
+        let nodes = self.node_names.iter().map(|n| ("node-names", n, [names::dns1123_subdomain(n), names::label_value(n)].concat()));
+        let others = [
+            ("namespace", &self.namespace, names::dns1123_label(&self.namespace)),
+            ("gpu-product", &self.gpu_product, names::label_value(&self.gpu_product)),
+        ];
+        match nodes.chain(others).find(|(_, _, wrong)| !wrong.is_empty()) {
+            Some((flag, value, wrong)) => Err(exit::usage(format!("--{flag}: {value:?} cannot be used: {}", wrong.join("; ")))),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the dual-pods controller and the populator are to run.
     fn wanted_controllers(&self) -> anyhow::Result<(bool, bool)> {
         match self.controllers.as_str() {
@@ -165,6 +180,9 @@ impl UpArgs {
             match name.trim() {
                 "dual-pods" => wanted.0 = true,
                 "launcher-populator" => wanted.1 = true,
+                later @ ("trainer" | "jobset") => {
+                    return Err(exit::usage(format!("--controllers: {later} is planned and not there yet; leave it out")));
+                }
                 other => return Err(exit::usage(format!("--controllers: {other:?} is none of all, none, dual-pods, launcher-populator"))),
             }
         }
@@ -227,6 +245,7 @@ pub(crate) fn preflight_ports(ports: &[u16]) -> anyhow::Result<()> {
 
 pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
     args.check_later()?;
+    args.check_names()?;
     args.wanted_controllers()?;
     if args.detach {
         return detach(args);
@@ -269,7 +288,7 @@ async fn serve(args: &UpArgs) -> anyhow::Result<()> {
             namespace: args.namespace.clone(),
             devices: plane.devices().to_vec(),
         })?;
-        greet(args, &plane)?;
+        greeting::print(args, &plane, folder.path())?;
         if args.gpu_map == GpuMap::Auto {
             let (client, namespace, end) = (plane.client(), args.namespace.clone(), ended.clone());
             tokio::spawn(async move { dormouse_requester::gpu_map::keep(client, &namespace, end).await });
@@ -307,24 +326,6 @@ async fn furnish(args: &UpArgs, plane: &Plane) -> anyhow::Result<()> {
             apply(&client, &object).await?;
         }
     }
-    Ok(())
-}
-
-/// What a user needs next.
-fn greet(args: &UpArgs, plane: &Plane) -> anyhow::Result<()> {
-    if let Some(port) = plane.moved_from() {
-        let by = holder(None, port).map(|h| format!(" by {h}")).unwrap_or_default();
-        Out.line(&format!("port {port} is taken{by}; using {}", plane.address().port()))?;
-    }
-    let nodes = if args.node_names.is_empty() { usize::from(args.nodes) } else { args.node_names.len() };
-    Out.line(&format!("ready: https://{} with {nodes} node(s), {} simulated GPU(s) each", plane.address(), args.gpus_per_node))?;
-    Out.line("\n  # use it")?;
-    Out.line(&format!("  export KUBECONFIG={}", plane.kubeconfig().display()))?;
-    Out.line("  kubectl apply -f examples/direct.yaml")?;
-    Out.line("  kubectl wait --for=condition=Ready pod -l app=direct --timeout=60s")?;
-    Out.line("\n  # ask the model")?;
-    Out.line("  curl -s http://$(kubectl get pod -l model=sim-model -o jsonpath='{.items[0].status.podIP}'):8000/v1/completions -H 'content-type: application/json' -d '{\"model\": \"sim-model\", \"prompt\": \"Hello\", \"max_tokens\": 16}'")?;
-    Out.line("")?;
     Ok(())
 }
 

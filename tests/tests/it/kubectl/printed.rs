@@ -6,32 +6,46 @@ use std::time::Duration;
 use dormouse_runtime::output::error_line;
 use serde_json::Value;
 
-use crate::support::{Kubectl, Up, repository, run};
+use crate::support::{Kubectl, On, Up, repository, run};
+
+/// What is printed after the address, without comments.
+fn lines(printed: &str) -> Vec<&str> {
+    assert!(printed.starts_with("ready: https://127.0.0.1:"), "{printed}");
+    printed.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).skip(1).collect()
+}
+
+/// Runs the lines all together, as somebody pastes them at the repository's root; what the last one, the curl line, gave.
+fn pasted(k: &On<'_>, lines: &[&str]) -> Value {
+    let [first @ .., curl] = lines else { panic!("no lines") };
+    assert_eq!(first.first(), Some(&format!("export KUBECONFIG={}", k.up.kubeconfig().display()).as_str()));
+    assert!(curl.starts_with("curl "), "{lines:#?}");
+    let script = first.iter().map(|line| format!("{line} >&2\n")).collect::<String>();
+    let answer = k.shell(&format!("cd {}\n{script}{curl}", repository().display()), &[]);
+    let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{e}: {answer:?}"));
+    assert!(!answer["choices"][0]["text"].as_str().unwrap_or_default().trim().is_empty(), "{answer}");
+    answer
+}
+
+/// Whether there is what the lines need; says loudly what is not.
+fn can_paste() -> bool {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let missing = ["bash", "curl"].into_iter().find(|tool| Command::new(tool).arg("--version").output().is_err());
+    if let Some(tool) = missing {
+        error_line(&format!("SKIPPED {test}: no {tool} here, which those lines need"));
+    }
+    missing.is_none()
+}
 
 #[test]
 fn the_lines_that_up_prints_return_tokens() {
-    let Some(kubectl) = Kubectl::find() else { return };
-    for tool in ["bash", "curl"] {
-        if Command::new(tool).arg("--version").output().is_err() {
-            error_line(&format!("SKIPPED the_lines_that_up_prints_return_tokens: no {tool} here, which those lines need"));
-            return;
-        }
-    }
+    let Some(kubectl) = Kubectl::find().filter(|_| can_paste()) else { return };
     let up = Up::start(&["--nodes", "2", "--gpus-per-node", "4"]);
     let k = kubectl.on(&up);
     let printed = up.stdout();
-    assert!(printed.starts_with("ready: https://127.0.0.1:"), "{printed}");
-    let lines: Vec<&str> = printed.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).skip(1).collect();
-    let [export, apply, wait, curl] = lines[..] else { panic!("four commands, not {lines:#?}") };
-    assert_eq!(export, format!("export KUBECONFIG={}", up.kubeconfig().display()));
-    assert!(
-        apply.starts_with("kubectl apply -f examples/") && wait.starts_with("kubectl wait ") && curl.starts_with("curl "),
-        "{lines:#?}"
-    );
-    // All together, as somebody pastes them at the repository's root.
-    let answer = k.shell(&format!("cd {}; {export}; {apply} >&2; {wait} >&2; {curl}", repository().display()), &[]);
-    let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{e}: {answer:?}"));
-    assert!(!answer["choices"][0]["text"].as_str().unwrap_or_default().trim().is_empty(), "{answer}");
+    let lines = lines(&printed);
+    let [_, apply, wait, _] = lines[..] else { panic!("four commands, not {lines:#?}") };
+    assert!(apply.starts_with("kubectl apply -f examples/") && wait.starts_with("kubectl wait "), "{lines:#?}");
+    let answer = pasted(&k, &lines);
     assert_eq!(answer["usage"]["completion_tokens"], 16, "{answer}");
 
     let dormouse = |args: &[&str]| run(Up::command(up.folder()).args(args), "", Duration::from_secs(20));
@@ -49,4 +63,28 @@ fn the_lines_that_up_prints_return_tokens() {
     assert_eq!(devices.code(), Some(0), "{}", devices.all());
     assert!(devices.out.contains("GPU-0") && devices.out.contains("sim-model"), "{}", devices.out);
     up.end();
+}
+
+#[test]
+fn the_lines_for_the_embedded_engine_return_tokens_of_a_model_that_they_make() {
+    let Some(kubectl) = Kubectl::find().filter(|_| can_paste()) else { return };
+    let up = Up::start(&["--engine", "embedded"]);
+    let answer = pasted(&kubectl.on(&up), &lines(&up.stdout()));
+    assert_eq!(answer["choices"][0]["text"], "tiny: a dormouse sleeps deeply and wakes in an instant.", "{answer}");
+    up.end();
+}
+
+#[test]
+fn where_no_model_can_be_served_up_says_so_and_prints_no_lines_for_one() {
+    for (args, why) in [
+        (&["--gpus-per-node", "0"][..], "--gpus-per-node 0"),
+        (&["--controllers", "none"], "--controllers"),
+        (&["--controllers", "none", "--gpus-per-node", "0", "--gpu-map", "none"], "no GPUs"),
+    ] {
+        let up = Up::start(args);
+        let printed = up.stdout();
+        assert_eq!(lines(&printed), [format!("export KUBECONFIG={}", up.kubeconfig().display())], "{args:?}");
+        assert!(printed.lines().any(|l| l.starts_with("  # no model ") && l.contains(why)), "{args:?}: {printed}");
+        up.end();
+    }
 }

@@ -1,0 +1,69 @@
+//! What `up` prints when it is ready: lines that can be typed and that then return tokens, or why there are none.
+
+use std::path::Path;
+
+use dormouse_plane::{Plane, holder};
+use dormouse_runtime::output::Out;
+
+use super::{GpuMap, UpArgs, UpEngine};
+
+/// What the examples call their model, and the label of its server.
+const MODEL: &str = "sim-model";
+/// A small model that a real vLLM can fetch.
+const HOST_MODEL: &str = "HuggingFaceTB/SmolLM2-360M-Instruct";
+
+pub(super) fn print(args: &UpArgs, plane: &Plane, run_folder: &Path) -> anyhow::Result<()> {
+    if let Some(port) = plane.moved_from() {
+        let by = holder(None, port).map(|h| format!(" by {h}")).unwrap_or_default();
+        Out.line(&format!("port {port} is taken{by}; using {}", plane.address().port()))?;
+    }
+    let nodes = if args.node_names.is_empty() { usize::from(args.nodes) } else { args.node_names.len() };
+    Out.line(&format!("ready: https://{} with {nodes} node(s), {} simulated GPU(s) each", plane.address(), args.gpus_per_node))?;
+    Out.line("\n  # use it")?;
+    Out.line(&format!("  export KUBECONFIG={}", plane.kubeconfig().display()))?;
+    match no_model(args) {
+        Some(why) => Out.line(&format!("  # {why}"))?,
+        None => Out.text(&model(args, &run_folder.join("model")))?,
+    }
+    Ok(Out.line("")?)
+}
+
+/// Why no example would get its model served here.
+fn no_model(args: &UpArgs) -> Option<&'static str> {
+    let dual_pods = args.wanted_controllers().is_ok_and(|(dual_pods, _)| dual_pods);
+    if args.gpus_per_node == 0 {
+        Some("no model can be served here: the nodes have no GPUs (--gpus-per-node 0)")
+    } else if !dual_pods {
+        Some("no model is served here: the dual-pods controller does not run (--controllers)")
+    } else if args.gpu_map == GpuMap::None {
+        Some("no model is served here until somebody fills the ConfigMap gpu-map (--gpu-map none)")
+    } else {
+        None
+    }
+}
+
+/// The lines that get a model served, and ask it.
+fn model(args: &UpArgs, folder: &Path) -> String {
+    let folder = folder.display();
+    // What the user called this program is what can be typed again.
+    let dormouse = std::env::args().next().unwrap_or_else(|| "dormouse".to_owned());
+    let (name, patience, apply) = match args.engine {
+        UpEngine::Sim => (MODEL, 60, "kubectl apply -f examples/direct.yaml".to_owned()),
+        UpEngine::Embedded => (
+            "tiny",
+            60,
+            format!(
+                "[ -e {folder}/config.json ] || {dormouse} engine make-model {folder} --name tiny\n  \
+                 sed 's,MODEL_FOLDER,{folder},' examples/embedded.yaml | kubectl apply -f -"
+            ),
+        ),
+        // Fetched first; that may take its time.
+        UpEngine::Host => (HOST_MODEL, 900, format!("sed 's,- {MODEL},- {HOST_MODEL},' examples/direct.yaml | kubectl apply -f -")),
+    };
+    let (app, label) = if args.engine == UpEngine::Embedded { ("embedded", "tiny") } else { ("direct", MODEL) };
+    format!(
+        "  {apply}\n  kubectl wait --for=condition=Ready pod -l app={app} --timeout={patience}s\n\n  # ask the model\n  \
+         curl -s http://$(kubectl get pod -l model={label} -o jsonpath='{{.items[0].status.podIP}}'):8000/v1/completions \
+         -H 'content-type: application/json' -d '{{\"model\": \"{name}\", \"prompt\": \"Hello\", \"max_tokens\": 16}}'\n"
+    )
+}
