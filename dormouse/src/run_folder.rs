@@ -34,6 +34,9 @@ pub(crate) enum Error {
         "another `dormouse up` is running under the name {name:?} ({holder}); end it with `dormouse down --name {name}`, or choose another --name"
     )]
     Taken { name: String, holder: String },
+    /// Nothing runs under that name.
+    #[error("no plane runs under the name {0:?}; start one with `dormouse up`, or choose another --name")]
+    Absent(String),
     /// The name cannot be a folder's name.
     #[error("{0:?} cannot be a name: use letters, digits, '-', '_' and '.', and begin with a letter or digit")]
     Name(String),
@@ -145,6 +148,14 @@ pub(crate) fn running(name: &str) -> Result<Option<State>, Error> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(io(e)),
     }
+}
+
+/// The plane that runs under `name`.
+///
+/// # Errors
+/// As [`running`], or when none does.
+pub(crate) fn found(name: &str) -> Result<State, Error> {
+    running(name)?.ok_or_else(|| Error::Absent(name.to_owned()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! `dormouse devices`: the GPU memory ledger of a plane, as its engines see it.
 
-use anyhow::bail;
 use clap::Args;
 use dormouse_devices::{LeaseState, Owner};
 use dormouse_runtime::output::Out;
@@ -22,9 +21,7 @@ pub(crate) struct DevicesArgs {
 }
 
 pub(crate) fn run(args: &DevicesArgs) -> anyhow::Result<()> {
-    let Some(state) = run_folder::running(&args.name)? else {
-        bail!("no plane runs under the name {:?}; start one with `dormouse up`", args.name);
-    };
+    let state = run_folder::found(&args.name)?;
     super::small_runtime()?.block_on(async {
         let mut all = Map::new();
         let mut rows = Vec::new();

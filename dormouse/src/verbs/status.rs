@@ -29,11 +29,11 @@ use crate::table::{age, bytes, render};
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// Name of the plane
-    #[arg(long, default_value = "default")]
-    name: String,
+    /// Name of the plane; `default` unless given, and where that does not run the cluster of KUBECONFIG
+    #[arg(long)]
+    name: Option<String>,
     /// A kubeconfig instead: any cluster
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "name")]
     kubeconfig: Option<PathBuf>,
     /// Namespace; the plane's or the kubeconfig's unless given
     #[arg(long, short = 'n')]
@@ -42,6 +42,9 @@ pub(crate) struct StatusArgs {
     #[arg(long, short, value_enum, default_value_t = Output::Table)]
     output: Output,
 }
+
+/// The plane that is meant where none is named.
+const DEFAULT_NAME: &str = "default";
 
 /// Form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -138,13 +141,17 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<()> {
 
 /// A client, the namespace to look at, and where device ledgers are.
 async fn connect(args: &StatusArgs) -> anyhow::Result<(Client, String, Vec<(String, String)>)> {
-    let running = if args.kubeconfig.is_none() { run_folder::running(&args.name)? } else { None };
+    let running = match (&args.kubeconfig, &args.name) {
+        (Some(_), _) => None,
+        // Whoever names a plane wants no other.
+        (None, Some(name)) => Some(run_folder::found(name)?),
+        (None, None) => run_folder::running(DEFAULT_NAME)?,
+    };
     let file = args.kubeconfig.clone().or_else(|| running.as_ref().map(|s| s.kubeconfig.clone()));
     let credentials = Credentials { kubeconfig: file, ..Credentials::default() };
     let config = credentials.config().await.map_err(|error| match error {
         NoClient::Nothing(_) => anyhow::Error::new(error).context(format!(
-            "no plane runs under the name {:?} and no kubeconfig was found; start one with `dormouse up`, or give --kubeconfig",
-            args.name
+            "no plane runs under the name {DEFAULT_NAME:?} and no kubeconfig was found; start one with `dormouse up`, or give --kubeconfig"
         )),
         other => other.into(),
     })?;
@@ -182,7 +189,7 @@ async fn gather(client: &Client, namespace: &str, devices: &[(String, String)]) 
         requesters: pods.iter().filter_map(requester_row).collect(),
         launchers,
         controllers: deployments.iter().filter(is_controller).map(controller_row).collect(),
-        problems: problems(&events, SystemClock.now()),
+        problems: problems(&events, &pods, SystemClock.now()),
     })
 }
 
@@ -306,7 +313,14 @@ fn controller_row(d: &Deployment) -> ControllerRow {
     }
 }
 
-fn problems(events: &[Event], now: Timestamp) -> Vec<ProblemRow> {
+/// The last warnings. A probe that failed is none any more once its Pod is ready, or gone.
+fn problems(events: &[Event], pods: &[Pod], now: Timestamp) -> Vec<ProblemRow> {
+    let over = |e: &Event| {
+        let about = &e.involved_object;
+        let of = |p: &&Pod| p.metadata.name == about.name && (about.uid.is_none() || p.metadata.uid == about.uid);
+        let probe = e.reason.as_deref() == Some("Unhealthy") && about.kind.as_deref() == Some("Pod");
+        probe && pods.iter().find(of).is_none_or(is_ready)
+    };
     let when = |e: &Event| {
         let series = e.series.as_ref().and_then(|s| s.last_observed_time.as_ref()).map(|t| t.0);
         let micro = e.event_time.as_ref().map(|t| t.0);
@@ -314,6 +328,7 @@ fn problems(events: &[Event], now: Timestamp) -> Vec<ProblemRow> {
     };
     let mut rows: Vec<ProblemRow> = events
         .iter()
+        .filter(|e| !over(e))
         .map(|e| ProblemRow {
             age_seconds: when(e).map_or(0, |at| now.duration_since(at).as_secs()),
             object: format!(
@@ -390,4 +405,42 @@ fn print(status: &Status) -> String {
     let rows = status.problems.iter().map(|p| vec![age(p.age_seconds), p.object.clone(), p.reason.clone(), p.message.clone()]);
     section(&mut text, &["AGE", "OBJECT", "REASON", "MESSAGE"], rows.collect());
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(name: &str, ready: &str) -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "uid": format!("uid-{name}")},
+            "status": {"conditions": [{"type": "Ready", "status": ready}]},
+        }))
+        .unwrap()
+    }
+
+    fn warning(reason: &str, kind: &str, name: &str, uid: &Value) -> Event {
+        serde_json::from_value(json!({
+            "metadata": {}, "reason": reason, "involvedObject": {"kind": kind, "name": name, "uid": uid}, "message": "m",
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn failed_probes_of_pods_that_are_ready_or_gone_are_no_problems() {
+        let pods = [pod("ready", "True"), pod("unready", "False")];
+        let events = [
+            warning("Unhealthy", "Pod", "ready", &json!("uid-ready")),
+            warning("Unhealthy", "Pod", "unready", &json!("uid-unready")),
+            warning("Unhealthy", "Pod", "unready", &json!("uid-of-an-earlier-one")),
+            warning("Unhealthy", "Pod", "gone", &Value::Null),
+            warning("BackOff", "Pod", "ready", &json!("uid-ready")),
+            warning("FailedCreate", "ReplicaSet", "gone", &Value::Null),
+        ];
+        let rows = problems(&events, &pods, Timestamp::UNIX_EPOCH);
+        let shown: Vec<_> = rows.iter().map(|r| (r.object.as_str(), r.reason.as_str())).collect();
+        assert_eq!(shown, [("pod/ready", "BackOff"), ("pod/unready", "Unhealthy"), ("replicaset/gone", "FailedCreate")]);
+    }
 }

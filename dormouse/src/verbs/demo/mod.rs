@@ -11,7 +11,7 @@ mod report;
 mod scene;
 mod stage;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -39,7 +39,7 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     pub(crate) keep: bool,
     /// Bandwidth of the simulated host link in GB/s
-    #[arg(long, value_name = "GB/s")]
+    #[arg(long, value_name = "GB/s", value_parser = link, allow_negative_numbers = true)]
     pub(crate) link: Option<f64>,
     /// Let requesters answer become-ready so much later: shows that the figure for control notices
     #[arg(long, value_name = "MS", default_value_t = 0, hide = true)]
@@ -61,10 +61,24 @@ pub(crate) enum DemoEngine {
     Host,
 }
 
+/// A bandwidth of which at least a byte a second is left.
+fn link(text: &str) -> Result<f64, &'static str> {
+    text.parse().ok().filter(|l: &f64| l.is_finite() && *l >= 1e-9).ok_or("it must be a positive number of GB/s")
+}
+
+/// Whether a program is found as a shell finds it.
+fn on_path(program: &str) -> bool {
+    let runs = |file: PathBuf| file.is_file() && nix::unistd::access(&file, nix::unistd::AccessFlags::X_OK).is_ok();
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| runs(dir.join(program))))
+}
+
 /// Longest demo; one that takes longer hangs somewhere, and says where.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
+    if args.engine == DemoEngine::Host && !on_path("vllm") {
+        return Err(crate::exit::usage("--engine host runs the vLLM of this machine, and there is no vllm on the PATH"));
+    }
     dormouse_runtime::tls::install_provider();
     dormouse_runtime::log::init(dormouse_runtime::log::Options { format: dormouse_runtime::log::Format::Klog, verbosity: 0 });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -95,7 +109,7 @@ async fn play(args: &DemoArgs, folder: &Path, ended: CancellationToken) -> anyho
         bail!("interrupted");
     }
     if let Err(error) = &outcome {
-        report.problem(format!("{error:#}"));
+        report.problem(crate::exit::told(error));
         scene.explain().await;
     }
     if !ended.is_cancelled() {
@@ -113,4 +127,23 @@ async fn play(args: &DemoArgs, folder: &Path, ended: CancellationToken) -> anyho
         bail!("the demo did not complete: {}", report.problems().join("; "));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_has_a_bandwidth() {
+        assert_eq!((link("63"), link("0.5")), (Ok(63.0), Ok(0.5)));
+        for bad in ["0", "-1", "nan", "inf", "1e-12", "fast", ""] {
+            assert!(link(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn programs_are_found_as_a_shell_finds_them() {
+        assert!(on_path("sh"));
+        assert!(!on_path("no-such-program-here"));
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use dormouse_deploy::{ChartValues, NODE_VIEW_ROLE, node_view_role, render};
 use dormouse_kubelet::plan::image::Engine;
 use dormouse_plane::{Options, Plane};
@@ -47,15 +47,9 @@ impl Scene {
             DemoEngine::Host => Engine::Host,
         };
         options.restart_backoff = Duration::from_secs(1);
-        if let Some(link) = args.link {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive and finite")]
-            let bytes = if link.is_finite() && link > 0.0 {
-                (link * 1e9) as u64
-            } else {
-                return Err(crate::exit::usage("--link must be a positive number of GB/s"));
-            };
-            options.gpus.link_bytes_per_second = Some(bytes);
-        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive and finite")]
+        let bytes = args.link.map(|link| (link * 1e9) as u64);
+        options.gpus.link_bytes_per_second = bytes;
         let plane = Plane::start(options).await?;
         let client = plane.client();
         let kubeconfig = plane.kubeconfig().to_owned();
@@ -98,7 +92,10 @@ impl Scene {
         let up = |d: Option<&Deployment>| d.and_then(|d| d.status.as_ref()).is_some_and(|s| s.ready_replicas.unwrap_or(0) > 0);
         for name in ["fma-dual-pods-controller", "fma-launcher-populator"] {
             let wait = kube::runtime::wait::await_condition(api.clone(), name, up);
-            tokio::time::timeout(Duration::from_secs(30), wait).await.with_context(|| format!("{name} did not start within 30 s"))??;
+            match tokio::time::timeout(Duration::from_secs(30), wait).await {
+                Ok(started) => drop(started?),
+                Err(_) => bail!("{name} did not start within 30 s{}", self.stage.why().await),
+            }
         }
         Ok(())
     }

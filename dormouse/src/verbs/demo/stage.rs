@@ -10,9 +10,8 @@ use dormouse_controller::{Change, changes};
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{LogParams, Patch, PatchParams};
-
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::{ListParams, LogParams, Patch, PatchParams};
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use serde::Deserialize;
@@ -95,7 +94,28 @@ impl Stage {
                 self.pods.changed().await.map_err(|_| anyhow!("the watch ended"))?;
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.map_err(|_| anyhow!("waited {PATIENCE:?} for {what}"))?
+        match tokio::time::timeout(PATIENCE, wait).await {
+            Ok(found) => found,
+            Err(_) => Err(anyhow!("waited {PATIENCE:?} for {what}{}", self.why().await)),
+        }
+    }
+
+    /// What seems to be in the way, as the end of a sentence: what Pods say of themselves, or the last warning.
+    pub(super) async fn why(&self) -> String {
+        let said = troubles(&self.pods.borrow());
+        if !said.is_empty() {
+            return format!("; {}", said.join("; "));
+        }
+        let api: Api<Event> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let params = ListParams::default().fields("type=Warning");
+        let Ok(Ok(events)) = tokio::time::timeout(Duration::from_secs(2), api.list(&params)).await else { return String::new() };
+        let when = |e: &Event| e.last_timestamp.as_ref().map(|t| t.0).max(e.event_time.as_ref().map(|t| t.0));
+        let last = events.items.iter().max_by_key(|e| when(e));
+        last.map(|e| {
+            let text = |t: &Option<String>| t.clone().unwrap_or_default();
+            format!("; the last warning is of {}: {}: {}", text(&e.involved_object.name), text(&e.reason), text(&e.message))
+        })
+        .unwrap_or_default()
     }
 
     /// All Pods as last seen.
@@ -158,6 +178,51 @@ impl Stage {
     }
 }
 
+/// Containers that wait for more than their turn, and what the controller wrote onto requesters.
+fn troubles(pods: &Pods) -> Vec<String> {
+    let mut said = Vec::new();
+    for (name, pod) in pods {
+        let status = pod.status.as_ref();
+        let containers = status.and_then(|s| s.container_statuses.as_ref()).into_iter().flatten();
+        let waiting = containers.filter_map(|c| c.state.as_ref()?.waiting.as_ref());
+        let stuck = waiting.filter_map(|w| Some((w.reason.as_deref()?, w.message.as_deref().unwrap_or_default())));
+        for (reason, message) in stuck.filter(|(reason, _)| !matches!(*reason, "ContainerCreating" | "PodInitializing")) {
+            said.push(format!("Pod {name} waits: {reason}: {message}").trim_end_matches(": ").to_owned());
+        }
+        let conditions = status.and_then(|s| s.conditions.as_ref()).into_iter().flatten();
+        for c in conditions.filter(|c| c.type_ == "PodScheduled" && c.status == "False") {
+            said.push(format!("Pod {name} is not scheduled: {}", c.message.as_deref().unwrap_or_default()));
+        }
+        let note: Value = pod.annotations().get(annotation::STATUS).and_then(|s| serde_json::from_str(s).ok()).unwrap_or_default();
+        let errors = note["Errors"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        said.extend(errors.map(|e| format!("requester {name}: {e}")));
+    }
+    said
+}
+
 fn is_of(pod: &Pod, app: &str) -> bool {
     pod.labels().get("app").is_some_and(|a| a == app)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_pods_say_of_themselves_is_the_reason() {
+        let pod = |value: Value| Arc::new(serde_json::from_value::<Pod>(value).unwrap());
+        let waiting = |reason: &str, message: &str| {
+            json!({"name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": reason, "message": message}}})
+        };
+        let pods = Pods::from([
+            ("a".to_owned(), pod(json!({"status": {"containerStatuses": [waiting("ErrImagePull", "no such program")]}}))),
+            ("b".to_owned(), pod(json!({"status": {"containerStatuses": [waiting("ContainerCreating", "")]}}))),
+            ("c".to_owned(), pod(json!({"metadata": {"annotations": {annotation::STATUS: "{\"Errors\": [\"no GPU\"]}"}}}))),
+            ("d".to_owned(), pod(json!({"status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/1 nodes"}]}}))),
+        ]);
+        let said = ["Pod a waits: ErrImagePull: no such program", "requester c: no GPU", "Pod d is not scheduled: 0/1 nodes"];
+        assert_eq!(troubles(&pods), said);
+        assert!(troubles(&Pods::new()).is_empty());
+    }
 }

@@ -22,7 +22,7 @@ fn a_bad_command_line_is_named_and_ends_with_2() {
     let torn = folder.path().join("torn.yaml");
     std::fs::write(&torn, "- match: busybox\n  command: [sh\n").unwrap();
     let torn = torn.to_str().unwrap();
-    let cases: [(&[&str], &[&str]); 13] = [
+    let cases: [(&[&str], &[&str]); 19] = [
         (&["up", "--nodez", "3"], &["'--nodez'", "'--nodes'"]),
         (&["upp"], &["'upp'", "'up'"]),
         (&["requester", "--bogus"], &["'--bogus'"]),
@@ -31,6 +31,12 @@ fn a_bad_command_line_is_named_and_ends_with_2() {
         (&["up", "--gpu-memory", "many"], &["--gpu-memory", "\"many\""]),
         (&["up", "--restart-backoff", "soon"], &["--restart-backoff", "\"soon\"", "10s"]),
         (&["up", "--controllers", "dual-pods,cron"], &["--controllers", "\"cron\"", "launcher-populator"]),
+        (&["up", "--controllers", "dual-pods,trainer"], &["--controllers", "trainer", "planned"]),
+        (&["up", "--node-names", "a,A_B"], &["--node-names", "\"A_B\"", "lower case"]),
+        (&["up", "--namespace", "Foo", "--detach"], &["--namespace", "\"Foo\"", "lower case"]),
+        (&["up", "--gpu-product", "''"], &["--gpu-product", "\"''\"", "a valid label"]),
+        (&["demo", "--link", "0"], &["--link", "positive"]),
+        (&["demo", "--engine", "host"], &["--engine host", "vllm", "PATH"]),
         (&["up", "--name", "a/b"], &["\"a/b\"", "letters, digits"]),
         (&["up", "--data-dir", "x"], &["--data-dir", "leave it out"]),
         (&["up", "--images", "missing.yaml"], &["--images", "missing.yaml", "No such file"]),
@@ -38,7 +44,8 @@ fn a_bad_command_line_is_named_and_ends_with_2() {
         (&["up", "--images", torn], &["--images", torn, "line"]),
     ];
     for (args, parts) in cases {
-        let said = said(folder.path(), args);
+        // No program of this machine is found, a vLLM for one.
+        let said = run(Up::command(folder.path()).env("PATH", folder.path()).args(args), "", LIMIT);
         assert_eq!(said.code(), Some(2), "{args:?}: {}", said.all());
         for part in parts {
             assert!(said.err.contains(part), "{args:?}: {part:?} is not in {}", said.err);
@@ -53,6 +60,27 @@ fn a_bad_command_line_is_named_and_ends_with_2() {
         let said = said(folder.path(), &[verb, "--name", "nobody"]);
         assert!(said.code() == Some(1) && said.err.contains("\"nobody\"") && said.err.contains("dormouse up"), "{}", said.all());
     }
+}
+
+#[test]
+fn a_cause_is_said_once_and_without_what_surrounds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let lost = said(folder.path(), &["up", "--listen", "127.0.0.1:0", "--kubeconfig", "/proc/self/no/kc"]);
+    assert_eq!(lost.code(), Some(1), "{}", lost.all());
+    assert_eq!((lost.err.matches("(os error").count(), lost.err.matches("/proc/self/no/kc").count()), (1, 1), "{}", lost.err);
+
+    let up = Up::start(&["--controllers", "none"]);
+    let kubeconfig = up.kubeconfig();
+    let sync = said(up.folder(), &["gpu-map", "sync", "-n", "nosuch", "--kubeconfig", kubeconfig.to_str().unwrap()]);
+    assert_eq!((sync.code(), sync.err.as_str()), (Some(1), "error: API server: namespaces \"nosuch\" not found\n"));
+    // A plane that is named is meant, whatever else there is to look at.
+    let mut other = Up::command(up.folder());
+    let other = run(other.args(["status", "--name", "nobody"]).env("KUBECONFIG", &kubeconfig), "", LIMIT);
+    assert!(other.code() == Some(1) && other.out.is_empty() && other.err.contains("\"nobody\""), "{}", other.all());
+    let mut any = Up::command(up.folder());
+    let any = run(any.arg("status").env("KUBECONFIG", &kubeconfig), "", LIMIT);
+    assert!(any.code() == Some(0) && any.out.contains("dormouse-1"), "{}", any.all());
+    up.end();
 }
 
 #[test]
