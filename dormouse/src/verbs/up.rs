@@ -228,21 +228,6 @@ fn duration(flag: &str, text: &str) -> anyhow::Result<Duration> {
     parsed.ok_or_else(|| exit::usage(format!("--{flag}: {text:?} is no duration such as 500ms, 10s or 2m")))
 }
 
-/// Fails when a program holds one of `ports` on the wildcard, where a Pod's own address would clash.
-///
-/// # Errors
-/// Names the program.
-pub(crate) fn preflight_ports(ports: &[u16]) -> anyhow::Result<()> {
-    for port in ports {
-        if let Some(holder) = wildcard_holder(*port) {
-            return Err(exit::in_use(format!(
-                "port {port} is held on all addresses by {holder}, so that no Pod could use it; end that program first"
-            )));
-        }
-    }
-    Ok(())
-}
-
 pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
     args.check_later()?;
     args.check_names()?;

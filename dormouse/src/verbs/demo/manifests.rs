@@ -6,6 +6,8 @@ use dormouse_apis::fma;
 use dormouse_apis::names::annotation;
 use serde_json::{Value, json};
 
+use super::ports::Ports;
+
 /// Namespace of everything.
 pub(super) const NAMESPACE: &str = "dormouse-demo";
 /// The one `LauncherConfig`.
@@ -83,8 +85,14 @@ pub(super) fn server_config(m: &Model) -> Value {
 }
 
 /// A ReplicaSet of requesters, none at first. `gpu` pins them: no GPU is asked of the scheduler then.
-pub(super) fn requesters(name: &str, notes: &Value, gpu: &str, delay_ready_ms: u64) -> Value {
-    let mut env = vec![json!({"name": "NVIDIA_VISIBLE_DEVICES", "value": gpu})];
+pub(super) fn requesters(name: &str, mut notes: Value, gpu: &str, ports: &Ports, delay_ready_ms: u64) -> Value {
+    let Ports { probes, spi, .. } = *ports;
+    notes[annotation::ADMIN_PORT] = json!(spi.to_string());
+    let mut env = vec![
+        json!({"name": "NVIDIA_VISIBLE_DEVICES", "value": gpu}),
+        json!({"name": "PROBES_PORT", "value": probes.to_string()}),
+        json!({"name": "SPI_PORT", "value": spi.to_string()}),
+    ];
     if delay_ready_ms > 0 {
         env.push(json!({"name": "DORMOUSE_DELAY_READY_MS", "value": delay_ready_ms.to_string()}));
     }
@@ -94,8 +102,8 @@ pub(super) fn requesters(name: &str, notes: &Value, gpu: &str, delay_ready_ms: u
             "metadata": {"labels": {"app": name}, "annotations": notes},
             "spec": {"terminationGracePeriodSeconds": 10, "containers": [{
                 "name": "inference-server", "image": format!("{REGISTRY}/requester:latest"), "env": env,
-                "ports": [{"name": "probes", "containerPort": 8080}, {"name": "spi", "containerPort": 8081}],
-                "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1},
+                "ports": [{"name": "probes", "containerPort": probes}, {"name": "spi", "containerPort": spi}],
+                "readinessProbe": {"httpGet": {"path": "/ready", "port": probes}, "periodSeconds": 1},
                 "resources": {"limits": {"cpu": "200m", "memory": "250Mi"}},
             }]},
         }},
@@ -104,7 +112,7 @@ pub(super) fn requesters(name: &str, notes: &Value, gpu: &str, delay_ready_ms: u
 
 /// Annotations of a requester of the launcher flow.
 pub(super) fn by_config(m: &Model) -> Value {
-    json!({annotation::INFERENCE_SERVER_CONFIG: m.name, annotation::ADMIN_PORT: "8081"})
+    json!({annotation::INFERENCE_SERVER_CONFIG: m.name})
 }
 
 /// Annotations of a requester of the direct flow.
@@ -114,7 +122,7 @@ pub(super) fn by_patch(m: &Model) -> Value {
     container["env"] = json!([{"name": "VLLM_SERVER_DEV_MODE", "value": "1"}, {"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}]);
     let spec = with_models(json!({"containers": [container]}), m.folder.as_deref());
     let patch = json!({"metadata": {"labels": {"app": null, "demo-model": m.name}}, "spec": spec});
-    json!({annotation::SERVER_PATCH: patch.to_string(), annotation::ADMIN_PORT: "8081"})
+    json!({annotation::SERVER_PATCH: patch.to_string()})
 }
 
 fn engine(m: &Model) -> Value {

@@ -1,12 +1,13 @@
 //! `dormouse demo`: the main job on a private plane, measured from outside.
 //!
-//! [`scene`] builds the plane and what runs on it, [`stage`] watches it and moves replicas, [`paths`] plays the
+//! [`ports`] finds free ports, [`scene`] builds the plane and what runs on it, [`stage`] watches it and moves replicas, [`paths`] plays the
 //! six ways a model gets served, [`measure`] turns stamps into figures, [`report`] prints them. Everything is
 //! removed at the end, also after a failure or Ctrl-C, unless `--keep` says otherwise.
 
 mod manifests;
 mod measure;
 mod paths;
+mod ports;
 mod report;
 mod scene;
 mod stage;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::manifests::{self, Model};
 use super::measure::{self, Offset, Sample, Work};
+use super::ports::Ports;
 use super::report::{Path, Report};
 use super::scene::{Scene, step};
 use super::stage::{Stage, ip, timeline};
@@ -29,6 +30,7 @@ struct Player<'a> {
     args: &'a DemoArgs,
     stage: &'a mut Stage,
     models: [Model; 2],
+    ports: Ports,
     http: reqwest::Client,
     offset: Offset,
     /// What each model said first.
@@ -39,11 +41,11 @@ struct Player<'a> {
 pub(super) async fn all(args: &DemoArgs, scene: &mut Scene, report: &mut Report) -> anyhow::Result<()> {
     let http = clients::client(clients::Timeouts { connect: Duration::from_secs(2), total: Some(Duration::from_secs(60)) })?;
     let offset = Offset::new(SystemClock.now(), monotonic::now_us());
-    let models = scene.models.clone();
-    let mut p = Player { args, stage: &mut scene.stage, models, http, offset, said: [None, None] };
+    let (models, ports) = (scene.models.clone(), scene.ports);
+    let mut p = Player { args, stage: &mut scene.stage, models, ports, http, offset, said: [None, None] };
     let [a, b] = p.models.clone();
     for model in [&a, &b] {
-        p.stage.apply(&manifests::requesters(&model.name, &manifests::by_config(model), GPU, args.delay_ready_ms)).await?;
+        p.stage.apply(&manifests::requesters(&model.name, manifests::by_config(model), GPU, &p.ports, args.delay_ready_ms)).await?;
     }
     let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|o| o == name);
     if wanted("cold-plain") {
@@ -98,7 +100,7 @@ impl Player<'_> {
     /// A Pod that runs the engine itself.
     async fn cold_plain(&mut self) -> anyhow::Result<Path> {
         step("cold-plain: a Pod that runs the engine itself");
-        let model = Model { name: "plain".into(), port: 8000, ..self.models[0].clone() };
+        let model = Model { name: "plain".into(), port: self.ports.plain, ..self.models[0].clone() };
         self.stage.apply(&manifests::plain(&model, OTHER_GPU)).await?;
         let pod = self.stage.served("plain").await?;
         let (answer, first_token) = self.ask(&pod, &model).await?;
@@ -173,8 +175,10 @@ impl Player<'_> {
     /// The older flow with a server patch: cold, then hot.
     async fn direct(&mut self) -> anyhow::Result<Vec<Path>> {
         step("direct: the older flow, with a server patch");
-        let model = Model { name: "direct".into(), port: 8000, ..self.models[0].clone() };
-        self.stage.apply(&manifests::requesters("direct", &manifests::by_patch(&model), OTHER_GPU, self.args.delay_ready_ms)).await?;
+        let model = Model { name: "direct".into(), port: self.ports.plain, ..self.models[0].clone() };
+        self.stage
+            .apply(&manifests::requesters("direct", manifests::by_patch(&model), OTHER_GPU, &self.ports, self.args.delay_ready_ms))
+            .await?;
         let mut paths = Vec::new();
         for (name, work) in [("direct-cold", Work::Start), ("direct-hot", Work::Wake)] {
             let rounds = if work == Work::Start { 1 } else { part(self.args.iterations) };

@@ -14,10 +14,10 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use super::manifests::{self, Model, NAMESPACE};
+use super::ports::Ports;
 use super::stage::Stage;
 use super::{DemoArgs, DemoEngine};
 use crate::apply::apply;
-use crate::verbs::up;
 
 /// A plane with the controllers on it.
 pub(super) struct Scene {
@@ -25,6 +25,7 @@ pub(super) struct Scene {
     pub(super) stage: Stage,
     kubeconfig: PathBuf,
     pub(super) models: [Model; 2],
+    pub(super) ports: Ports,
 }
 
 /// Says one step of the preparations.
@@ -35,8 +36,8 @@ pub(super) fn step(text: &str) {
 impl Scene {
     /// Starts the plane and the controllers in this folder; returns when they run.
     pub(super) async fn build(args: &DemoArgs, folder: &Path) -> anyhow::Result<Self> {
-        up::preflight_ports(&[8000, 8001, 8002, 8003, 8005, 8006, 8080, 8081])?;
-        let models = models(args.engine, folder)?;
+        let ports = Ports::free()?;
+        let models = models(args.engine, folder, ports.models)?;
         step("starting a control plane with one node and two simulated GPUs");
         let executable = std::env::current_exe().context("cannot find this executable")?;
         let mut options = Options::new(folder.join("plane"), executable);
@@ -67,10 +68,13 @@ impl Scene {
         apply(&client, &node_view_role()).await?;
         let mut values = ChartValues::default();
         values.global.node_view_cluster_role = NODE_VIEW_ROLE.into();
+        let listen = vec![format!("--metrics-port={}", ports.metrics), format!("--debug-port={}", ports.debug)];
+        values.dual_pods_controller.extra_args.clone_from(&listen);
+        values.launcher_populator.extra_args = listen;
         for object in render(&values, "fma", NAMESPACE) {
             apply(&client, &object).await?;
         }
-        let scene = Self { stage: Stage::new(client), plane: Some(plane), kubeconfig, models };
+        let scene = Self { stage: Stage::new(client), plane: Some(plane), kubeconfig, models, ports };
         scene.gpu_map().await?;
         scene.controllers().await?;
         Ok(scene)
@@ -146,7 +150,7 @@ impl Scene {
 }
 
 /// Two models; for the embedded engine they are made now.
-fn models(engine: DemoEngine, folder: &Path) -> anyhow::Result<[Model; 2]> {
+fn models(engine: DemoEngine, folder: &Path, [alpha, beta]: [u16; 2]) -> anyhow::Result<[Model; 2]> {
     let model = |name: &str, model: String, port: u16, options: &str| Model {
         name: name.into(),
         model,
@@ -158,7 +162,7 @@ fn models(engine: DemoEngine, folder: &Path) -> anyhow::Result<[Model; 2]> {
         // Tokens come fast: each path asks each time, and what is shown is the first one.
         DemoEngine::Sim => {
             let options = "--sim-itl 2ms";
-            Ok([model("alpha", "sim-alpha".into(), 8005, options), model("beta", "sim-beta".into(), 8006, options)])
+            Ok([model("alpha", "sim-alpha".into(), alpha, options), model("beta", "sim-beta".into(), beta, options)])
         }
         DemoEngine::Embedded => {
             step("making two small models");
@@ -168,11 +172,11 @@ fn models(engine: DemoEngine, folder: &Path) -> anyhow::Result<[Model; 2]> {
                 let at = format!("{}/{name}", manifests::MODELS);
                 Ok(Model { folder: Some(models.clone()), ..model(name, at, port, &format!("--served-model-name {name}")) })
             };
-            Ok([made("alpha", 8005)?, made("beta", 8006)?])
+            Ok([made("alpha", alpha)?, made("beta", beta)?])
         }
         DemoEngine::Host => Ok([
-            model("alpha", "HuggingFaceTB/SmolLM2-360M-Instruct".into(), 8005, ""),
-            model("beta", "Qwen/Qwen2.5-0.5B-Instruct".into(), 8006, ""),
+            model("alpha", "HuggingFaceTB/SmolLM2-360M-Instruct".into(), alpha, ""),
+            model("beta", "Qwen/Qwen2.5-0.5B-Instruct".into(), beta, ""),
         ]),
     }
 }
