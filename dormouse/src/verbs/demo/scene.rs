@@ -112,7 +112,12 @@ impl Scene {
     pub(super) async fn explain(&self) {
         for pod in self.stage.pods() {
             let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref()).unwrap_or("unknown");
-            error_line(&format!("  Pod {} is {phase}", pod.name_any()));
+            let name = pod.name_any();
+            error_line(&format!("  Pod {name} is {phase}"));
+            if phase == "Failed" {
+                let log = self.stage.log(&name, "inference-server").await.unwrap_or_default();
+                last_lines(log.lines(), 5);
+            }
         }
         let Ok(client) = self.client() else { return };
         let api: Api<Event> = Api::namespaced(client, NAMESPACE);
@@ -135,10 +140,7 @@ impl Scene {
         let pods = self.stage.pods();
         let Some(pod) = pods.iter().find(is_controller).map(|p| p.name_any()) else { return };
         let Ok(log) = self.stage.log(&pod, "controller").await else { return };
-        let kept: Vec<&str> = log.lines().filter(|l| !l.contains("\"HTTP call done\"") && !l.contains("\"Action failed\"")).collect();
-        for line in kept.iter().skip(kept.len().saturating_sub(20)) {
-            error_line(&format!("  {line}"));
-        }
+        last_lines(log.lines().filter(|l| !l.contains("\"HTTP call done\"") && !l.contains("\"Action failed\"")), 20);
     }
 
     /// Ends everything.
@@ -147,6 +149,11 @@ impl Scene {
             plane.stop(Duration::from_secs(3)).await;
         }
     }
+}
+
+fn last_lines<'a>(lines: impl Iterator<Item = &'a str>, count: usize) {
+    let lines: Vec<&str> = lines.collect();
+    lines.iter().skip(lines.len().saturating_sub(count)).for_each(|line| error_line(&format!("  {line}")));
 }
 
 /// Two models; for the embedded engine they are made now.

@@ -178,16 +178,23 @@ impl Stage {
     }
 }
 
-/// Containers that wait for more than their turn, and what the controller wrote onto requesters.
+/// Containers that failed or wait for more than their turn, Pods without a node, and what the controller wrote onto requesters.
 fn troubles(pods: &Pods) -> Vec<String> {
     let mut said = Vec::new();
     for (name, pod) in pods {
         let status = pod.status.as_ref();
         let containers = status.and_then(|s| s.container_statuses.as_ref()).into_iter().flatten();
-        let waiting = containers.filter_map(|c| c.state.as_ref()?.waiting.as_ref());
-        let stuck = waiting.filter_map(|w| Some((w.reason.as_deref()?, w.message.as_deref().unwrap_or_default())));
-        for (reason, message) in stuck.filter(|(reason, _)| !matches!(*reason, "ContainerCreating" | "PodInitializing")) {
-            said.push(format!("Pod {name} waits: {reason}: {message}").trim_end_matches(": ").to_owned());
+        for container in containers {
+            let (now, before) = (container.state.as_ref(), container.last_state.as_ref());
+            let waits = now.and_then(|s| s.waiting.as_ref());
+            let reason = waits.and_then(|w| w.reason.as_deref()).filter(|r| !matches!(*r, "ContainerCreating" | "PodInitializing"));
+            if let Some(reason) = reason {
+                let message = waits.and_then(|w| w.message.as_deref()).unwrap_or_default();
+                said.push(format!("Pod {name} waits: {reason}: {message}").trim_end_matches(": ").to_owned());
+            }
+            if let Some(end) = [now, before].into_iter().flatten().find_map(|s| s.terminated.as_ref()).filter(|e| e.exit_code != 0) {
+                said.push(format!("container {} of Pod {name} ended with {}", container.name, end.exit_code));
+            }
         }
         let conditions = status.and_then(|s| s.conditions.as_ref()).into_iter().flatten();
         for c in conditions.filter(|c| c.type_ == "PodScheduled" && c.status == "False") {
@@ -215,13 +222,23 @@ mod tests {
             json!({"name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0,
             "state": {"waiting": {"reason": reason, "message": message}}})
         };
+        let ended = |code: i32| {
+            json!({"name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": code}}})
+        };
         let pods = Pods::from([
             ("a".to_owned(), pod(json!({"status": {"containerStatuses": [waiting("ErrImagePull", "no such program")]}}))),
             ("b".to_owned(), pod(json!({"status": {"containerStatuses": [waiting("ContainerCreating", "")]}}))),
             ("c".to_owned(), pod(json!({"metadata": {"annotations": {annotation::STATUS: "{\"Errors\": [\"no GPU\"]}"}}}))),
+            ("e".to_owned(), pod(json!({"status": {"containerStatuses": [ended(7), ended(0)]}}))),
             ("d".to_owned(), pod(json!({"status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/1 nodes"}]}}))),
         ]);
-        let said = ["Pod a waits: ErrImagePull: no such program", "requester c: no GPU", "Pod d is not scheduled: 0/1 nodes"];
+        let said = [
+            "Pod a waits: ErrImagePull: no such program",
+            "requester c: no GPU",
+            "Pod d is not scheduled: 0/1 nodes",
+            "container c of Pod e ended with 7",
+        ];
         assert_eq!(troubles(&pods), said);
         assert!(troubles(&Pods::new()).is_empty());
     }
