@@ -91,11 +91,13 @@ async fn two_awake_models_do_not_fit_and_a_failed_wake_stays_asleep() {
 
     a.sleep(1, Mode::Abort).await.unwrap();
     let b = engine(&d, "b --enable-sleep-mode").await;
-    let before = d.snapshot();
+    let before = d.snapshot().gpus.remove(0);
     let e = a.wake(Parts::ALL, true).await.unwrap_err();
     assert!(matches!(&e, EngineError::Failed(why) if why.contains("CUDA out of memory")), "{e}");
     assert!(a.is_sleeping() && matches!(a.check_admission(), Err(EngineError::Asleep { level: 1 })));
-    assert_eq!(d.snapshot().gpus, before.gpus, "a failed wake leaves the memory as it was");
+    let after = d.snapshot().gpus.remove(0);
+    assert_eq!(after.leases, before.leases, "a failed wake leaves the memory as it was");
+    assert_eq!(after.refused, before.refused + 1);
 
     b.sleep(2, Mode::Abort).await.unwrap();
     a.wake(Parts::ALL, true).await.unwrap();
