@@ -14,9 +14,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use dormouse_planner::NodeState;
 use dormouse_planner::action::{ActionKey, EngineRef, Target};
-use dormouse_planner::ids::{GpuUuid, Uid};
-use dormouse_planner::memory::{LauncherMemory, Obs};
-use dormouse_planner::state::{Binding, PodMeta, RequesterKind};
+use dormouse_planner::ids::{GpuUuid, InstanceId, Uid};
+use dormouse_planner::memory::Instance;
+use dormouse_planner::state::{Binding, Launcher, PodMeta, RequesterKind};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -115,7 +115,7 @@ pub(crate) fn node(state: &NodeState) -> Value {
         directs.chain(launchers).next().map(|pod| pod.name.as_str())
     };
     let requesters = state.requesters.values().map(|r| {
-        let stub = memory.stubs.get(&r.pod.uid).filter(|s| s.container == r.pod.container.id);
+        let stub = state.stub(r);
         let mut shown = pod(&r.pod, provider(&r.pod.uid));
         match &r.kind {
             RequesterKind::Direct { .. } => shown["kind"] = "direct".into(),
@@ -129,15 +129,14 @@ pub(crate) fn node(state: &NodeState) -> Value {
     let directs = state.directs.values().map(|d| {
         let mut shown = pod(&d.pod, d.binding.as_ref().map(|b| b.name.as_str()));
         shown["gpus"] = gpus(&d.gpus);
-        shown["sleep"] = sleep(state, &EngineRef::direct(&d.pod.uid));
+        shown["sleep"] = sleep(state, &EngineRef::direct(&d.pod.uid), &d.pod);
         shown
     });
     let launchers = state.launchers.values().map(|l| {
-        let told = memory.launchers.get(&l.pod.uid).filter(|m| m.container == l.pod.container.id);
         let mut shown = pod(&l.pod, l.binding.as_ref().map(|b| b.name.as_str()));
         shown["launcherConfig"] = l.lc.as_str().into();
-        shown["followed"] = told.is_some_and(|m| m.followed).into();
-        shown["instances"] = told.map_or(Value::Null, |told| instances(state, &l.pod.uid, told));
+        shown["followed"] = state.told(l).is_some_and(|m| m.followed).into();
+        shown["instances"] = instances(state, l);
         shown
     });
     let failures = memory.failures.iter().map(|(key, failure)| {
@@ -163,18 +162,17 @@ fn gpus(list: &[GpuUuid]) -> Value {
     list.iter().map(GpuUuid::as_str).collect()
 }
 
-fn instances(state: &NodeState, launcher: &Uid, told: &LauncherMemory) -> Value {
-    let Obs::Known { value, .. } = &told.instances else { return Value::Null };
-    let one = |(id, instance): (&dormouse_planner::ids::InstanceId, &dormouse_planner::memory::Instance)| {
+fn instances(state: &NodeState, launcher: &Launcher) -> Value {
+    let Some(instances) = state.instances(launcher) else { return Value::Null };
+    let one = |(id, instance): (&InstanceId, &Instance)| {
         json!({"id": id, "stopped": instance.stopped, "exitCode": instance.exit_code, "gpus": instance.gpus,
-            "sleep": sleep(state, &EngineRef::instance(launcher, id))})
+            "sleep": sleep(state, &EngineRef::instance(&launcher.pod.uid, id), &launcher.pod)})
     };
-    value.iter().map(one).collect()
+    instances.iter().map(one).collect()
 }
 
-fn sleep(state: &NodeState, engine: &EngineRef) -> Value {
-    let known = state.memory.engines.get(engine).and_then(|m| m.sleep.known());
-    known.map_or(Value::Null, |sleep| format!("{sleep:?}").into())
+fn sleep(state: &NodeState, engine: &EngineRef, provider: &PodMeta) -> Value {
+    state.sleep(engine, provider).map_or(Value::Null, |sleep| format!("{sleep:?}").into())
 }
 
 /// An action by what it does to what, with names in place of UIDs where there are some.

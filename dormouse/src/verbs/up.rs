@@ -79,11 +79,11 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "FILE")]
     images: Option<PathBuf>,
     /// First pause before a container starts again
-    #[arg(long, value_name = "DURATION", default_value = "10s")]
-    restart_backoff: String,
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = dormouse_controller::duration)]
+    restart_backoff: Duration,
     /// How long Pods outlive a node that is gone
-    #[arg(long, value_name = "DURATION", default_value = "40s")]
-    pod_gc_delay: String,
+    #[arg(long, value_name = "DURATION", default_value = "40s", value_parser = dormouse_controller::duration)]
+    pod_gc_delay: Duration,
     /// Whether containers get a mount namespace of their own
     #[arg(long, value_enum, default_value_t = Sandbox::Auto)]
     sandbox: Sandbox,
@@ -216,16 +216,11 @@ impl UpArgs {
             UpEngine::Embedded => Engine::Embedded,
             UpEngine::Host => Engine::Host,
         };
-        o.restart_backoff = duration("restart-backoff", &self.restart_backoff)?;
-        o.pod_gc_delay = duration("pod-gc-delay", &self.pod_gc_delay)?;
+        o.restart_backoff = self.restart_backoff;
+        o.pod_gc_delay = self.pod_gc_delay;
         o.sandbox = self.sandbox == Sandbox::Auto;
         Ok(o)
     }
-}
-
-fn duration(flag: &str, text: &str) -> anyhow::Result<Duration> {
-    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|d| Duration::try_from(d).ok());
-    parsed.ok_or_else(|| exit::usage(format!("--{flag}: {text:?} is no duration such as 500ms, 10s or 2m")))
 }
 
 pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {

@@ -64,24 +64,28 @@ pub(super) enum BoundInstance {
 impl NodeState {
     /// What a requester's stub answered, if it is still the same start of its container. What it answered before the API told
     /// of any start was said by the first one, as long as nothing was restarted.
-    pub(super) fn stub(&self, requester: &Requester) -> Option<&StubMemory> {
+    #[must_use]
+    pub fn stub(&self, requester: &Requester) -> Option<&StubMemory> {
         let pod = &requester.pod;
         let same = |stub: &&StubMemory| stub.container == pod.container.id || (stub.container.is_none() && pod.restarts == 0);
         self.memory.stubs.get(&pod.uid).filter(same)
     }
 
     /// What a launcher answered, if it is still the same start of its container.
-    pub(super) fn told(&self, launcher: &Launcher) -> Option<&LauncherMemory> {
+    #[must_use]
+    pub fn told(&self, launcher: &Launcher) -> Option<&LauncherMemory> {
         self.memory.launchers.get(&launcher.pod.uid).filter(|memory| memory.container == launcher.pod.container.id)
     }
 
     /// The instances of a launcher, if it has told.
-    pub(super) fn instances(&self, launcher: &Launcher) -> Option<&BTreeMap<InstanceId, Instance>> {
+    #[must_use]
+    pub fn instances(&self, launcher: &Launcher) -> Option<&BTreeMap<InstanceId, Instance>> {
         self.told(launcher)?.instances.known()
     }
 
     /// Whether an engine sleeps, if that is known.
-    pub(super) fn sleep(&self, engine: &EngineRef, provider: &PodMeta) -> Option<Sleep> {
+    #[must_use]
+    pub fn sleep(&self, engine: &EngineRef, provider: &PodMeta) -> Option<Sleep> {
         let memory = self.memory.engines.get(engine)?;
         if memory.container != provider.container.id {
             return None;

@@ -136,6 +136,12 @@ impl Stage {
             (ended && self.fuse.disarm()).then_some(())
         });
         let mut state = snapshot(&self.up);
+        if expected.is_none() {
+            // What is compared with must itself tell something: every engine answered, and none was refused its memory.
+            let text = state.to_string();
+            assert!(text.contains("\"asleep\":") && !text.contains("\"asleep\":null"), "{state:#}");
+            assert!(text.contains("\"refused\":0") && text.matches("\"refused\":").count() == 1, "{state:#}");
+        }
         if let Some(expected) = expected {
             let begun = std::time::Instant::now();
             while state != *expected {
