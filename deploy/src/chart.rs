@@ -1,6 +1,6 @@
 //! The objects of chart `fma-controllers` for given values.
 
-use dormouse_apis::fma;
+use dormouse_apis::fma::KINDS;
 use dormouse_apis::names::{DUAL_PODS_CONTROLLER, LAUNCHER_POPULATOR, port};
 use serde_json::{Map, Value, json};
 
@@ -63,15 +63,17 @@ impl Chart<'_> {
     fn rights(&self) -> Vec<Value> {
         let account = self.account();
         let subject = json!({"kind": "ServiceAccount", "name": account, "namespace": self.namespace});
-        let kinds: Vec<&str> = fma::KINDS.iter().map(|k| k.plural).collect();
+        let resources = KINDS.map(|kind| kind.resource());
+        let group = &resources[0].group;
+        let kinds: Vec<&str> = resources.iter().map(|resource| resource.plural.as_str()).collect();
         let statuses: Vec<String> = kinds.iter().map(|k| format!("{k}/status")).collect();
         let mut all = vec![
             json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": self.meta(&account, None)}),
             json!({
                 "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": self.meta(&account, None),
                 "rules": [
-                    {"apiGroups": [fma::GROUP], "resources": kinds, "verbs": ["get", "list", "watch"]},
-                    {"apiGroups": [fma::GROUP], "resources": statuses, "verbs": ["patch", "update"]},
+                    {"apiGroups": [group], "resources": kinds, "verbs": ["get", "list", "watch"]},
+                    {"apiGroups": [group], "resources": statuses, "verbs": ["patch", "update"]},
                     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]},
                     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"]},
                     {"apiGroups": ["", "events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},

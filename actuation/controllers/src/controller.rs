@@ -10,7 +10,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_apis::fma;
+use dormouse_apis::CustomResourceExt;
+use dormouse_apis::fma::{InferenceServerConfig, LauncherConfig, LauncherPopulationPolicy};
 use dormouse_apis::names::{DUAL_PODS_CONTROLLER, GPU_MAP, LAUNCHER_POPULATOR};
 use dormouse_controller::{Change, changes};
 use dormouse_planner::action::{Action, Owner};
@@ -23,7 +24,7 @@ use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use prometheus_client::registry::Registry;
@@ -159,10 +160,6 @@ pub fn run_inspected(
 }
 
 fn watches(client: &Client, namespace: &str) -> Watches {
-    let custom = |names: fma::KindNames| {
-        let gvk = GroupVersionKind::gvk(fma::GROUP, fma::VERSION, names.kind);
-        ApiResource::from_gvk_with_plural(&gvk, names.plural)
-    };
     let one = |kind: Kind, resource: &ApiResource, namespaced: bool, config: watcher::Config| {
         let api: Api<DynamicObject> =
             if namespaced { Api::namespaced_with(client.clone(), namespace, resource) } else { Api::all_with(client.clone(), resource) };
@@ -175,9 +172,9 @@ fn watches(client: &Client, namespace: &str) -> Watches {
         one(Kind::Pod, &ApiResource::erase::<Pod>(&()), true, all()),
         one(Kind::Node, &ApiResource::erase::<Node>(&()), false, all()),
         one(Kind::GpuMap, &ApiResource::erase::<ConfigMap>(&()), true, gpu_map),
-        one(Kind::Isc, &custom(fma::INFERENCE_SERVER_CONFIG), true, all()),
-        one(Kind::Lc, &custom(fma::LAUNCHER_CONFIG), true, all()),
-        one(Kind::Lpp, &custom(fma::LAUNCHER_POPULATION_POLICY), true, all()),
+        one(Kind::Isc, &InferenceServerConfig::api_resource(), true, all()),
+        one(Kind::Lc, &LauncherConfig::api_resource(), true, all()),
+        one(Kind::Lpp, &LauncherPopulationPolicy::api_resource(), true, all()),
     ]
     .into_iter()
     .collect()

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_apis::Resource;
+use dormouse_apis::fma::LauncherConfig;
 use dormouse_planner::action::{Action, Do, EventSpec, Owner, PodRef};
 use dormouse_planner::ids::Uid;
 use dormouse_planner::memory::{FailureClass, Outcome};
@@ -145,7 +147,7 @@ impl Executor {
                 return Ok(self.written(pod, result).await);
             }
             Do::SetConfigStatus { plural, namespace, name, object } => {
-                let path = format!("/apis/{}/namespaces/{namespace}/{plural}/{name}", dormouse_apis::fma::API_VERSION);
+                let path = format!("/apis/{}/namespaces/{namespace}/{plural}/{name}", LauncherConfig::api_version(&()));
                 return Ok(self.set_status(action, &path, plural, object).await);
             }
         };
@@ -215,7 +217,7 @@ impl Executor {
     }
 
     async fn set_status(&self, action: &Action, path: &str, plural: &str, object: &Value) -> Answer {
-        let kind = if plural == dormouse_apis::fma::LAUNCHER_CONFIG.plural { Kind::Lc } else { Kind::Lpp };
+        let kind = if plural == LauncherConfig::plural(&()) { Kind::Lc } else { Kind::Lpp };
         let status = self.write_path(action, &format!("{path}/status"));
         let error = match self.api("PUT", &status, "application/json", Some(object)).await {
             Ok(object) => return Answer { seen: Some(Seen::Config(kind, object.clone())), outcome: Outcome::Object(object) },

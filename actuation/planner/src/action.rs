@@ -37,6 +37,7 @@
 //!
 //! Engine and launcher URLs are given as in the contract (`http://<ip>:<port>`, IPv6 in brackets).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -92,8 +93,8 @@ pub enum Target {
     NewProvider(Uid),
     /// A launcher that is to be made for the population of this `LauncherConfig`, with an ordinal.
     NewLauncher(String, u32),
-    /// A custom resource, by kind and name.
-    Config(&'static str, String),
+    /// A custom resource, by plural and name.
+    Config(Cow<'static, str>, String),
 }
 
 /// An engine: the one of a direct provider (`instance` is `None`), or an instance of a launcher.
@@ -334,7 +335,7 @@ pub enum Do {
     /// See the table.
     SetConfigStatus {
         /// Plural of the kind, such as `launcherconfigs`.
-        plural: &'static str,
+        plural: Cow<'static, str>,
         /// Namespace.
         namespace: String,
         /// Name.

@@ -9,7 +9,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dormouse_apis::fma::{self, EnhancedNodeSelector, LauncherPopulationPolicySpec, QuantityRange, Status};
+use dormouse_apis::Resource;
+use dormouse_apis::fma::{
+    EnhancedNodeSelector, LauncherConfig, LauncherPopulationPolicy, LauncherPopulationPolicySpec, QuantityRange, Status,
+};
 use dormouse_machinery::quantity::Quantity;
 use dormouse_machinery::selector::Selector;
 use jiff::Timestamp;
@@ -182,24 +185,22 @@ pub fn plan_configs(state: &ConfigState, limits: &Limits, now: Timestamp) -> Pla
     let mut plan = Plan::default();
     for lc in state.configs.lcs.values() {
         let errors: Vec<String> = lc.template.as_ref().err().cloned().into_iter().collect();
-        let target = (fma::LAUNCHER_CONFIG, lc.name.as_str());
-        write_status(state, limits, now, &mut plan, target, &lc.object, lc.generation, &errors);
+        write_status::<LauncherConfig>(state, limits, now, &mut plan, &lc.name, &lc.object, lc.generation, &errors);
     }
     for (name, policy) in &state.policies.by_name {
         let errors = Policies::errors(policy, &state.configs);
-        let target = (fma::LAUNCHER_POPULATION_POLICY, name.as_str());
-        write_status(state, limits, now, &mut plan, target, &policy.object, policy.generation, &errors);
+        write_status::<LauncherPopulationPolicy>(state, limits, now, &mut plan, name, &policy.object, policy.generation, &errors);
     }
     plan
 }
 
 #[allow(clippy::too_many_arguments)] // one private caller's shape, twice
-fn write_status(
+fn write_status<K: Resource<DynamicType = ()>>(
     state: &ConfigState,
     limits: &Limits,
     now: Timestamp,
     plan: &mut Plan,
-    (kind, name): (fma::KindNames, &str),
+    name: &str,
     object: &Arc<Value>,
     generation: Option<i64>,
     errors: &[String],
@@ -208,7 +209,7 @@ fn write_status(
     if have.observed_generation == generation && have.errors == errors {
         return;
     }
-    let key = ActionKey { target: Target::Config(kind.plural, name.to_owned()), verb: Verb::SetConfigStatus, detail: String::new() };
+    let key = ActionKey { target: Target::Config(K::plural(&()), name.to_owned()), verb: Verb::SetConfigStatus, detail: String::new() };
     if state.memory.in_flight.contains_key(&key) {
         return;
     }
@@ -220,11 +221,11 @@ fn write_status(
         }
     }
     let object = write::config_status(object, generation, errors);
-    let fields = vec![("kind", kind.kind.to_owned()), ("name", name.to_owned()), ("errors", errors.join("; "))];
+    let fields = vec![("kind", K::kind(&()).into_owned()), ("name", name.to_owned()), ("errors", errors.join("; "))];
     plan.actions.push(Action {
         key,
         owner: Owner::Populator,
-        what: Do::SetConfigStatus { plural: kind.plural, namespace: state.namespace.clone(), name: name.to_owned(), object },
+        what: Do::SetConfigStatus { plural: K::plural(&()), namespace: state.namespace.clone(), name: name.to_owned(), object },
         container: None,
         timeout: limits.timeouts.api,
         subject: Subject::default(),

@@ -3,7 +3,8 @@
 //! [`build`] makes the Pod for any node and its hash, [`on_node`] the Pod for one node. The hash covers what the author of the
 //! `LauncherConfig` can change, in canonical form, and the version of what is injected; not `maxInstances`.
 
-use dormouse_apis::fma;
+use dormouse_apis::Resource;
+use dormouse_apis::fma::LauncherConfig;
 use dormouse_apis::names::{GPU_RESOURCE, NOTIFIER_CONTAINER, annotation, label, port};
 use serde_json::{Map, Value, json};
 
@@ -40,7 +41,7 @@ pub fn build(namespace: &str, name: &str, uid: &Uid, template: &Value) -> Result
             "namespace": namespace,
             "generateName": format!("launcher-{name}-"),
             "ownerReferences": [{
-                "apiVersion": fma::API_VERSION, "kind": fma::LAUNCHER_CONFIG.kind, "name": name, "uid": uid,
+                "apiVersion": LauncherConfig::api_version(&()), "kind": LauncherConfig::kind(&()), "name": name, "uid": uid,
                 "controller": false, "blockOwnerDeletion": false,
             }],
         },

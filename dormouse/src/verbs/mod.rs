@@ -35,7 +35,7 @@ where
 
 /// Prints the CustomResourceDefinitions as YAML documents.
 pub(crate) fn crds() -> anyhow::Result<()> {
-    for crd in dormouse_apis::crds::all() {
+    for crd in dormouse_apis::fma::definitions() {
         output::Out.text(&format!("---\n{}", dormouse_machinery::yaml::to_string(&crd)))?;
     }
     Ok(())

@@ -292,7 +292,7 @@ async fn furnish(args: &UpArgs, plane: &Plane) -> anyhow::Result<()> {
     if args.namespace != "default" {
         apply(&client, &serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": args.namespace}})).await?;
     }
-    for crd in dormouse_apis::crds::all() {
+    for crd in dormouse_apis::fma::definitions() {
         apply(&client, &crd).await?;
     }
     let (dual_pods, populator) = args.wanted_controllers()?;

@@ -50,7 +50,7 @@ impl Place {
                 let cluster = Cluster::new(Api::from_file(file), format!("dormouse-{}-{id}", run.name), args.pods_reachable);
                 let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": cluster.namespace}});
                 cluster.apply(&namespace)?;
-                for definition in dormouse_apis::crds::all() {
+                for definition in dormouse_apis::fma::definitions() {
                     if let Err((code, message)) = cluster.create(&definition)
                         && code != 409
                     {

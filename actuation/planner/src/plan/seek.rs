@@ -1,6 +1,7 @@
 //! A live requester without a provider: what it lacks, and then which provider it gets (3.5, 3.7).
 
-use dormouse_apis::fma;
+use dormouse_apis::Resource;
+use dormouse_apis::fma::InferenceServerConfig;
 use dormouse_apis::names::{annotation, path};
 
 use super::Planner;
@@ -137,7 +138,7 @@ impl<'s> Planner<'s> {
                 None
             }
             None => {
-                let why = not_found(fma::INFERENCE_SERVER_CONFIG, name);
+                let why = not_found::<InferenceServerConfig>(name);
                 self.problem(uid, format!("failed to get InferenceServerConfig {name:?}: {why}"));
                 None
             }
@@ -146,6 +147,6 @@ impl<'s> Planner<'s> {
 }
 
 /// The API server's words for an object that does not exist.
-pub(super) fn not_found(kind: fma::KindNames, name: &str) -> String {
-    format!("{}.{} {name:?} not found", kind.singular, fma::GROUP)
+pub(super) fn not_found<K: Resource<DynamicType = ()>>(name: &str) -> String {
+    format!("{}.{} {name:?} not found", K::kind(&()).to_lowercase(), K::group(&()))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dormouse_apis::fma;
+use dormouse_apis::fma::LauncherConfig;
 use serde_json::Value;
 
 use super::Planner;
@@ -21,7 +21,7 @@ impl<'s> Planner<'s> {
         let uid = &requester.pod.uid;
         let name = spec.launcher_config.as_str();
         let Some(lc) = self.state.configs.lcs.get(name) else {
-            let why = not_found(fma::LAUNCHER_CONFIG, name);
+            let why = not_found::<LauncherConfig>(name);
             self.problem(uid, format!("failed to get LauncherConfig {name:?}: {why}"));
             return;
         };

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use dormouse_apis::fma;
+use dormouse_apis::Resource;
+use dormouse_apis::fma::{InferenceServerConfig, LauncherConfig, LauncherPopulationPolicy};
 use dormouse_apis::names::annotation;
 use serde_json::{Value, json};
 
@@ -60,7 +61,8 @@ pub(super) fn launcher_config(models: Option<&Path>) -> Value {
         "containers": [{"name": "inference-server", "image": format!("{REGISTRY}/launcher:latest"), "command": ["python3", "launcher.py"]}],
     });
     json!({
-        "apiVersion": fma::API_VERSION, "kind": "LauncherConfig", "metadata": {"name": LAUNCHER, "namespace": NAMESPACE},
+        "apiVersion": LauncherConfig::api_version(&()), "kind": LauncherConfig::kind(&()),
+        "metadata": {"name": LAUNCHER, "namespace": NAMESPACE},
         "spec": {"maxInstances": 2, "podTemplate": {"spec": with_models(spec, models)}},
     })
 }
@@ -68,7 +70,8 @@ pub(super) fn launcher_config(models: Option<&Path>) -> Value {
 /// Keeps one launcher on the node: without a policy that names it, an unbound launcher is cleaned up.
 pub(super) fn population_policy() -> Value {
     json!({
-        "apiVersion": fma::API_VERSION, "kind": "LauncherPopulationPolicy", "metadata": {"name": "one", "namespace": NAMESPACE},
+        "apiVersion": LauncherPopulationPolicy::api_version(&()), "kind": LauncherPopulationPolicy::kind(&()),
+        "metadata": {"name": "one", "namespace": NAMESPACE},
         "spec": {"enhancedNodeSelector": {"labelSelector": {}}, "countForLauncher": [{"launcherConfigName": LAUNCHER, "launcherCount": 1}]},
     })
 }
@@ -76,7 +79,8 @@ pub(super) fn population_policy() -> Value {
 /// The `InferenceServerConfig` of a model.
 pub(super) fn server_config(m: &Model) -> Value {
     json!({
-        "apiVersion": fma::API_VERSION, "kind": "InferenceServerConfig", "metadata": {"name": m.name, "namespace": NAMESPACE},
+        "apiVersion": InferenceServerConfig::api_version(&()), "kind": InferenceServerConfig::kind(&()),
+        "metadata": {"name": m.name, "namespace": NAMESPACE},
         "spec": {"launcherConfigName": LAUNCHER, "modelServerConfig": {
             "port": m.port, "options": format!("--model {} --enable-sleep-mode {}", m.model, m.options).trim(),
             "env_vars": {"VLLM_SERVER_DEV_MODE": "1"}, "labels": {"demo-model": m.name},

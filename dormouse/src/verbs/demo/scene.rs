@@ -55,7 +55,7 @@ impl Scene {
         let client = plane.client();
         let kubeconfig = plane.kubeconfig().to_owned();
         step("installing the definitions, a launcher and the two controllers");
-        for crd in dormouse_apis::crds::all() {
+        for crd in dormouse_apis::fma::definitions() {
             apply(&client, &crd).await?;
         }
         for object in manifests::base() {

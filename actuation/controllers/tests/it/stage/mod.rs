@@ -160,7 +160,7 @@ impl Stage {
             changed,
         });
         let stage = Self { kubelet: tokio::spawn(kubelet::run(Arc::clone(&shared))), server, shared };
-        for crd in dormouse_apis::crds::all() {
+        for crd in dormouse_apis::fma::definitions() {
             stage.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &crd).await;
         }
         stage.post("/api/v1/nodes", &objects::node(NODE)).await;
