@@ -8,7 +8,8 @@
 //! | Module | Idea |
 //! |---|---|
 //! | [`request`], [`status`] | what is asked, and errors as clients see them |
-//! | [`registry`], `kinds/` | one row per kind, with its rules |
+//! | [`registry`], `kinds/`, `subresources/` | one row per kind and one per subresource, with everything that belongs to it |
+//! | [`node_side`] | what only the node of a Pod can answer |
 //! | `handler/` | the verbs, written once |
 //! | [`crd`] | rows that come and go with CustomResourceDefinitions |
 //! | [`auth`] | authentication, RBAC, reviews, tokens |
@@ -23,7 +24,7 @@ pub mod crd;
 pub mod discovery;
 mod handler;
 mod kinds;
-pub mod logs;
+pub mod node_side;
 pub mod object;
 pub mod openapi;
 mod options;
@@ -32,10 +33,12 @@ pub mod request;
 pub mod serve;
 mod server;
 pub mod status;
+mod subresources;
 pub mod table;
 pub mod validate;
 
 pub use axum::body::Body;
+pub use handler::Call;
 pub use options::{Options, Profile};
 pub use request::{RequestInfo, User};
 pub use server::ApiServer;

@@ -143,12 +143,6 @@ impl RequestInfo {
         }
         info
     }
-
-    /// `resource` or `resource/subresource`, as rules name it.
-    #[must_use]
-    pub fn resource_path(&self) -> String {
-        if self.subresource.is_empty() { self.resource.clone() } else { format!("{}/{}", self.resource, self.subresource) }
-    }
 }
 
 fn resource_verb(method: &Method, name: &str, watch: bool) -> String {
@@ -189,23 +183,7 @@ pub fn query_pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
 /// Decodes `%XX`; what is no valid escape or no UTF-8 stays readable instead of failing.
 #[must_use]
 pub fn percent_decode(text: &str) -> String {
-    if !text.contains('%') {
-        return text.to_owned();
-    }
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        let hex = (bytes[i] == b'%').then(|| text.get(i + 1..i + 3)).flatten().and_then(|h| u8::from_str_radix(h, 16).ok());
-        if let Some(byte) = hex {
-            out.push(byte);
-            i += 3;
-        } else {
-            out.push(bytes[i]);
-            i += 1;
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -221,7 +199,8 @@ mod tests {
     fn reads_resources_of_both_roots() {
         let i = info(&Method::GET, "/api/v1/namespaces/ns/pods/a/log?follow=true");
         assert_eq!((i.verb.as_str(), i.group.as_str(), i.version.as_str()), ("get", "", "v1"));
-        assert_eq!((i.namespace.as_str(), i.resource_path().as_str(), i.name.as_str()), ("ns", "pods/log", "a"));
+        let path = [&i.namespace, &i.resource, &i.name, &i.subresource];
+        assert_eq!(path, ["ns", "pods", "a", "log"]);
         let i = info(&Method::DELETE, "/apis/apps/v1/namespaces/ns/deployments");
         assert_eq!((i.verb.as_str(), i.group.as_str(), i.resource.as_str()), ("deletecollection", "apps", "deployments"));
     }

@@ -7,8 +7,8 @@ use http::{Request, Response};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::logs::PodLogs;
-use crate::registry::Registry;
+use crate::node_side::NodeSide;
+use crate::registry::{Kind, Registry};
 use crate::{Body, Options, Profile, User, auth, kinds, openapi};
 
 /// An API server: store, registry of kinds, options. Cloning it is cheap and shares everything.
@@ -23,7 +23,7 @@ struct Inner {
     options: Options,
     auth: auth::State,
     openapi: openapi::Cache,
-    pod_logs: RwLock<Option<Arc<dyn PodLogs>>>,
+    node_side: RwLock<Option<Arc<dyn NodeSide>>>,
     stopping: CancellationToken,
 }
 
@@ -48,7 +48,7 @@ impl ApiServer {
                 options,
                 auth,
                 openapi: openapi::Cache::default(),
-                pod_logs: RwLock::default(),
+                node_side: RwLock::default(),
                 stopping: CancellationToken::new(),
             }),
         };
@@ -113,14 +113,22 @@ impl ApiServer {
         &self.inner.openapi
     }
 
-    /// Names who can read the logs of Pods; the node side calls it once.
-    pub fn set_pod_logs(&self, logs: Arc<dyn PodLogs>) {
-        *self.inner.pod_logs.write().unwrap_or_else(PoisonError::into_inner) = Some(logs);
+    /// Serves further kinds: what their rows say joins discovery, OpenAPI and the default roles.
+    pub fn add_kinds(&self, rows: impl IntoIterator<Item = Kind>) {
+        self.inner.registry.add(rows);
+        if self.profile() == Profile::Full {
+            crate::bootstrap::make_roles(self);
+        }
     }
 
-    /// Who can read the logs of Pods.
+    /// Names who reaches into Pods; whoever runs the nodes calls it once.
+    pub fn set_node_side(&self, nodes: Arc<dyn NodeSide>) {
+        *self.inner.node_side.write().unwrap_or_else(PoisonError::into_inner) = Some(nodes);
+    }
+
+    /// Who reaches into Pods.
     #[must_use]
-    pub fn pod_logs(&self) -> Option<Arc<dyn PodLogs>> {
-        self.inner.pod_logs.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn node_side(&self) -> Option<Arc<dyn NodeSide>> {
+        self.inner.node_side.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -160,13 +160,6 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", why)
     }
 
-    /// 405 for a verb that the resource does not have.
-    #[must_use]
-    pub fn method_not_allowed(group: &str, resource: &str, verb: &str) -> Self {
-        let message = format!("{verb} is not supported on resources of kind \"{}\"", qualified(resource, group));
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message).with_details(Details::of(group, resource, ""))
-    }
-
     /// 415; `accepted` lists the types that would do.
     #[must_use]
     pub fn unsupported_media_type(accepted: &[&str]) -> Self {
@@ -191,12 +184,6 @@ impl ApiError {
     #[must_use]
     pub fn too_large(limit: usize) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", format!("Request entity too large: limit is {limit}"))
-    }
-
-    /// 429; the client may try again after so many seconds (0: no advice).
-    #[must_use]
-    pub fn too_many_requests(why: impl Into<String>, retry_after_seconds: u32) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", why).with_details(Details { retry_after_seconds, ..Details::default() })
     }
 
     /// 504.
@@ -301,7 +288,7 @@ mod tests {
 
     #[test]
     fn empty_members_are_left_out() {
-        let status = ApiError::too_many_requests("slow", 0).to_value();
+        let status = ApiError::timeout("slow", 0).to_value();
         assert_eq!(status["details"], json!({}));
         assert_eq!(ApiError::bad_request("x").to_value().get("details"), None);
     }

@@ -92,18 +92,14 @@ pub fn dns_label(name: &str, generate_prefix: bool) -> Vec<String> {
     names::dns1123_label(&masked(name, generate_prefix))
 }
 
-/// What is wrong with a name that need only be one segment of a path (roles and bindings).
+/// What is wrong with a name that need only be one segment of a path: roles and bindings have colons.
 #[must_use]
-pub fn path_segment(name: &str, generate_prefix: bool) -> Vec<String> {
+pub(crate) fn path_segment(name: &str) -> Vec<String> {
     let mut problems = Vec::new();
-    if !generate_prefix && (name == "." || name == "..") {
+    if name == "." || name == ".." {
         problems.push(format!("may not be '{name}'"));
     }
-    for bad in ["/", "%"] {
-        if name.contains(bad) {
-            problems.push(format!("may not contain '{bad}'"));
-        }
-    }
+    problems.extend(['/', '%'].into_iter().filter(|c| name.contains(*c)).map(|c| format!("may not contain '{c}'")));
     problems
 }
 
@@ -279,5 +275,16 @@ pub fn finalizer_warnings(object: &Object, warnings: &mut Vec<String>) {
                 "metadata.finalizers: {finalizer:?}: prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_of_paths() {
+        assert_eq!(path_segment("system:node"), [""; 0]);
+        assert_eq!(path_segment("a/b%"), ["may not contain '/'", "may not contain '%'"]);
     }
 }

@@ -9,8 +9,8 @@
 //! begin), then everything that watches. At the end: kubelets first, so that Pods get their grace and their last
 //! status is written, then the rest.
 
-mod logs;
 mod net;
+mod node_side;
 mod options;
 mod ports;
 mod start;

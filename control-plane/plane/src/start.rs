@@ -15,8 +15,8 @@ use dormouse_runtime::CancellationToken;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::logs::NodeLogs;
 use crate::net::NetClaim;
+use crate::node_side::Kubelets;
 use crate::options::{Error, Listen, Options};
 use crate::ports::holder;
 
@@ -32,7 +32,7 @@ pub struct Plane {
     kubeconfig: PathBuf,
     devices: Vec<(String, String)>,
     kubelets: Vec<Arc<Handle>>,
-    logs: Arc<NodeLogs>,
+    reachable: Arc<Kubelets>,
     tasks: JoinSet<()>,
     shutdown: CancellationToken,
     _net: NetClaim,
@@ -91,8 +91,8 @@ impl Plane {
         tasks.spawn(dormouse_scheduler::run(client.clone(), scheduler, shutdown.clone()));
 
         let api = ApiAddress { host: address.ip().to_string(), port: address.port(), ca_pem };
-        let logs = Arc::new(NodeLogs::default());
-        server.set_pod_logs(Arc::clone(&logs) as _);
+        let reachable = Arc::new(Kubelets::default());
+        server.set_node_side(Arc::clone(&reachable) as _);
         let mut kubelets = Vec::new();
         let mut devices = Vec::new();
         for (i, name) in options.nodes.iter().enumerate() {
@@ -100,11 +100,11 @@ impl Plane {
             devices.push((name.clone(), kubelet.device_socket()));
             let handle = Kubelet::start(kubelet).await.map_err(|e| Error::Kubelet { node: name.clone(), source: Box::new(e) })?;
             let handle = Arc::new(handle);
-            logs.add(&handle);
+            reachable.add(&handle);
             kubelets.push(handle);
         }
         guard.disarm();
-        Ok(Self { server, address, moved_from, kubeconfig, devices, kubelets, logs, tasks, shutdown, _net: net })
+        Ok(Self { server, address, moved_from, kubeconfig, devices, kubelets, reachable, tasks, shutdown, _net: net })
     }
 
     /// A client in process that may do anything.
@@ -145,7 +145,7 @@ impl Plane {
 
     /// Ends Pods within `grace`, then everything else.
     pub async fn stop(mut self, grace: Duration) {
-        self.logs.clear();
+        self.reachable.clear();
         let kubelets = std::mem::take(&mut self.kubelets);
         kubelets.iter().for_each(|k| k.begin_stop(grace));
         futures::future::join_all(kubelets.iter().map(|k| k.stop(grace))).await;

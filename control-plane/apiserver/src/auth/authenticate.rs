@@ -98,7 +98,7 @@ impl Verified {
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub(super) fn verify(server: &ApiServer, token: &str, audiences: &[String]) -> Result<Arc<Claims>, TokenError> {
+pub(crate) fn verify(server: &ApiServer, token: &str, audiences: &[String]) -> Result<Arc<Claims>, TokenError> {
     let auth = server.auth();
     let claims = auth.verified.claims(auth.token_key().ok_or(TokenError::Signature)?, token)?;
     claims.check(server.now().as_second())?;
@@ -132,7 +132,7 @@ fn exists(server: &ApiServer, storage: &str, what: &str, namespace: &str, object
 }
 
 /// The user that a token stands for.
-pub(super) fn user_of(claims: &Claims) -> User {
+pub(crate) fn user_of(claims: &Claims) -> User {
     let bound = &claims.kubernetes;
     let mut user = account(&bound.namespace, &bound.serviceaccount.name);
     user.uid.clone_from(&bound.serviceaccount.uid);

@@ -1,21 +1,20 @@
-//! Who asks, and whether they may: authentication, RBAC, reviews and tokens.
+//! Who asks, and whether they may: authentication, RBAC and tokens.
 //!
 //! The transport calls [`authenticate`] once per request and hands the [`User`] on; the core calls [`authorize`]
-//! before it reads a body, [`reviews::create`] for the kinds that only answer questions, [`tokens::request`] for
-//! `serviceaccounts/token`. The rows of the RBAC kinds have [`rbac::RbacStrategy`], which keeps the index up to date.
+//! before it reads a body. The rows of the RBAC kinds keep the index of [`rbac`] up to date; reviews and
+//! `serviceaccounts/token` are rows too, which ask here.
 
 mod authenticate;
 pub mod certificate;
 pub mod rbac;
-pub mod reviews;
 pub mod token;
-pub mod tokens;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
 
 pub use authenticate::{Credentials, authenticate};
+pub(crate) use authenticate::{user_of, verify};
 
 use crate::{ApiError, ApiServer, Options, RequestInfo, User};
 use rbac::{Action, Rbac};
@@ -81,7 +80,7 @@ pub(crate) fn object(server: &ApiServer, storage: &str, namespace: &str, name: &
 }
 
 /// The UID of what [`object`] would give, without reading it.
-fn uid_of(server: &ApiServer, storage: &str, namespace: &str, name: &str) -> Option<String> {
+pub(crate) fn uid_of(server: &ApiServer, storage: &str, namespace: &str, name: &str) -> Option<String> {
     let stored = server.store().table(storage).get(&dormouse_store::key(namespace, name))?;
     Some(stored.meta().uid.to_string())
 }

@@ -164,26 +164,7 @@ impl TokenKey {
     /// # Errors
     /// When the cryptography library fails.
     pub fn generate() -> Result<Self, TokenError> {
-        Self::from_pair(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| TokenError::Sign)?)
-    }
-
-    /// A key of an earlier run, so that its tokens stay good.
-    ///
-    /// # Errors
-    /// When the bytes are no P-256 key.
-    pub fn from_pkcs8(der: &[u8]) -> Result<Self, TokenError> {
-        Self::from_pair(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map_err(|_| TokenError::Sign)?)
-    }
-
-    /// The key for [`TokenKey::from_pkcs8`].
-    ///
-    /// # Errors
-    /// When the cryptography library fails.
-    pub fn to_pkcs8(&self) -> Result<Vec<u8>, TokenError> {
-        Ok(self.pair.to_pkcs8v1().map_err(|_| TokenError::Sign)?.as_ref().to_vec())
-    }
-
-    fn from_pair(pair: EcdsaKeyPair) -> Result<Self, TokenError> {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| TokenError::Sign)?;
         let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| TokenError::Sign)?;
         let key_id = URL_SAFE_NO_PAD.encode(Sha256::digest(public.as_ref()));
         Ok(Self { pair, key_id })
@@ -284,8 +265,6 @@ mod tests {
         let key = TokenKey::generate().unwrap();
         let token = key.sign(&claims()).unwrap();
         assert_eq!(key.verify(&token).unwrap(), claims());
-        let again = TokenKey::from_pkcs8(&key.to_pkcs8().unwrap()).unwrap();
-        assert_eq!(again.verify(&token).unwrap(), claims());
         let payload = decode(token.split('.').nth(1).unwrap()).unwrap();
         let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
         assert_eq!(payload["kubernetes.io"]["pod"]["uid"], "u2");

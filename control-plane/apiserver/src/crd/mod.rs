@@ -224,17 +224,15 @@ fn row(definition: &Object, version: &Value, compiled: CompiledVersion) -> Kind 
     let version_name = version.get("name").and_then(Value::as_str).unwrap_or("");
     let kind = text(definition, "spec.names.kind");
     let mut subresources = Vec::new();
-    let mut scale = None;
     if let Some(declared) = version.get("subresources").filter(|s| s.is_object()) {
         if let Some(paths) = declared.get("scale").filter(|s| s.is_object()) {
             let path = |key: &str| paths.get(key).and_then(Value::as_str).unwrap_or("").trim_start_matches('.').to_owned();
             let selector = path("labelSelectorPath");
-            scale = Some(ScalePaths {
+            subresources.push(Subresource::scale(ScalePaths {
                 spec_replicas: path("specReplicasPath"),
                 status_replicas: path("statusReplicasPath"),
                 selector: (!selector.is_empty()).then_some(selector),
-            });
-            subresources.push(Subresource::scale());
+            }));
         }
         if declared.get("status").is_some_and(Value::is_object) {
             subresources.push(Subresource::status(kind));
@@ -253,7 +251,6 @@ fn row(definition: &Object, version: &Value, compiled: CompiledVersion) -> Kind 
         namespaced: text(definition, "spec.scope") == "Namespaced",
         columns: crate::table::custom_columns(version.get("additionalPrinterColumns").unwrap_or(&Value::Null)),
         subresources,
-        scale,
         fields: fields.collect(),
         generation: Generation::Content,
         custom: true,

@@ -70,8 +70,7 @@ mod tests {
         let registry = Registry::default();
         let mut pod = Kind::new("", "v1", "Pod", "pods");
         pod.short_names = vec!["po".to_owned()];
-        pod.subresources =
-            vec![Subresource::status("Pod"), Subresource::foreign("eviction", "policy", "v1", "Eviction", crate::registry::Verb::CREATE)];
+        pod.subresources = vec![Subresource::status("Pod"), Subresource::eviction()];
         registry.add([pod, Kind::new("apps", "v1", "Deployment", "deployments")]);
         let snapshot = registry.snapshot();
         let core = list(&snapshot, true, "v2");

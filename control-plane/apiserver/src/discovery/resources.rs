@@ -123,7 +123,7 @@ mod tests {
         let mut widget = Kind::new("golden.example.com", "v1", "Widget", "widgets");
         widget.custom = true;
         widget.short_names = vec!["wi".to_owned()];
-        widget.subresources = vec![Subresource::scale(), Subresource::status("Widget")];
+        widget.subresources = vec![Subresource::scale(crate::registry::ScalePaths::replicas()), Subresource::status("Widget")];
         registry.add([widget]);
         let snapshot = registry.snapshot();
         let recorded = json!({"apiVersion": "v1", "groupVersion": "golden.example.com/v1", "kind": "APIResourceList", "resources": [

@@ -6,12 +6,14 @@
 use bytes::Bytes;
 use dormouse_machinery::schema::{self, TypeRef};
 use dormouse_machinery::{go, patch, protobuf, strict, yaml};
+use http::header::CONTENT_TYPE;
 use serde_json::Value;
 use strict::StrictError;
 
 use crate::ApiError;
 use crate::registry::{Kind, Object, Schema};
 
+use super::Call;
 use super::params::FieldValidation;
 
 /// Types of bodies that creates and updates accept.
@@ -46,7 +48,12 @@ pub(crate) fn type_of(kind: &Kind) -> Option<TypeRef> {
 }
 
 /// The body of a create or update as an object of the row's kind.
-pub(crate) fn decode(
+pub(crate) fn body(call: &mut Call, validation: FieldValidation) -> Result<Object, ApiError> {
+    let content_type = super::header(&call.parts, &CONTENT_TYPE).unwrap_or("");
+    decode(&call.kind, content_type, &call.body, validation, &mut call.warnings)
+}
+
+fn decode(
     kind: &Kind,
     content_type: &str,
     body: &Bytes,
@@ -272,8 +279,8 @@ pub(crate) fn delete_options(content_type: &str, body: &Bytes) -> Result<Value, 
 }
 
 /// The body of a subresource that exchanges another kind.
-pub(crate) fn foreign(call: &super::Call, body: &Bytes, api_version: &str, kind: &str) -> Result<Object, ApiError> {
-    let value = other(&call.content_type, body, api_version, kind)?;
+pub(crate) fn foreign(call: &Call, api_version: &str, kind: &str) -> Result<Object, ApiError> {
+    let value = other(call.content_type(), &call.body, api_version, kind)?;
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
     if !text("kind").is_empty() && text("kind") != kind {
         return Err(ApiError::bad_request(format!("the kind in the data ({}) does not match the expected kind ({kind})", text("kind"))));

@@ -16,13 +16,12 @@ use super::{Call, codec, respond};
 /// How often a generated name may be taken before the client hears of it.
 const NAME_ATTEMPTS: usize = 8;
 
-pub(crate) fn create(call: &mut Call, body: &Bytes) -> Result<Response<Body>, ApiError> {
+pub(crate) fn create(call: &mut Call) -> Result<Response<Body>, ApiError> {
     let (dry_run, validation) = call.params.write_options("CreateOptions")?;
-    let content_type = call.content_type.clone();
-    let mut object = codec::decode(&call.kind, &content_type, body, validation, &mut call.warnings)?;
+    let mut object = codec::body(call, validation)?;
     if call.kind.is_virtual {
-        let answer = crate::auth::reviews::create(&call.cx(dry_run), object)?;
-        return Ok(respond::value(call.accept, StatusCode::CREATED, &Value::Object(answer)));
+        let answer = call.kind.strategy.answer(&call.cx(dry_run), object)?;
+        return Ok(call.answer(StatusCode::CREATED, &Value::Object(answer)));
     }
     if !call.info.name.is_empty() {
         // A POST to an item's path creates under that name.
@@ -32,7 +31,8 @@ pub(crate) fn create(call: &mut Call, body: &Bytes) -> Result<Response<Body>, Ap
             name => return Err(name_mismatch(name, &call.info.name)),
         }
     }
-    let bytes = insert(call, object, dry_run, body.len())?;
+    let size = call.body.len();
+    let bytes = insert(call, object, dry_run, size)?;
     respond::object(call, StatusCode::CREATED, bytes)
 }
 
@@ -107,7 +107,7 @@ fn commit(cx: &Cx<'_>, call: &Call, mut object: Object, generated: bool, size_hi
     for attempt in 1.. {
         let name = meta_str(&object, "name").to_owned();
         let key = key(&call.namespace, &name);
-        let outcome = if cx.dry_run {
+        let committed = if cx.dry_run {
             if call.table.get(&key).is_none() {
                 set_meta(&mut object, "resourceVersion", None);
                 return serde_json::to_vec(&object).map(Bytes::from).map_err(ApiError::internal);
@@ -123,10 +123,10 @@ fn commit(cx: &Cx<'_>, call: &Call, mut object: Object, generated: bool, size_hi
             };
             call.table.commit(&key, Change::Create(draft))
         };
-        match outcome {
-            Ok(committed) => {
+        match committed {
+            Ok(done) => {
                 kind.strategy.after_commit(cx, &object, false);
-                return call.shown(committed.object.bytes().clone());
+                return call.shown(done.object.bytes().clone());
             }
             Err(CommitError::Exists) if generated && attempt < NAME_ATTEMPTS => {
                 let name = generate(meta_str(&object, "generateName"));

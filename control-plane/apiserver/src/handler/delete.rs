@@ -4,7 +4,6 @@
 //! an update or a second delete. How dependents are treated is written as a finalizer (`orphan`,
 //! `foregroundDeletion`) for the garbage collector to act on.
 
-use bytes::Bytes;
 use dormouse_machinery::field::FieldError;
 use dormouse_store::Stored;
 use http::{Response, StatusCode};
@@ -15,9 +14,9 @@ use crate::object::{finalizers, is_deleting, meta, meta_str, set_meta, time};
 use crate::registry::{Kind, Object};
 use crate::{ApiError, Body, Profile, status};
 
-use super::params::{ListParams, Params, check_dry_run, refuse};
+use super::params::{ListParams, check_dry_run, refuse};
 use super::select::Selection;
-use super::update::{Next, Outcome, Part, mark, transact};
+use super::update::{Next, Part, Settled, mark, transact};
 use super::{Call, codec, list, respond};
 
 const ORPHAN: &str = "orphan";
@@ -43,7 +42,8 @@ pub(crate) struct DeleteOptions {
 
 impl DeleteOptions {
     /// From the body when there is one, else from the query, as a real server does.
-    pub(crate) fn read(params: &Params, content_type: &str, body: &Bytes) -> Result<Self, ApiError> {
+    fn read(call: &Call) -> Result<Self, ApiError> {
+        let (params, body) = (&call.params, &call.body);
         let value = if body.is_empty() {
             let mut value = serde_json::json!({});
             if let Some(grace) = params.int("gracePeriodSeconds")? {
@@ -61,7 +61,7 @@ impl DeleteOptions {
             }
             value
         } else {
-            codec::delete_options(content_type, body)?
+            codec::delete_options(call.content_type(), body)?
         };
         Self::from_value(&value)
     }
@@ -146,15 +146,15 @@ impl DeleteOptions {
     }
 }
 
-pub(crate) fn delete(call: &mut Call, body: &Bytes) -> Result<Response<Body>, ApiError> {
-    let options = DeleteOptions::read(&call.params, &call.content_type, body)?;
-    let outcome = remove(call, &options)?;
-    if outcome.removed && !call.kind.returns_deleted {
-        let object = super::object_from(&outcome.bytes)?;
+pub(crate) fn delete(call: &mut Call) -> Result<Response<Body>, ApiError> {
+    let options = DeleteOptions::read(call)?;
+    let settled = remove(call, &options)?;
+    if settled.removed && !call.kind.returns_deleted {
+        let object = super::object_from(&settled.bytes)?;
         let status = status::deleted(&call.kind.group, &call.kind.plural, meta_str(&object, "name"), meta_str(&object, "uid"));
-        return Ok(respond::value(call.accept, StatusCode::OK, &status));
+        return Ok(call.answer(StatusCode::OK, &status));
     }
-    respond::object(call, StatusCode::OK, outcome.bytes)
+    respond::object(call, StatusCode::OK, settled.bytes)
 }
 
 /// What a look at an object leads to.
@@ -171,9 +171,9 @@ enum Plan {
 }
 
 /// Deletes the named object, or marks it.
-pub(crate) fn remove(call: &mut Call, options: &DeleteOptions) -> Result<Outcome, ApiError> {
+pub(crate) fn remove(call: &mut Call, options: &DeleteOptions) -> Result<Settled, ApiError> {
     let mut remove_next = false;
-    let outcome = transact(call, options.dry_run, Part::Whole, |call, old, stored| {
+    let settled = transact(call, options.dry_run, Part::Whole, |call, old, stored| {
         options.check(&call.kind, stored)?;
         let cx = call.cx(options.dry_run);
         let mut object = old.clone();
@@ -191,11 +191,11 @@ pub(crate) fn remove(call: &mut Call, options: &DeleteOptions) -> Result<Outcome
             Plan::Pending => Next::Leave,
         })
     })?;
-    if !remove_next || outcome.removed {
-        return Ok(outcome);
+    if !remove_next || settled.removed {
+        return Ok(settled);
     }
     if options.dry_run {
-        return Ok(Outcome { removed: true, ..outcome });
+        return Ok(Settled { removed: true, ..settled });
     }
     // Two commits, so that watchers see the marks before the end, as they do with a real server.
     let removed = transact(call, false, Part::Whole, |_, old, _| {
@@ -203,7 +203,7 @@ pub(crate) fn remove(call: &mut Call, options: &DeleteOptions) -> Result<Outcome
         Ok(if released { Next::Remove(old.clone()) } else { Next::Leave })
     });
     match removed {
-        Err(error) if error.code == StatusCode::NOT_FOUND => Ok(Outcome { removed: true, ..outcome }),
+        Err(error) if error.code == StatusCode::NOT_FOUND => Ok(Settled { removed: true, ..settled }),
         other => other,
     }
 }
@@ -267,8 +267,8 @@ fn shifted(at: &str, seconds: i64) -> String {
 }
 
 /// Deletes everything that the selectors select, and answers what was there.
-pub(crate) fn delete_collection(call: &mut Call, body: &Bytes) -> Result<Response<Body>, ApiError> {
-    let options = DeleteOptions::read(&call.params, &call.content_type, body)?;
+pub(crate) fn delete_collection(call: &mut Call) -> Result<Response<Body>, ApiError> {
+    let options = DeleteOptions::read(call)?;
     let list = ListParams::parse(&call.params, &call.info)?;
     let selection = Selection::parse(&call.kind, &list)?;
     let listing = list::collect(call, &list, &selection)?;

@@ -1,8 +1,8 @@
 //! The one generic handler: what each verb does, for every row of the registry alike.
 //!
-//! [`handle`] reads the request line, asks the authoriser, finds the row and hands a [`Call`] to the verb.
-//! Everything but reading the body, following a watch or a log is synchronous and short: the store is in
-//! memory. A verb answers with a response or an [`ApiError`]; warnings gather in the call.
+//! [`handle`] reads the request line, asks the authoriser, finds the row and hands a [`Call`] to the verb, or to the
+//! subresource's [`Handler`](crate::registry::Handler). Everything but reading the body, following a watch and what a
+//! subresource waits for is synchronous and short: the store is in memory. A verb answers with a response or an [`ApiError`]; warnings gather in the call.
 
 pub(crate) mod codec;
 mod create;
@@ -11,48 +11,90 @@ mod list;
 mod negotiate;
 mod params;
 mod patch;
-mod respond;
+pub(crate) mod respond;
 mod select;
-mod subresource;
 mod update;
 mod watch;
 
-pub(crate) use create::generate as generate_name;
+pub(crate) use create::{generate as generate_name, name_mismatch};
+pub(crate) use delete::{DeleteOptions, remove};
+pub(crate) use patch::{Patch, patch};
+pub(crate) use update::{Next, Part, check_version, put, transact};
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use dormouse_store::{Stored, Table, key};
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use crate::object::parse_bytes as object_from;
-use crate::registry::{Cx, Kind, Object, Verb};
+use crate::registry::{Cx, Handler, Kind, Object, Verb};
 use crate::status::ApiError;
 use crate::{ApiServer, Body, Profile, RequestInfo, User};
 use negotiate::Accept;
 use params::Params;
 
 /// One request for a resource, understood.
-pub(crate) struct Call {
-    pub(crate) server: ApiServer,
-    pub(crate) kind: Arc<Kind>,
+pub struct Call {
+    /// The server.
+    pub server: ApiServer,
+    /// The row of the resource.
+    pub kind: Arc<Kind>,
+    /// What is asked.
+    pub info: RequestInfo,
+    /// Who asks, and may.
+    pub user: User,
+    /// The time of the request.
+    pub now: Timestamp,
+    /// Namespace of the objects; empty for cluster-scoped kinds and across namespaces.
+    pub namespace: String,
+    /// Method, query, headers, and in the extensions what the transport has left.
+    pub parts: Parts,
+    /// The whole body.
+    pub body: Bytes,
+    /// What the client is told beside the answer.
+    pub warnings: Vec<String>,
     pub(crate) table: Arc<Table>,
-    pub(crate) info: RequestInfo,
     pub(crate) params: Params,
     pub(crate) accept: Accept,
-    pub(crate) user: User,
-    pub(crate) now: Timestamp,
-    /// Namespace of the objects; empty for cluster-scoped kinds and across namespaces.
-    pub(crate) namespace: String,
-    pub(crate) content_type: String,
-    pub(crate) warnings: Vec<String>,
+}
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call").field("info", &self.info).finish_non_exhaustive()
+    }
 }
 
 impl Call {
+    /// The named object in the version of the row.
+    ///
+    /// # Errors
+    /// 404 when it is not there.
+    pub fn object(&self) -> Result<Object, ApiError> {
+        shown_object(&self.kind, self.stored()?.bytes())
+    }
+
+    /// A JSON value in the encoding that the client accepts.
+    #[must_use]
+    pub fn answer(&self, status: StatusCode, value: &Value) -> Response<Body> {
+        respond::value(self.accept, status, value)
+    }
+
+    /// The answer when something was done and there is nothing to show.
+    pub(crate) fn created(&self) -> Response<Body> {
+        self.answer(StatusCode::CREATED, &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
+    }
+
+    /// The header that says what the body is.
+    pub(crate) fn content_type(&self) -> &str {
+        header(&self.parts, &CONTENT_TYPE).unwrap_or("")
+    }
+
     /// What strategies may know of the request.
     pub(crate) fn cx(&self, dry_run: bool) -> Cx<'_> {
         Cx { server: &self.server, user: &self.user, kind: &self.kind, namespace: &self.namespace, now: self.now, dry_run }
@@ -112,14 +154,15 @@ pub(crate) async fn handle(server: &ApiServer, request: Request<Body>, user: Use
 }
 
 async fn answer(server: &ApiServer, parts: Parts, body: Body, user: User, info: RequestInfo) -> Result<Response<Body>, ApiError> {
-    let routed = route(server, &parts, user, info);
+    let routed = route(server, parts, user, info);
     // Read even when the answer is known: HTTP/2 counts bodies that nobody reads, and ends the connection.
     let body = collect(server.options().max_body, body).await;
     let mut call = match routed? {
         Routed::Call(call) => call,
         Routed::Answer(response) => return Ok(response),
     };
-    let mut response = dispatch(&mut call, &parts.method, &body?).await?;
+    call.body = body?;
+    let mut response = dispatch(&mut call).await?;
     respond::warn(&mut response, &call.warnings);
     Ok(response)
 }
@@ -132,13 +175,13 @@ enum Routed {
     Answer(Response<Body>),
 }
 
-fn route(server: &ApiServer, parts: &Parts, user: User, info: RequestInfo) -> Result<Routed, ApiError> {
+fn route(server: &ApiServer, parts: Parts, user: User, info: RequestInfo) -> Result<Routed, ApiError> {
     let nowhere = || Ok(Routed::Answer(respond::page_not_found()));
     if server.profile() == Profile::Full {
         crate::auth::authorize(server, &user, &info)?;
     }
     if !info.is_resource {
-        let found = crate::discovery::respond(server, parts).or_else(|| crate::openapi::respond(server, parts));
+        let found = crate::discovery::respond(server, &parts).or_else(|| crate::openapi::respond(server, &parts));
         return Ok(Routed::Answer(found.unwrap_or_else(respond::page_not_found)));
     }
     let snapshot = server.registry().snapshot();
@@ -158,13 +201,13 @@ fn route(server: &ApiServer, parts: &Parts, user: User, info: RequestInfo) -> Re
         }
     }
     let params = Params::parse(parts.uri.query().unwrap_or(""));
-    let header = |name| parts.headers.get(name).and_then(|v: &http::HeaderValue| v.to_str().ok());
     let single = info.verb != "list" && info.verb != "deletecollection";
-    let accept = Accept::negotiate(header(ACCEPT), &params, single)?;
+    let accept = Accept::negotiate(header(&parts, &ACCEPT), &params, single)?;
     Ok(Routed::Call(Box::new(Call {
         table: server.store().table(&kind.storage),
         kind: Arc::clone(kind),
-        content_type: header(CONTENT_TYPE).unwrap_or("").to_owned(),
+        parts,
+        body: Bytes::new(),
         server: server.clone(),
         now: server.now(),
         warnings: Vec::new(),
@@ -176,9 +219,14 @@ fn route(server: &ApiServer, parts: &Parts, user: User, info: RequestInfo) -> Re
     })))
 }
 
-async fn dispatch(call: &mut Call, method: &Method, body: &Bytes) -> Result<Response<Body>, ApiError> {
+fn header<'a>(parts: &'a Parts, name: &HeaderName) -> Option<&'a str> {
+    parts.headers.get(name).and_then(|v| v.to_str().ok())
+}
+
+async fn dispatch(call: &mut Call) -> Result<Response<Body>, ApiError> {
     if !call.info.subresource.is_empty() {
-        return subresource::dispatch(call, method, body).await;
+        let (handler, verb) = subresource(call)?;
+        return handler.handle(call, verb).await;
     }
     let Some(verb) = verb(&call.info.verb).filter(|v| call.kind.can(*v)) else { return Err(not_allowed()) };
     if call.info.name.is_empty() && matches!(verb, Verb::Update | Verb::Patch) {
@@ -188,12 +236,28 @@ async fn dispatch(call: &mut Call, method: &Method, body: &Bytes) -> Result<Resp
         Verb::Get => get(call),
         Verb::List => list::list(call),
         Verb::Watch => watch::watch(call),
-        Verb::Create => create::create(call, body),
-        Verb::Update => update::put(call, body, None),
-        Verb::Patch => patch::patch(call, body, None),
-        Verb::Delete => delete::delete(call, body),
-        Verb::DeleteCollection => delete::delete_collection(call, body),
+        Verb::Create => create::create(call),
+        Verb::Update => put(call, Part::Main),
+        Verb::Patch => patch(call, Part::Main),
+        Verb::Delete => delete::delete(call),
+        Verb::DeleteCollection => delete::delete_collection(call),
     }
+}
+
+/// Who answers for the subresource, and what it is asked.
+fn subresource(call: &Call) -> Result<(Arc<dyn Handler>, Verb), ApiError> {
+    let Some(subresource) = call.kind.subresource(&call.info.subresource) else {
+        // A custom resource blames the object, a built-in one the path.
+        return Err(if call.kind.custom { call.not_found() } else { ApiError::no_such_resource() });
+    };
+    let verb = match call.parts.method {
+        Method::GET | Method::HEAD => Verb::Get,
+        Method::PUT => Verb::Update,
+        Method::PATCH => Verb::Patch,
+        Method::POST => Verb::Create,
+        _ => return Err(not_allowed()),
+    };
+    if subresource.verbs.contains(&verb) { Ok((Arc::clone(&subresource.handler), verb)) } else { Err(not_allowed()) }
 }
 
 fn verb(name: &str) -> Option<Verb> {
@@ -206,7 +270,7 @@ pub(crate) fn not_allowed() -> ApiError {
         .with_details(crate::status::Details::default())
 }
 
-fn get(call: &mut Call) -> Result<Response<Body>, ApiError> {
+pub(crate) fn get(call: &mut Call) -> Result<Response<Body>, ApiError> {
     let stored = call.stored()?;
     let bytes = call.shown(stored.bytes().clone())?;
     respond::object(call, StatusCode::OK, bytes)

@@ -76,11 +76,11 @@ fn merge_document(body: &Bytes) -> Result<Value, ApiError> {
     if value.is_object() { Ok(value) } else { Err(ApiError::bad_request("error decoding patch: the patch must be an object")) }
 }
 
-pub(crate) fn patch(call: &mut Call, body: &Bytes, subresource: Option<&str>) -> Result<Response<Body>, ApiError> {
+/// Changes a part of the named object as the body says.
+pub(crate) fn patch(call: &mut Call, part: Part) -> Result<Response<Body>, ApiError> {
     let (dry_run, validation) = call.params.write_options("PatchOptions")?;
-    let patch = Patch::read(&call.kind, &call.content_type, body)?;
-    let part = if subresource == Some("status") { Part::Status } else { Part::Main };
-    let outcome = transact(call, dry_run, part, |call, old, stored| {
+    let patch = Patch::read(&call.kind, call.content_type(), &call.body)?;
+    let settled = transact(call, dry_run, part, |call, old, stored| {
         let new = patch.apply(&call.kind, old)?;
         let mut warnings = Vec::new();
         let new = reread(call, new, validation, &mut warnings)?;
@@ -91,7 +91,7 @@ pub(crate) fn patch(call: &mut Call, body: &Bytes, subresource: Option<&str>) ->
         call.warnings = warnings;
         Ok(Next::Write(new))
     })?;
-    respond::object(call, StatusCode::OK, outcome.bytes)
+    respond::object(call, StatusCode::OK, settled.bytes)
 }
 
 /// Looks at a patched object as if it had come as a body.

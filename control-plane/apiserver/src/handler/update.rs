@@ -38,17 +38,17 @@ pub(crate) enum Next {
 }
 
 /// What became of a change.
-pub(crate) struct Outcome {
+pub(crate) struct Settled {
     /// The object as the client sees it.
     pub(crate) bytes: Bytes,
     /// Whether it is gone now.
     pub(crate) removed: bool,
 }
 
-pub(crate) fn put(call: &mut Call, body: &Bytes, subresource: Option<&str>) -> Result<Response<Body>, ApiError> {
+/// Replaces a part of the named object by what stands in the body.
+pub(crate) fn put(call: &mut Call, part: Part) -> Result<Response<Body>, ApiError> {
     let (dry_run, validation) = call.params.write_options("UpdateOptions")?;
-    let content_type = call.content_type.clone();
-    let mut object = codec::decode(&call.kind, &content_type, body, validation, &mut call.warnings)?;
+    let mut object = codec::body(call, validation)?;
     match meta_str(&object, "name") {
         name if name == call.info.name => {}
         "" => {
@@ -60,18 +60,18 @@ pub(crate) fn put(call: &mut Call, body: &Bytes, subresource: Option<&str>) -> R
         name => return Err(create::name_mismatch(name, &call.info.name)),
     }
     create::settle_namespace(call, &mut object)?;
-    if call.kind.create_on_update && subresource.is_none() && call.table.get(&call.key()).is_none() {
+    if call.kind.create_on_update && part == Part::Main && call.table.get(&call.key()).is_none() {
         set_meta(&mut object, "resourceVersion", None);
-        let bytes = create::insert(call, object, dry_run, body.len())?;
+        let size = call.body.len();
+        let bytes = create::insert(call, object, dry_run, size)?;
         return respond::object(call, StatusCode::CREATED, bytes);
     }
-    let part = if subresource == Some("status") { Part::Status } else { Part::Main };
-    let outcome = transact(call, dry_run, part, |call, _, stored| {
+    let settled = transact(call, dry_run, part, |call, _, stored| {
         check_uid(call, &object, stored)?;
         check_version(call, &object, stored)?;
         Ok(Next::Write(object.clone()))
     })?;
-    respond::object(call, StatusCode::OK, outcome.bytes)
+    respond::object(call, StatusCode::OK, settled.bytes)
 }
 
 /// The UID in a body is a precondition.
@@ -118,34 +118,34 @@ pub(crate) fn transact(
     dry_run: bool,
     part: Part,
     mut change: impl FnMut(&mut Call, &Object, &Stored) -> Result<Next, ApiError>,
-) -> Result<Outcome, ApiError> {
+) -> Result<Settled, ApiError> {
     loop {
         let stored = call.stored()?;
         let old = shown_object(&call.kind, stored.bytes())?;
         let settled = match change(call, &old, &stored)? {
             Next::Write(new) => write(call, dry_run, part, new, &old, &stored)?,
             Next::Remove(last) => take(call, dry_run, &last, &stored, stored.bytes().clone())?,
-            Next::Leave => Some(Outcome { bytes: call.shown(stored.bytes().clone())?, removed: false }),
+            Next::Leave => Some(Settled { bytes: call.shown(stored.bytes().clone())?, removed: false }),
         };
-        if let Some(outcome) = settled {
-            return Ok(outcome);
+        if let Some(settled) = settled {
+            return Ok(settled);
         }
     }
 }
 
 /// Removes an object; `None` when somebody was faster. `bytes` is what the client sees.
-fn take(call: &Call, dry_run: bool, last: &Object, stored: &Stored, bytes: Bytes) -> Result<Option<Outcome>, ApiError> {
+fn take(call: &Call, dry_run: bool, last: &Object, stored: &Stored, bytes: Bytes) -> Result<Option<Settled>, ApiError> {
     if !dry_run {
         match call.table.commit(&key(&stored.meta().namespace, &stored.meta().name), Change::Delete(stored.revision())) {
             Ok(_) => call.kind.strategy.after_commit(&call.cx(dry_run), last, true),
             Err(error) => return retry(call, error),
         }
     }
-    Ok(Some(Outcome { bytes: call.shown(bytes)?, removed: true }))
+    Ok(Some(Settled { bytes: call.shown(bytes)?, removed: true }))
 }
 
 /// Commits `new` over `old`; `None` when somebody was faster.
-fn write(call: &mut Call, dry_run: bool, part: Part, new: Object, old: &Object, stored: &Stored) -> Result<Option<Outcome>, ApiError> {
+fn write(call: &mut Call, dry_run: bool, part: Part, new: Object, old: &Object, stored: &Stored) -> Result<Option<Settled>, ApiError> {
     let mut warnings = Vec::new();
     let cx = call.cx(dry_run);
     let kind = cx.kind;
@@ -174,21 +174,21 @@ fn write(call: &mut Call, dry_run: bool, part: Part, new: Object, old: &Object, 
     } else {
         encode(kind, &new, stored.bytes().len())?
     };
-    let outcome = if released {
+    let settled = if released {
         return take(call, dry_run, &new, stored, draft.bytes_at(stored.revision()));
     } else if dry_run || draft.same_as(stored) {
-        Outcome { bytes: call.shown(draft.bytes_at(stored.revision()))?, removed: false }
+        Settled { bytes: call.shown(draft.bytes_at(stored.revision()))?, removed: false }
     } else {
         match call.table.commit(&key(&stored.meta().namespace, &stored.meta().name), Change::Update(draft, stored.revision())) {
             Ok(done) => {
                 kind.strategy.after_commit(&cx, &new, false);
-                Outcome { bytes: call.shown(done.object.bytes().clone())?, removed: false }
+                Settled { bytes: call.shown(done.object.bytes().clone())?, removed: false }
             }
             Err(error) => return retry(call, error),
         }
     };
     call.warnings.append(&mut warnings);
-    Ok(Some(outcome))
+    Ok(Some(settled))
 }
 
 fn retry<T>(call: &Call, error: CommitError) -> Result<Option<T>, ApiError> {

@@ -2,23 +2,25 @@
 
 use dormouse_machinery::field::{FieldError, Path};
 use dormouse_machinery::{names, structural};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 
 use super::values::{At, default, immutable, map, map_entry, maps, one_of, text};
-use super::{row, texts};
+use super::{texts, typed};
 use crate::object::{finalizers, meta_str, set_meta};
 use crate::registry::{Cx, Generation, Kind, Object, Strategy, Subresource};
 
-pub(super) fn rows() -> Vec<Kind> {
-    vec![Kind {
+pub(super) fn row() -> Kind {
+    let kind = "CustomResourceDefinition";
+    Kind {
         namespaced: false,
         short_names: texts(&["crd", "crds"]),
         categories: texts(&["api-extensions"]),
-        subresources: vec![Subresource::status("CustomResourceDefinition")],
+        subresources: vec![Subresource::status(kind)],
         generation: Generation::Spec,
         unconditional_update: false,
-        ..row("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", Definitions)
-    }]
+        ..typed::<CustomResourceDefinition>("apiextensions.k8s.io", "v1", kind, "customresourcedefinitions", Definitions)
+    }
 }
 
 struct Definitions;

@@ -1,13 +1,25 @@
 //! Leases.
 
 use dormouse_machinery::field::FieldError;
+use k8s_openapi::api::coordination::v1::Lease;
 
-use super::row;
+use super::typed;
 use super::values::{At, map, not_negative, positive};
-use crate::registry::{Cx, Kind, Object, Strategy};
+use crate::registry::{ALL, Column, Cx, Kind, Object, Right, Role, Strategy};
+use crate::table::read::text;
 
-pub(super) fn rows() -> Vec<Kind> {
-    vec![Kind { create_on_update: true, unconditional_update: false, ..row("coordination.k8s.io", "v1", "Lease", "leases", Leases) }]
+pub(super) fn row() -> Kind {
+    Kind {
+        create_on_update: true,
+        unconditional_update: false,
+        columns: vec![
+            Column::name(),
+            Column::string("Holder", "Who holds the lease.", |o, _| text(o, &["spec", "holderIdentity"]).into()),
+            Column::age(),
+        ],
+        rights: const { &[Right::new(Role::Edit, ALL, &[""]), Right::node(&["create", "delete", "get", "patch", "update"], &[""])] },
+        ..typed::<Lease>("coordination.k8s.io", "v1", "Lease", "leases", Leases)
+    }
 }
 
 struct Leases;

@@ -1,23 +1,31 @@
 //! Namespaces. One that is deleted becomes `Terminating` and stays until its content is gone and the
 //! controller has taken the finalizer out of `spec`.
 
+use k8s_openapi::api::core::v1::Namespace;
 use serde_json::{Value, json};
 
 use super::values::{list, map_entry};
-use super::{fields, row, texts};
+use super::{fields, texts, typed};
 use crate::object::is_deleting;
-use crate::registry::{Cx, Kind, Object, Strategy, Subresource, Verb};
+use crate::registry::{Column, Cx, Kind, Object, Right, Strategy, Subresource, Verb};
+use crate::table::read;
 use crate::{ApiError, Profile, validate};
 
-pub(super) fn rows() -> Vec<Kind> {
-    vec![Kind {
+pub(super) fn row() -> Kind {
+    Kind {
         namespaced: false,
         short_names: texts(&["ns"]),
         verbs: Verb::ALL.iter().copied().filter(|v| *v != Verb::DeleteCollection).collect(),
-        subresources: vec![Subresource::own("finalize", "Namespace", &[Verb::Update]), Subresource::status("Namespace")],
+        subresources: vec![Subresource::finalize("Namespace"), Subresource::status("Namespace")],
         fields: fields(&["status.phase"]),
-        ..row("", "v1", "Namespace", "namespaces", Namespaces)
-    }]
+        columns: vec![
+            Column::name(),
+            Column::string("Status", "The status of the namespace", |o, _| read::text(o, &["status", "phase"]).into()),
+            Column::age(),
+        ],
+        rights: const { &[Right::view(&["", "status"])] },
+        ..typed::<Namespace>("", "v1", "Namespace", "namespaces", Namespaces)
+    }
 }
 
 struct Namespaces;
@@ -75,7 +83,7 @@ impl Strategy for Namespaces {
 
     fn after_commit(&self, cx: &Cx<'_>, object: &Object, removed: bool) {
         if !removed && !is_deleting(object) && cx.server.profile() == Profile::Full {
-            super::config::ensure_service_account(cx, crate::object::meta_str(object, "name"));
+            super::serviceaccounts::ensure(cx, crate::object::meta_str(object, "name"));
         }
     }
 }

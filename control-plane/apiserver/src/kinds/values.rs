@@ -1,6 +1,7 @@
 //! Small tools for defaults and validation of JSON objects.
 
-use dormouse_machinery::field::FieldError;
+use dormouse_machinery::field::{FieldError, Path};
+use dormouse_machinery::names;
 use serde_json::{Map, Value};
 
 use crate::registry::Object;
@@ -98,5 +99,36 @@ pub(super) fn one_of(object: &Object, key: &str, allowed: &[&str], path: &At<'_>
     let value = text(object, key);
     if !value.is_empty() && !allowed.contains(&value) {
         problems.push(FieldError::not_supported(path.child(key), value, allowed));
+    }
+}
+
+/// Bytes of data that a ConfigMap or Secret may hold.
+pub(super) const DATA_LIMIT: usize = 1 << 20;
+
+/// Checks the keys of a map of data; answers the size of its values.
+pub(super) fn data_keys(object: &Object, member: &str, problems: &mut Vec<FieldError>) -> usize {
+    let path = Path::new(member);
+    let mut size = 0;
+    for (key, value) in map(object, member).into_iter().flatten() {
+        for problem in names::config_map_key(key) {
+            problems.push(FieldError::invalid(path.key(key), key.as_str(), problem));
+        }
+        size += value.as_str().map_or(0, str::len);
+    }
+    size
+}
+
+/// Reports what may not change once `immutable` is set.
+pub(super) fn frozen(object: &Object, old: &Object, members: &[&str], problems: &mut Vec<FieldError>) {
+    if old.get("immutable").and_then(Value::as_bool) != Some(true) {
+        return;
+    }
+    if object.get("immutable").and_then(Value::as_bool) != Some(true) {
+        problems.push(FieldError::forbidden("immutable", "field is immutable when `immutable` is set"));
+    }
+    for member in members {
+        if object.get(*member) != old.get(*member) {
+            problems.push(FieldError::forbidden(*member, "field is immutable when `immutable` is set"));
+        }
     }
 }

@@ -277,10 +277,9 @@ mod tests {
     use super::*;
 
     fn built(form: Form) -> BTreeMap<String, Value> {
-        let docs = Docs::of([("", "Pod")].into_iter());
+        let pod = crate::kinds::pod::row();
+        let docs = Docs::of(pod.docs.into_iter());
         let mut definitions = Definitions::new(form, &docs);
-        let mut pod = Kind::new("", "v1", "Pod", "pods");
-        pod.schema = Schema::Builtin;
         definitions.row(&pod, None);
         definitions.finished().into_iter().map(|(name, text)| (name, serde_json::from_str(&text).unwrap())).collect()
     }

@@ -9,13 +9,7 @@ use crate::registry::Kind;
 
 /// The document of these rows. `schema_of` gives the structural schema of a custom resource.
 pub(super) fn build(form: Form, rows: &[&Kind], schema_of: impl Fn(&Kind) -> Option<Value>) -> String {
-    let subresources = rows.iter().flat_map(|r| r.subresources.iter().map(move |s| (r, s)));
-    let exchanged = subresources.map(|(row, sub)| {
-        let group = sub.group_version.as_ref().map_or(row.group.as_str(), |(g, _)| g);
-        (group, sub.kind.as_str())
-    });
-    let kinds = rows.iter().map(|r| (r.group.as_str(), r.kind.as_str())).chain(exchanged);
-    let docs = Docs::of(kinds);
+    let docs = Docs::of(rows.iter().flat_map(|row| row.docs.into_iter().chain(row.subresources.iter().filter_map(|s| s.docs))));
     let mut definitions = Definitions::new(form, &docs);
     let mut out = Map::new();
     for row in rows {

@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 /// Text for a time that is not set.
-pub(super) const UNKNOWN: &str = "<unknown>";
+pub(crate) const UNKNOWN: &str = "<unknown>";
 /// Text for a time that is none, or lies ahead.
-pub(super) const INVALID: &str = "<invalid>";
+pub(crate) const INVALID: &str = "<invalid>";
 
 /// The age of an RFC 3339 time in a field; absent is unknown.
-pub(super) fn since(field: &Value, now: Timestamp) -> String {
+pub(crate) fn since(field: &Value, now: Timestamp) -> String {
     match field.as_str() {
         None | Some("") => UNKNOWN.to_owned(),
         Some(text) => text.parse::<Timestamp>().map_or_else(|_| INVALID.to_owned(), |at| human(seconds(at, now))),
@@ -22,7 +22,7 @@ fn seconds(at: Timestamp, now: Timestamp) -> i64 {
 }
 
 /// A duration in the fewest characters that still tell.
-pub(super) fn human(seconds: i64) -> String {
+pub(crate) fn human(seconds: i64) -> String {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;
     const DAY: i64 = 24 * HOUR;

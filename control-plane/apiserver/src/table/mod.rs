@@ -1,18 +1,18 @@
 //! Printed answers: `as=Table`, which `kubectl get` asks for.
 //!
-//! A kind's row of the registry lists its columns. Built-in kinds take theirs from [`columns`], whose cells are functions of
-//! the object and the time; custom resources from [`custom_columns`], whose cells are paths. [`render`] knows neither.
+//! A kind's row lists its columns. Cells of built-in kinds are functions of the object and the time, made with the readers of
+//! [`read`]; those of custom resources ([`custom_columns`]) are paths. [`render`] knows no kind.
 
-mod age;
-mod builtin;
+pub(crate) mod age;
+mod column;
 mod custom;
-mod pod;
-mod read;
+pub(crate) mod read;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::registry::{Cell, Column, Kind};
+use crate::registry::Kind;
+pub use column::{Cell, Column, Compute};
 
 /// What each row carries beside its cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,37 +38,23 @@ impl IncludeObject {
     }
 }
 
-/// The published description of `metadata.name`.
-const NAME_DESCRIPTION: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
-/// The published description of `metadata.creationTimestamp`.
-const CREATED_AT: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
-
-/// The columns of a built-in kind; without a printer of its own, name and time of creation.
-#[must_use]
-pub fn columns(group: &str, kind: &str) -> Vec<Column> {
-    builtin::columns(group, kind).unwrap_or_else(builtin::plain)
-}
-
 /// The columns of a custom resource, name included, from the `additionalPrinterColumns` of its version; without any,
 /// name and age.
 #[must_use]
 pub fn custom_columns(additional: &Value) -> Vec<Column> {
-    let Some(additional) = additional.as_array().filter(|list| !list.is_empty()) else { return builtin::name_and_age() };
-    let mut columns = vec![builtin::name()];
+    let Some(additional) = additional.as_array().filter(|list| !list.is_empty()) else { return Column::name_and_age() };
+    let mut columns = vec![Column::name()];
     for column in additional {
-        let text = |key: &str| column[key].as_str().unwrap_or_default().to_owned();
+        let text = |key: &str| column[key].as_str().unwrap_or_default();
         let path = text("jsonPath");
-        let description = match text("description") {
-            empty if empty.is_empty() => format!("Custom resource definition column (in JSONPath format): {path}"),
-            given => given,
+        let described = match text("description") {
+            "" => format!("Custom resource definition column (in JSONPath format): {path}"),
+            given => given.to_owned(),
         };
         columns.push(Column {
-            name: text("name"),
-            column_type: text("type"),
-            format: text("format"),
-            description,
+            format: text("format").to_owned(),
             priority: column["priority"].as_i64().and_then(|p| i32::try_from(p).ok()).unwrap_or(0),
-            cell: Cell::Path(path),
+            ..Column::path(text("name"), text("type"), &described, path)
         });
     }
     columns
@@ -90,13 +76,13 @@ pub fn render(
     let fallback;
     let columns = match kind.columns.as_slice() {
         [] => {
-            fallback = builtin::name_and_age();
+            fallback = Column::name_and_age();
             &fallback
         }
         given => given,
     };
     let cells: Vec<Printer<'_>> = columns.iter().map(Printer::new).collect();
-    let rows = objects.iter().map(|object| row(&cells, object, &api_version, include, now)).collect();
+    let rows = objects.iter().map(|object| row(kind, &cells, object, &api_version, include, now)).collect();
     // A row's cells are matched to headings by position, so that later events of a watch need no headings.
     let definitions = if with_columns { columns.iter().map(definition).collect() } else { Value::Null };
     let mut table = Map::new();
@@ -115,10 +101,10 @@ fn definition(column: &Column) -> Value {
     })
 }
 
-fn row(cells: &[Printer<'_>], object: &Value, api_version: &str, include: IncludeObject, now: Timestamp) -> Value {
+fn row(kind: &Kind, cells: &[Printer<'_>], object: &Value, api_version: &str, include: IncludeObject, now: Timestamp) -> Value {
     let mut row = Map::new();
     row.insert("cells".to_owned(), cells.iter().map(|cell| cell.print(object, now)).collect());
-    if let Some(conditions) = conditions(object) {
+    if let Some(conditions) = kind.strategy.row_conditions(object) {
         row.insert("conditions".to_owned(), conditions);
     }
     let shown = match include {
@@ -130,22 +116,9 @@ fn row(cells: &[Printer<'_>], object: &Value, api_version: &str, include: Includ
     Value::Object(row)
 }
 
-/// Pods that have ended say so, and `kubectl` can leave them out.
-fn conditions(object: &Value) -> Option<Value> {
-    if object["kind"] != "Pod" || object["apiVersion"] != "v1" {
-        return None;
-    }
-    let (reason, message) = match read::text(object, &["status", "phase"]) {
-        "Succeeded" => ("Succeeded", "The pod has completed successfully."),
-        "Failed" => ("Failed", "The pod failed."),
-        _ => return None,
-    };
-    Some(json!([{"type": "Completed", "status": "True", "reason": reason, "message": message}]))
-}
-
 /// A column, ready to print: paths are parsed once per table.
 enum Printer<'a> {
-    Compute(fn(&Value, Timestamp) -> Value),
+    Compute(Compute),
     Path(custom::Path<'a>),
 }
 

@@ -2,35 +2,35 @@
 
 use serde_json::Value;
 
-pub(super) const NONE: &str = "<none>";
+pub(crate) const NONE: &str = "<none>";
 
 /// The text at a path, empty when absent.
-pub(super) fn text<'a>(object: &'a Value, path: &[&str]) -> &'a str {
+pub(crate) fn text<'a>(object: &'a Value, path: &[&str]) -> &'a str {
     at(object, path).as_str().unwrap_or_default()
 }
 
 /// The integer at a path, 0 when absent.
-pub(super) fn int(object: &Value, path: &[&str]) -> i64 {
+pub(crate) fn int(object: &Value, path: &[&str]) -> i64 {
     at(object, path).as_i64().unwrap_or(0)
 }
 
 /// The elements at a path, none when absent.
-pub(super) fn list<'a>(object: &'a Value, path: &[&str]) -> &'a [Value] {
+pub(crate) fn list<'a>(object: &'a Value, path: &[&str]) -> &'a [Value] {
     at(object, path).as_array().map_or(&[], Vec::as_slice)
 }
 
 /// The value at a path, null when absent.
-pub(super) fn at<'a>(object: &'a Value, path: &[&str]) -> &'a Value {
+pub(crate) fn at<'a>(object: &'a Value, path: &[&str]) -> &'a Value {
     path.iter().fold(object, |value, key| value.get(*key).unwrap_or(&Value::Null))
 }
 
 /// `<none>` for nothing.
-pub(super) fn or_none(text: &str) -> String {
+pub(crate) fn or_none(text: &str) -> String {
     if text.is_empty() { NONE.to_owned() } else { text.to_owned() }
 }
 
 /// Number of members of a map or list.
-pub(super) fn count(object: &Value, path: &[&str]) -> usize {
+pub(crate) fn count(object: &Value, path: &[&str]) -> usize {
     match at(object, path) {
         Value::Object(map) => map.len(),
         Value::Array(list) => list.len(),
@@ -39,7 +39,7 @@ pub(super) fn count(object: &Value, path: &[&str]) -> usize {
 }
 
 /// A LabelSelector as selectors are written.
-pub(super) fn selector(selector: &Value) -> String {
+pub(crate) fn selector(selector: &Value) -> String {
     match dormouse_machinery::selector::Selector::from_label_selector(selector) {
         Ok(selector) => or_none(&selector.to_string()),
         Err(_) => "<error>".to_owned(),
@@ -47,7 +47,7 @@ pub(super) fn selector(selector: &Value) -> String {
 }
 
 /// Names and images of the containers of a Pod template, comma-separated.
-pub(super) fn containers(spec: &Value, field: &str) -> String {
+pub(crate) fn containers(spec: &Value, field: &str) -> String {
     let parts: Vec<&str> = list(spec, &["containers"]).iter().map(|c| text(c, &[field])).collect();
     parts.join(",")
 }

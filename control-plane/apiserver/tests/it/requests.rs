@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dormouse_apiserver::logs::{LogOptions, PodLogs};
+use dormouse_apiserver::node_side::{LogOptions, NodeSide, Target};
 use dormouse_apiserver::{ApiError, Body, Profile};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
@@ -142,10 +142,11 @@ async fn a_pod_keeps_its_spec_but_for_images() {
     assert_eq!(fields, ["spec.containers[0].volumeMounts[0].name", "spec.containers[1].name", "spec.containers[1].image"]);
 }
 
-struct Logs;
-impl PodLogs for Logs {
-    fn logs<'a>(&'a self, pod: &'a Value, container: &'a str, options: LogOptions) -> BoxFuture<'a, Result<Body, ApiError>> {
-        Box::pin(async move { Ok(Body::from(format!("{} {container} {:?}\n", pod["metadata"]["name"], options.tail_lines))) })
+struct Nodes;
+impl NodeSide for Nodes {
+    fn logs<'a>(&'a self, target: Target<'a>, options: LogOptions) -> BoxFuture<'a, Result<Body, ApiError>> {
+        let said = format!("{} {} {:?}\n", target.pod["metadata"]["name"], target.container, options.tail_lines);
+        Box::pin(async move { Ok(Body::from(said)) })
     }
 }
 
@@ -155,7 +156,7 @@ async fn logs_come_from_the_node_side() {
     ask(&server, "POST", PODS, pod("p")).await;
     let path = format!("{PODS}/p/log");
     assert_eq!(get(&server, &format!("{path}?container=c")).await.status, 500, "nobody serves logs yet");
-    server.set_pod_logs(Arc::new(Logs));
+    server.set_node_side(Arc::new(Nodes));
     let which = get(&server, &path).await;
     assert_eq!(which.message(), "a container name must be specified for pod p, choose one of: [c d]");
     let log = get(&server, &format!("{path}?container=d&tailLines=3")).await;

@@ -1,6 +1,6 @@
 //! Role-based access control: rules, the index of who holds which, and the decision.
 //!
-//! The index follows the store: after every commit of a role or binding the core calls [`Rbac::changed`], which
+//! The index follows the store: after every commit of a role or binding their rows call [`committed`], which
 //! reads the object again *under the index's lock*. Whoever comes last therefore sees the last state, in whatever
 //! order the calls arrive. Questions only take a read lock; members of `system:masters` not even that.
 //!
@@ -9,7 +9,6 @@
 mod aggregate;
 mod index;
 mod rule;
-mod strategy;
 
 use std::sync::{PoisonError, RwLock};
 
@@ -19,8 +18,9 @@ use serde_json::Value;
 
 pub use index::{Grant, Index};
 pub use rule::{Action, Rule};
-pub use strategy::RbacStrategy;
 
+use crate::Profile;
+use crate::registry::{Cx, Object};
 use crate::request::{GROUP_MASTERS, User};
 
 /// The group of the kinds that the index follows.
@@ -112,6 +112,16 @@ impl Rbac {
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Index> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Follows the commit of an object of one of [`RESOURCES`].
+pub(crate) fn committed(cx: &Cx<'_>, object: &Object) {
+    let name = crate::object::meta_str(object, "name");
+    let read = || super::object(cx.server, &cx.kind.storage, cx.namespace, name);
+    cx.server.auth().rbac().changed(&cx.kind.plural, cx.namespace, name, read);
+    if cx.kind.kind == "ClusterRole" && cx.server.profile() == Profile::Full {
+        aggregate::settle(cx.server);
     }
 }
 

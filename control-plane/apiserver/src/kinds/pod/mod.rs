@@ -4,15 +4,17 @@
 mod admission;
 mod defaults;
 mod qos;
+mod table;
 mod validation;
 
 use dormouse_machinery::field::FieldError;
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::values::{map, map_entry, text};
-use super::{fields, row, texts};
+use super::{fields, texts, typed};
 use crate::ApiError;
-use crate::registry::{Cx, Generation, Kind, Object, Strategy, Subresource, Verb};
+use crate::registry::{CREATE, Cx, Generation, Kind, Object, READ, Right, Role, Strategy, Subresource};
 
 pub(crate) use defaults::default_template;
 pub(crate) use validation::validate_template;
@@ -29,21 +31,33 @@ const FIELDS: &[&str] = &[
     "status.nominatedNodeName",
 ];
 
-pub(super) fn rows() -> Vec<Kind> {
-    vec![Kind {
+/// Who may run programs in a Pod. The subresources come later; roles name them already, as those of every cluster do.
+const STREAMS: &[&str] = &["attach", "exec", "portforward", "proxy"];
+
+const RIGHTS: &[Right] = &[
+    Right::view(&["", "log", "status"]),
+    Right::edit(&[""]),
+    Right::edit(STREAMS),
+    Right::new(Role::Edit, READ, STREAMS),
+    Right::new(Role::Edit, CREATE, &["eviction"]),
+    Right::node(READ, &[""]),
+    Right::node(&["create", "delete"], &[""]),
+    Right::node(&["patch", "update"], &["status"]),
+    Right::node(CREATE, &["eviction"]),
+];
+
+pub(crate) fn row() -> Kind {
+    Kind {
         short_names: texts(&["po"]),
         categories: texts(&["all"]),
-        subresources: vec![
-            Subresource::own("binding", "Binding", &[Verb::Create]),
-            Subresource::foreign("eviction", "policy", "v1", "Eviction", &[Verb::Create]),
-            Subresource::own("log", "Pod", &[Verb::Get]),
-            Subresource::status("Pod"),
-        ],
+        subresources: vec![Subresource::binding(), Subresource::eviction(), Subresource::log(), Subresource::status("Pod")],
         fields: fields(FIELDS),
         generation: Generation::Spec,
         returns_deleted: true,
-        ..row("", "v1", "Pod", "pods", Pods)
-    }]
+        columns: table::columns(),
+        rights: RIGHTS,
+        ..typed::<Pod>("", "v1", "Pod", "pods", Pods)
+    }
 }
 
 struct Pods;
@@ -88,5 +102,9 @@ impl Strategy for Pods {
             return Some(0);
         }
         Some(if wanted < 0 { 1 } else { wanted })
+    }
+
+    fn row_conditions(&self, object: &Value) -> Option<Value> {
+        table::conditions(object)
     }
 }

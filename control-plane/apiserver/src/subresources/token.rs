@@ -1,28 +1,51 @@
-//! `serviceaccounts/token`: makes a token that is bound to an account and, when asked, to a Pod, Secret or Node.
+//! `token` of ServiceAccounts: makes a token that is bound to the account and, when asked, to a Pod, Secret or Node.
 
+use futures::FutureExt;
+use http::StatusCode;
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
+use std::future::ready;
 
-use super::token::{Bound, BoundObject, Claims, ISSUER};
+use crate::auth::token::{Bound, BoundObject, Claims, ISSUER};
+use crate::handler::{Call, codec};
+use crate::registry::{Answer, Documentation, Handler, Subresource, Verb};
 use crate::status::Cause;
-use crate::{ApiError, ApiServer};
+use crate::{ApiError, ApiServer, auth};
 
 /// Kubernetes' limits and default, in seconds.
 const SHORTEST: i64 = 10 * 60;
 const LONGEST: i64 = 1 << 32;
 const DEFAULT: i64 = 60 * 60;
 
-/// Answers a TokenRequest for an account.
-///
-/// # Errors
-/// 404 for an account that is not there, 400, 409 or 422 for a request that asks for what cannot be.
-pub fn request(server: &ApiServer, namespace: &str, account: &str, body: Value) -> Result<Value, ApiError> {
+impl Subresource {
+    /// The `token` subresource.
+    pub(crate) fn token() -> Self {
+        Self {
+            docs: Some(Documentation::of::<TokenRequest>()),
+            ..Self::foreign("token", "authentication.k8s.io", "v1", "TokenRequest", Verb::CREATE, Token)
+        }
+    }
+}
+
+struct Token;
+
+impl Handler for Token {
+    fn handle<'a>(&'a self, call: &'a mut Call, _: Verb) -> Answer<'a> {
+        let answer = codec::foreign(call, "authentication.k8s.io/v1", "TokenRequest")
+            .and_then(|body| request(&call.server, &call.namespace, &call.info.name, Value::Object(body)));
+        ready(answer.map(|token| call.answer(StatusCode::CREATED, &token))).boxed()
+    }
+}
+
+/// Answers a TokenRequest for an account: 404 for an account that is not there, 400, 409 or 422 for a request that asks for
+/// what cannot be.
+fn request(server: &ApiServer, namespace: &str, account: &str, body: Value) -> Result<Value, ApiError> {
     let mut request: TokenRequest =
         serde_json::from_value(body).map_err(|error| ApiError::bad_request(format!("the TokenRequest cannot be read: {error}")))?;
     let not_found = || ApiError::not_found("", "serviceaccounts", account);
-    let uid = super::uid_of(server, "serviceaccounts", namespace, account).ok_or_else(not_found)?;
+    let uid = auth::uid_of(server, "serviceaccounts", namespace, account).ok_or_else(not_found)?;
     for (what, given, own) in [("name", &request.metadata.name, account), ("namespace", &request.metadata.namespace, namespace)] {
         if given.as_deref().is_some_and(|given| !given.is_empty() && given != own) {
             return Err(ApiError::bad_request(format!("the {what} of the provided object does not match the {what} sent on the request")));
@@ -87,7 +110,7 @@ fn bind(server: &ApiServer, reference: &BoundObjectReference, account: &str, bou
     let (kind, version, name) = (text(&reference.kind), text(&reference.api_version), text(&reference.name));
     let namespace = bound.namespace.clone();
     let find = |plural: &str, namespace: &str| {
-        let object = super::object(server, plural, namespace, &name).ok_or_else(|| ApiError::not_found("", plural, &name))?;
+        let object = auth::object(server, plural, namespace, &name).ok_or_else(|| ApiError::not_found("", plural, &name))?;
         let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         match reference.uid.as_deref() {
             Some(asked) if !asked.is_empty() && asked != uid => Err(ApiError::conflict(
@@ -111,7 +134,7 @@ fn bind(server: &ApiServer, reference: &BoundObjectReference, account: &str, bou
             }
             bound.pod = Some(found);
             if let Some(node) = pod["spec"]["nodeName"].as_str() {
-                let uid = super::uid_of(server, "nodes", "", node).unwrap_or_default();
+                let uid = auth::uid_of(server, "nodes", "", node).unwrap_or_default();
                 bound.node = Some(BoundObject { name: node.to_owned(), uid });
             }
         }

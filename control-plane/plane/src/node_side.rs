@@ -1,9 +1,9 @@
-//! The API server's log requests, answered by the kubelet of the Pod's node.
+//! What the API server asks of a Pod's node, answered by the kubelet there.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use dormouse_apiserver::logs::{LogOptions, PodLogs};
+use dormouse_apiserver::node_side::{LogOptions, NodeSide, Target};
 use dormouse_apiserver::{ApiError, Body};
 use dormouse_kubelet::Handle;
 use dormouse_kubelet::logs::{LogQuery, Stream};
@@ -13,11 +13,11 @@ use serde_json::Value;
 
 /// The kubelets by node, until the plane ends.
 #[derive(Default)]
-pub(crate) struct NodeLogs {
+pub(crate) struct Kubelets {
     nodes: RwLock<BTreeMap<String, Arc<Handle>>>,
 }
 
-impl NodeLogs {
+impl Kubelets {
     pub(crate) fn add(&self, kubelet: &Arc<Handle>) {
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
         nodes.insert(kubelet.node_name().to_owned(), Arc::clone(kubelet));
@@ -29,14 +29,14 @@ impl NodeLogs {
     }
 }
 
-impl PodLogs for NodeLogs {
-    fn logs<'a>(&'a self, pod: &'a Value, container: &'a str, options: LogOptions) -> BoxFuture<'a, Result<Body, ApiError>> {
-        let text = |path: &str| pod.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let kubelet = self.nodes.read().unwrap_or_else(PoisonError::into_inner).get(&text("/spec/nodeName")).cloned();
+impl NodeSide for Kubelets {
+    fn logs<'a>(&'a self, target: Target<'a>, options: LogOptions) -> BoxFuture<'a, Result<Body, ApiError>> {
+        let text = |path: &str| target.pod.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let kubelet = self.nodes.read().unwrap_or_else(PoisonError::into_inner).get(target.node()).cloned();
         let query = LogQuery {
             uid: text("/metadata/uid"),
             pod: text("/metadata/name"),
-            container: container.to_owned(),
+            container: target.container.to_owned(),
             follow: options.follow,
             previous: options.previous,
             since_seconds: options.since_seconds,

@@ -1,30 +1,45 @@
-//! `binding` and `eviction` of Pods.
+//! `binding` of Pods: how a scheduler gives one to a node.
 
-use bytes::Bytes;
+use dormouse_machinery::field::FieldError;
+use futures::FutureExt;
 use http::Response;
+use k8s_openapi::api::core::v1::Binding;
 use serde_json::{Value, json};
+use std::future::ready;
 
+use crate::handler::{Call, Next, Part, codec, transact};
 use crate::object::{at, is_deleting, meta, meta_str, set_at, set_meta, time};
+use crate::registry::{Answer, Documentation, Handler, Subresource, Verb};
 use crate::{ApiError, Body};
 
-use super::super::delete::{DeleteOptions, remove};
-use super::super::update::{Next, Part, transact};
-use super::super::{Call, codec};
-use super::done;
+impl Subresource {
+    /// The `binding` subresource.
+    pub(crate) fn binding() -> Self {
+        Self { docs: Some(Documentation::of::<Binding>()), ..Self::own("binding", "Binding", Verb::CREATE, Bind) }
+    }
+}
+
+struct Bind;
+
+impl Handler for Bind {
+    fn handle<'a>(&'a self, call: &'a mut Call, _: Verb) -> Answer<'a> {
+        ready(bind(call)).boxed()
+    }
+}
 
 /// Gives the Pod to a node.
-pub(super) fn bind(call: &mut Call, body: &Bytes) -> Result<Response<Body>, ApiError> {
+fn bind(call: &mut Call) -> Result<Response<Body>, ApiError> {
     let (dry_run, _) = call.params.write_options("CreateOptions")?;
-    let binding = codec::foreign(call, body, "v1", "Binding")?;
+    let binding = codec::foreign(call, "v1", "Binding")?;
     let target = binding.get("target").and_then(Value::as_object).cloned().unwrap_or_default();
     let text = |field: &str| target.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
     let node = text("name");
     if !matches!(text("kind").as_str(), "" | "Node") {
-        let problem = dormouse_machinery::field::FieldError::not_supported("target.kind", text("kind"), &["Node", "<empty>"]);
+        let problem = FieldError::not_supported("target.kind", text("kind"), &["Node", "<empty>"]);
         return Err(ApiError::invalid_fields("", "Binding", meta_str(&binding, "name"), &[problem]));
     }
     if node.is_empty() {
-        let problem = dormouse_machinery::field::FieldError::required("target.name", "");
+        let problem = FieldError::required("target.name", "");
         return Err(ApiError::invalid_fields("", "Binding", meta_str(&binding, "name"), &[problem]));
     }
     let wanted_uid = meta_str(&binding, "uid").to_owned();
@@ -59,20 +74,5 @@ pub(super) fn bind(call: &mut Call, body: &Bytes) -> Result<Response<Body>, ApiE
         set_at(&mut new, "status.conditions", conditions.into());
         Ok(Next::Write(new))
     })?;
-    Ok(done(call))
-}
-
-/// Deletes the Pod as whoever drains a node wants it. There are no disruption budgets here to ask.
-pub(super) fn evict(call: &mut Call, body: &Bytes) -> Result<Response<Body>, ApiError> {
-    let (dry_run, _) = call.params.write_options("CreateOptions")?;
-    let eviction = codec::foreign(call, body, "policy/v1", "Eviction")?;
-    let name = meta_str(&eviction, "name");
-    if !name.is_empty() && name != call.info.name {
-        return Err(ApiError::bad_request(format!("name in URL does not match name in Eviction object: {} != {name}", call.info.name)));
-    }
-    let wanted = eviction.get("deleteOptions").filter(|o| !o.is_null()).cloned().unwrap_or_else(|| json!({}));
-    let mut options = DeleteOptions::from_value(&wanted)?;
-    options.dry_run |= dry_run;
-    remove(call, &options)?;
-    Ok(done(call))
+    Ok(call.created())
 }

@@ -4,14 +4,48 @@
 //! container that is not done, the containers from last to first, deletion.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::age;
-use super::read::{NONE, at, int, list, or_none, text};
+use crate::registry::Column;
+use crate::table::age;
+use crate::table::read::{NONE, at, int, list, or_none, text};
+
+/// The columns of a Pod.
+pub(super) fn columns() -> Vec<Column> {
+    vec![
+        Column::name(),
+        Column::string("Ready", "The aggregate readiness state of this pod for accepting traffic.", ready),
+        Column::string("Status", "The aggregate status of the containers in this pod.", status),
+        Column::string(
+            "Restarts",
+            "The number of times the containers in this pod have been restarted and when the last container in this pod has restarted.",
+            restarts,
+        ),
+        Column::age(),
+        Column::wide("IP", "IP address allocated to the pod. Empty if not yet allocated.", ip),
+        Column::wide("Node", "The node the pod was placed on; empty while it waits.", |o, _| {
+            or_none(text(o, &["spec", "nodeName"])).into()
+        }),
+        Column::wide("Nominated Node", "The node that is being made free for this pod.", |o, _| {
+            or_none(text(o, &["status", "nominatedNodeName"])).into()
+        }),
+        Column::wide("Readiness Gates", "How many of the pod's readiness gates are open.", gates),
+    ]
+}
+
+/// Pods that have ended say so, and `kubectl` can leave them out.
+pub(super) fn conditions(pod: &Value) -> Option<Value> {
+    let (reason, message) = match text(pod, &["status", "phase"]) {
+        "Succeeded" => ("Succeeded", "The pod has completed successfully."),
+        "Failed" => ("Failed", "The pod failed."),
+        _ => return None,
+    };
+    Some(json!([{"type": "Completed", "status": "True", "reason": reason, "message": message}]))
+}
 
 /// What the three cells say.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Summary {
+struct Summary {
     ready: usize,
     total: usize,
     status: String,
@@ -34,16 +68,16 @@ impl Restarts {
     }
 }
 
-pub(super) fn ready(pod: &Value, _now: Timestamp) -> Value {
+fn ready(pod: &Value, _now: Timestamp) -> Value {
     let summary = summarise(pod);
     format!("{}/{}", summary.ready, summary.total).into()
 }
 
-pub(super) fn status(pod: &Value, _now: Timestamp) -> Value {
+fn status(pod: &Value, _now: Timestamp) -> Value {
     summarise(pod).status.into()
 }
 
-pub(super) fn restarts(pod: &Value, now: Timestamp) -> Value {
+fn restarts(pod: &Value, now: Timestamp) -> Value {
     let summary = summarise(pod);
     match summary.last_restart {
         Some(at) if summary.restarts != 0 => format!("{} ({} ago)", summary.restarts, age::human(now.duration_since(at).as_secs())).into(),
@@ -51,12 +85,12 @@ pub(super) fn restarts(pod: &Value, now: Timestamp) -> Value {
     }
 }
 
-pub(super) fn ip(pod: &Value, _now: Timestamp) -> Value {
+fn ip(pod: &Value, _now: Timestamp) -> Value {
     let first = list(pod, &["status", "podIPs"]).first().map_or("", |ip| text(ip, &["ip"]));
     or_none(first).into()
 }
 
-pub(super) fn gates(pod: &Value, _now: Timestamp) -> Value {
+fn gates(pod: &Value, _now: Timestamp) -> Value {
     let gates = list(pod, &["spec", "readinessGates"]);
     if gates.is_empty() {
         return NONE.into();
@@ -167,8 +201,6 @@ fn ended(terminated: &Value) -> String {
 #[cfg(test)]
 #[allow(clippy::needless_pass_by_value, reason = "tests hand over what `json!` makes")]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn cells(pod: &Value) -> (String, String, String) {

@@ -1,31 +1,48 @@
 //! `log` of Pods: the options are read here, the node side brings the text.
 
+use dormouse_machinery::field::FieldError;
+use futures::{FutureExt, StreamExt};
 use http::{Response, StatusCode};
 use serde_json::Value;
 
-use crate::logs::LogOptions;
+use crate::handler::{Call, respond};
+use crate::node_side::{LogOptions, Target};
 use crate::object::at;
-use crate::registry::Object;
+use crate::registry::{Answer, Handler, Object, Subresource, Verb};
 use crate::{ApiError, Body};
 
-use super::super::{Call, respond, shown_object};
+impl Subresource {
+    /// The `log` subresource.
+    pub(crate) fn log() -> Self {
+        Self::own("log", "Pod", &[Verb::Get], Log)
+    }
+}
 
-pub(super) async fn log(call: &mut Call) -> Result<Response<Body>, ApiError> {
-    let stored = call.stored()?;
-    let pod = shown_object(&call.kind, stored.bytes())?;
+struct Log;
+
+impl Handler for Log {
+    fn handle<'a>(&'a self, call: &'a mut Call, _: Verb) -> Answer<'a> {
+        log(call).boxed()
+    }
+}
+
+async fn log(call: &Call) -> Result<Response<Body>, ApiError> {
+    let pod = call.object()?;
     let options = options(call)?;
     let container = container(&pod, &call.info.name, call.params.get("container"))?;
-    if at(&pod, "spec.nodeName").and_then(Value::as_str).is_none_or(str::is_empty) {
+    let pod = Value::Object(pod);
+    let target = Target { pod: &pod, container: &container };
+    if target.node().is_empty() {
         // No node has it yet, so nothing was said.
         return Ok(respond::text(StatusCode::OK, Body::empty()));
     }
-    let Some(logs) = call.server.pod_logs() else {
+    let Some(nodes) = call.server.node_side() else {
         return Err(ApiError::internal("no node of this server gives out logs"));
     };
-    let stopping = call.server.stopping().clone();
-    let body = logs.logs(&Value::Object(pod), &container, options).await?;
+    let body = nodes.logs(target, options).await?;
     // A followed log ends with the server.
-    let body = Body::from_stream(futures::StreamExt::take_until(body.into_data_stream(), stopping.cancelled_owned()));
+    let stopping = call.server.stopping().clone();
+    let body = Body::from_stream(body.into_data_stream().take_until(stopping.cancelled_owned()));
     Ok(respond::text(StatusCode::OK, body))
 }
 
@@ -40,7 +57,7 @@ fn options(call: &Call) -> Result<LogOptions, ApiError> {
         let value = params.int(field)?;
         if let Some(n) = value.filter(|n| *n < least) {
             let why = if least == 0 { "must be greater than or equal to 0" } else { "must be greater than 0" };
-            problems.push(dormouse_machinery::field::FieldError::invalid(field, n, why));
+            problems.push(FieldError::invalid(field, n, why));
         }
         Ok(value)
     };
@@ -49,7 +66,7 @@ fn options(call: &Call) -> Result<LogOptions, ApiError> {
     let since_seconds = number("sinceSeconds", 1)?;
     if since_seconds.is_some() && since_time.is_some() {
         let why = "at most one of `sinceTime` or `sinceSeconds` may be specified";
-        problems.push(dormouse_machinery::field::FieldError::forbidden("sinceSeconds", why));
+        problems.push(FieldError::forbidden("sinceSeconds", why));
     }
     if !problems.is_empty() {
         return Err(ApiError::invalid_fields("", "PodLogOptions", &call.info.name, &problems));

@@ -1,0 +1,58 @@
+//! ConfigMaps.
+
+use dormouse_machinery::field::{FieldError, Path};
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde_json::Map;
+
+use super::values::{DATA_LIMIT, data_keys, frozen, map};
+use super::{texts, typed};
+use crate::registry::{Column, Cx, Kind, Object, READ, Right, Strategy};
+use crate::table::read::count;
+
+pub(super) fn row() -> Kind {
+    Kind {
+        short_names: texts(&["cm"]),
+        columns: vec![
+            Column::name(),
+            Column::string("Data", "The number of entries.", |o, _| (count(o, &["data"]) + count(o, &["binaryData"])).into()),
+            Column::age(),
+        ],
+        rights: const { &[Right::view(&[""]), Right::edit(&[""]), Right::node(READ, &[""])] },
+        ..typed::<ConfigMap>("", "v1", "ConfigMap", "configmaps", ConfigMaps)
+    }
+}
+
+struct ConfigMaps;
+
+impl Strategy for ConfigMaps {
+    fn validate(&self, _: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
+        let size = data_keys(object, "data", problems) + data_keys(object, "binaryData", problems) / 4 * 3;
+        for key in map(object, "data").into_iter().flat_map(Map::keys) {
+            if map(object, "binaryData").is_some_and(|b| b.contains_key(key)) {
+                let why = format!("duplicate of key present in data and binaryData: {key}");
+                problems.push(FieldError::invalid(Path::new("data").key(key), key.as_str(), why));
+            }
+        }
+        if size > DATA_LIMIT {
+            problems.push(FieldError::too_long("", DATA_LIMIT));
+        }
+    }
+
+    fn validate_update(&self, _: &Cx<'_>, object: &Object, old: &Object, problems: &mut Vec<FieldError>) {
+        frozen(object, old, &["data", "binaryData"], problems);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::shows;
+    use super::*;
+
+    #[test]
+    fn cells() {
+        let map = json!({"metadata": {"name": "c"}, "data": {"a": "b"}, "binaryData": {"c": "ZA=="}});
+        shows(&row(), &map, &[("Name", json!("c")), ("Data", json!(2)), ("Age", json!("<unknown>"))]);
+    }
+}
