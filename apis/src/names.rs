@@ -1,7 +1,6 @@
 //! Names that other software sees: annotations, labels, finalizers, ports, fixed objects.
 //!
-//! Source: the contract of llm-d Fast Model Actuation (`fma.llm-d.ai/v1alpha1`); what starts with
-//! `dormouse.dev/` is ours.
+//! Source: the contract of llm-d Fast Model Actuation (`fma.llm-d.ai/v1alpha1`). Names of ours are in `dormouse-names`.
 
 /// Prefix of the peer's annotations, labels and finalizers.
 pub const PREFIX: &str = "dual-pods.llm-d.ai/";
@@ -55,13 +54,6 @@ pub mod annotation {
     pub const OLD_ADMIN_PORT: &str = "dual-pod.llm-d.ai/admin-port";
     /// The status under the old prefix; written too when the requester uses that prefix.
     pub const OLD_STATUS: &str = "dual-pod.llm-d.ai/status";
-
-    /// Ours, on a launcher: JSON of instance ID to the time it was last put to sleep, RFC 3339 with microseconds.
-    pub const LAST_USED: &str = "dormouse.dev/last-used";
-    /// Ours, on a Node: JSON of GPU UUID to index, published by the kubelet.
-    pub const NODE_GPUS: &str = "dormouse.dev/gpus";
-    /// Ours, on a Pod: JSON of life-cycle instants with microseconds, published by the kubelet.
-    pub const TIMELINE: &str = "dormouse.dev/timeline";
 }
 
 /// Label keys.

@@ -5,9 +5,11 @@
 
 mod apply;
 mod cli;
+mod engine;
 mod exit;
 mod named;
 mod run_folder;
+mod systems;
 mod table;
 mod verbs;
 

@@ -5,9 +5,6 @@
 
 use std::net::IpAddr;
 
-/// Annotation of an instance that names its adapter.
-pub(crate) const ENGINE_ANNOTATION: &str = "dormouse.dev/engine";
-
 /// One engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Adapter {

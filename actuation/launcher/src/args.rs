@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use dormouse_controller::duration;
+use dormouse_names::env as names;
 
 /// What the launcher does about a port that an engine is told to use and that is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -76,13 +77,13 @@ pub struct Args {
     pub mock_gpu_count: u32,
 
     /// Engine to drive when an instance's annotation `dormouse.dev/engine` names none: vllm, sglang, llamacpp or trtllm.
-    #[arg(long, default_value = "vllm", env = "DORMOUSE_LAUNCHER_ADAPTER")]
+    #[arg(long, default_value = "vllm", env = names::LAUNCHER_ADAPTER)]
     pub adapter: String,
     /// Command to start instead of the adapter's own (`vllm serve`), split on blanks; options are appended.
-    #[arg(long, env = "DORMOUSE_LAUNCHER_ENGINE_COMMAND")]
+    #[arg(long, env = names::LAUNCHER_ENGINE_COMMAND)]
     pub engine_command: Option<String>,
     /// Folder in which the private folder of this launcher (logs, journal) is made.
-    #[arg(long, default_value = "/tmp", env = "DORMOUSE_LAUNCHER_LOG_DIR")]
+    #[arg(long, default_value = "/tmp", env = names::LAUNCHER_LOG_DIR)]
     pub log_dir: PathBuf,
     /// Newest bytes of an instance's log that are kept; 0 keeps all.
     #[arg(long, default_value_t = 64 << 20)]

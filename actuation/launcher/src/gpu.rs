@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use dormouse_apis::names;
-use dormouse_devices::{DORMOUSE_DEVICES, Identity, visible};
+use dormouse_devices::{Identity, visible};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use tokio::sync::Mutex;
@@ -106,7 +106,7 @@ impl Translator {
         if mock && let (Some(node), Some(namespace)) = (env("NODE_NAME"), env("NAMESPACE")) {
             sources.push(Source::ConfigMap { namespace, node });
         }
-        if let Some(socket) = env(DORMOUSE_DEVICES) {
+        if let Some(socket) = env(dormouse_names::env::DEVICES) {
             sources.push(Source::Ledger { socket });
         }
         sources.push(if mock { Source::MadeUp(mock_count) } else { Source::NvidiaSmi });
@@ -194,7 +194,8 @@ async fn from_ledger(socket: &str) -> Result<Mapping, String> {
     let client = dormouse_devices::Client::connect(socket, Identity::of_this_process("launcher")).await.map_err(|e| e.to_string())?;
     let snapshot = client.snapshot().await.map_err(|e| e.to_string())?;
     let node: Vec<_> = snapshot.gpus.into_iter().map(|g| g.gpu).collect();
-    let seen = visible(&node, std::env::var("NVIDIA_VISIBLE_DEVICES").ok().as_deref(), None).map_err(|e| e.to_string())?;
+    let seen =
+        visible(&node, std::env::var(dormouse_names::env::NVIDIA_VISIBLE_DEVICES).ok().as_deref(), None).map_err(|e| e.to_string())?;
     // An engine counts within what its container sees.
     Ok(Mapping(seen.into_iter().map(|g| g.uuid).zip(0..).collect()))
 }

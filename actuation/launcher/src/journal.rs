@@ -36,7 +36,7 @@ impl Identity {
         let env = |name| std::env::var(name).ok().filter(|v: &String| !v.is_empty());
         let pod = || Some(format!("{}/{}", env("NAMESPACE")?, env("POD_NAME")?));
         let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-        Self { place: env("DORMOUSE_POD_UID").or_else(pod).unwrap_or_else(host), listen }
+        Self { place: env(dormouse_names::env::POD_UID).or_else(pod).unwrap_or_else(host), listen }
     }
 }
 

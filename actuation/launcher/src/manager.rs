@@ -309,7 +309,7 @@ impl Manager {
     async fn make(self: &Arc<Self>, id: String, asked: Config) -> Result<State, CreateError> {
         let settings = &self.settings;
         let failed = |e: &dyn std::fmt::Display| CreateError::Failed(e.to_string());
-        let named = asked.annotations.as_ref().and_then(|a| a.get(adapter::ENGINE_ANNOTATION)).unwrap_or(&settings.adapter);
+        let named = asked.annotations.as_ref().and_then(|a| a.get(dormouse_names::annotation::ENGINE)).unwrap_or(&settings.adapter);
         let adapter = adapter::by_name(named).map_err(|e| failed(&e))?;
         let mut config = asked.clone();
         let mut silent = Vec::new();
@@ -319,7 +319,7 @@ impl Manager {
             if devices.by_index && env.get("CUDA_DEVICE_ORDER").is_none() {
                 silent.push(("CUDA_DEVICE_ORDER".to_owned(), "PCI_BUS_ID".to_owned()));
             }
-            env.set("CUDA_VISIBLE_DEVICES", devices.list);
+            env.set(dormouse_names::env::CUDA_VISIBLE_DEVICES, devices.list);
         }
         let command = adapter.command_line(settings.engine_command.as_deref(), &config.options, settings.pod_ip);
         let warnings = self.check_port(&id, &command)?;

@@ -6,6 +6,7 @@
 use dormouse_apis::Resource;
 use dormouse_apis::fma::LauncherConfig;
 use dormouse_apis::names::{GPU_RESOURCE, NOTIFIER_CONTAINER, annotation, label, port};
+use dormouse_names::env::NVIDIA_VISIBLE_DEVICES;
 use serde_json::{Map, Value, json};
 
 use crate::hashes;
@@ -18,7 +19,7 @@ use crate::{canonical, json as read};
 /// Environment that every launcher gets, in this order where it has to be appended.
 const REQUIRED_ENV: [(&str, &str); 4] = [
     ("PYTHONPATH", "/app"),
-    ("NVIDIA_VISIBLE_DEVICES", "all"),
+    (NVIDIA_VISIBLE_DEVICES, "all"),
     ("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"),
     ("VLLM_SERVER_DEV_MODE", "1"),
 ];

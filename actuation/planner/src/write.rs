@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use dormouse_apis::names::{annotation, finalizer, label};
+use dormouse_names::annotation::LAST_USED;
 use jiff::{Timestamp, Unit};
 use serde_json::{Map, Value, json};
 
@@ -71,7 +72,7 @@ pub fn routing_text(routing: &Routing) -> String {
 #[must_use]
 pub fn unbind_direct(object: &Value, now: Timestamp) -> Value {
     let mut object = unbound(object);
-    put(&mut object, &ANNOTATIONS, annotation::LAST_USED, &stamp(now));
+    put(&mut object, &ANNOTATIONS, LAST_USED, &stamp(now));
     object
 }
 
@@ -93,10 +94,10 @@ pub fn unbind_launcher(object: &Value, recorded: Option<&Recorded>, uses: &BTree
         remove(&mut object, &ANNOTATIONS, key);
     }
     if uses.is_empty() {
-        remove(&mut object, &ANNOTATIONS, annotation::LAST_USED);
+        remove(&mut object, &ANNOTATIONS, LAST_USED);
     } else {
         let uses: BTreeMap<&str, String> = uses.iter().map(|(id, at)| (id.as_str(), stamp(*at))).collect();
-        put(&mut object, &ANNOTATIONS, annotation::LAST_USED, &json!(uses).to_string());
+        put(&mut object, &ANNOTATIONS, LAST_USED, &json!(uses).to_string());
     }
     object
 }
@@ -276,7 +277,7 @@ mod tests {
         assert_eq!(routed["metadata"]["labels"]["a"], "1");
         let uses = [(InstanceId::from("Ixi"), Timestamp::UNIX_EPOCH)].into();
         let after = unbind_launcher(&routed, Some(&recorded()), &uses);
-        assert_eq!(after["metadata"]["annotations"], json!({annotation::LAST_USED: r#"{"Ixi":"1970-01-01T00:00:00.000000Z"}"#}));
+        assert_eq!(after["metadata"]["annotations"], json!({LAST_USED: r#"{"Ixi":"1970-01-01T00:00:00.000000Z"}"#}));
         let none = unbind_launcher(&routed, Some(&recorded()), &BTreeMap::new());
         assert_eq!(none, before);
     }

@@ -7,7 +7,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use dormouse_devices::{Client, DORMOUSE_DEVICES, Identity, visible};
+use dormouse_devices::{Client, Identity, visible};
+use dormouse_names::env as names;
 use dormouse_runtime::CancellationToken;
 use tokio::sync::watch;
 
@@ -31,7 +32,7 @@ impl Source {
         if !given.is_empty() {
             return Self::Fixed(given);
         }
-        let visible = env("NVIDIA_VISIBLE_DEVICES");
+        let visible = env(names::NVIDIA_VISIBLE_DEVICES);
         let listed: Vec<String> =
             visible.iter().flat_map(|v| v.split(',')).map(|e| e.trim().to_owned()).filter(|e| !e.is_empty()).collect();
         if !listed.is_empty() && listed.iter().all(|e| e.starts_with("GPU-") || e.starts_with("MIG-")) {
@@ -43,7 +44,7 @@ impl Source {
         if let Some(command) = command {
             return Self::Command(command.split_whitespace().map(str::to_owned).collect());
         }
-        match env(DORMOUSE_DEVICES).filter(|v| !v.is_empty()) {
+        match env(names::DEVICES).filter(|v| !v.is_empty()) {
             Some(socket) => Self::Ledger { socket, visible },
             None => Self::Command(["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"].map(str::to_owned).into()),
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Parser, value_parser};
 use dormouse_controller::{KlogFlags, duration};
+use dormouse_names::env as names;
 
 /// What the requester and the test requester share.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,10 +29,10 @@ pub struct Serving {
     pub proxy_max_connections: u32,
     /// Seconds between SIGTERM and SIGKILL, as the Pod has them. After SIGTERM a requester that is ready stays until it is
     /// told become-unready, or until 2 s before this time is over; 0 ends at once.
-    #[arg(long, env = "DORMOUSE_TERMINATION_GRACE_SECONDS", default_value_t = 30)]
+    #[arg(long, env = names::TERMINATION_GRACE_SECONDS, default_value_t = 30)]
     pub termination_grace: u32,
     /// For tests: milliseconds to wait before become-ready takes effect and is answered.
-    #[arg(long, hide = true, env = "DORMOUSE_DELAY_READY_MS", default_value_t = 0)]
+    #[arg(long, hide = true, env = names::DELAY_READY_MS, default_value_t = 0)]
     pub delay_ready_ms: u64,
 }
 

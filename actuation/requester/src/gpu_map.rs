@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Parser;
-use dormouse_apis::names::{GPU_MAP, annotation};
+use dormouse_apis::names::GPU_MAP;
 use dormouse_controller::KubeFlags;
+use dormouse_names::annotation;
 use dormouse_runtime::CancellationToken;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Node};

@@ -4,7 +4,8 @@
 //! real program; a field it does not know here is said to be unknown rather than invented. [`answer`] is PURE.
 
 use clap::Parser;
-use dormouse_devices::{Bytes, Client, DORMOUSE_DEVICES, GpuSnapshot, Identity, visible};
+use dormouse_devices::{Bytes, Client, GpuSnapshot, Identity, visible};
+use dormouse_names::env as names;
 use dormouse_runtime::output::Out;
 
 const MIB: u64 = 1 << 20;
@@ -69,11 +70,11 @@ impl Error {
 /// # Errors
 /// When there is no ledger or no accelerator, or the question is not understood.
 pub async fn run(args: Args) -> Result<(), Error> {
-    let socket = std::env::var(DORMOUSE_DEVICES).map_err(|_| Error::NoDriver(format!("{DORMOUSE_DEVICES} is not set")))?;
+    let socket = std::env::var(names::DEVICES).map_err(|_| Error::NoDriver(format!("{} is not set", names::DEVICES)))?;
     let failed = |e: dormouse_devices::ClientError| Error::NoDriver(e.to_string());
     let client = Client::connect(&socket, Identity::of_this_process("nvidia-smi")).await.map_err(failed)?;
     let gpus = client.snapshot().await.map_err(failed)?.gpus;
-    let seen = std::env::var("NVIDIA_VISIBLE_DEVICES").ok();
+    let seen = std::env::var(names::NVIDIA_VISIBLE_DEVICES).ok();
     let text = answer(&args, &gpus, seen.as_deref())?;
     Ok(Out.text(&text)?)
 }

@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_devices::DORMOUSE_DEVICES;
 use dormouse_runtime::serve::{Limits, serve};
 use dormouse_runtime::{CancellationToken, net};
 use futures::FutureExt;
@@ -106,7 +105,7 @@ impl Bound {
         let shared = Arc::new(Shared {
             ready: watch::Sender::new(false),
             accelerators,
-            memory: Memory::new(std::env::var(DORMOUSE_DEVICES).ok().filter(|v| !v.is_empty())),
+            memory: Memory::new(std::env::var(dormouse_names::env::DEVICES).ok().filter(|v| !v.is_empty())),
             relay: Arc::new(Mutex::new(Relay::new(log))),
             proxy: Proxy::new(proxy_settings, proxy_end.clone()),
             become_ready_delay: Duration::from_millis(serving.delay_ready_ms),

@@ -23,8 +23,8 @@ const WATCHERS: usize = 10;
 /// A Pod of about 2.7 kB, as a controller creates it: two containers, probes, environment, volumes.
 fn pod(name: &str) -> Vec<u8> {
     let container = |name: &str, port: u16| {
-        json!({"name": name, "image": "ghcr.io/llm-d/llm-d-fast-model-actuation/requester:v0.3.0",
-            "command": ["/app/requester", "--log-level=2", "--probes-port=8080", "--spi-port=8081"],
+        json!({"name": name, "image": "ghcr.io/llm-d/llm-d-fast-model-actuation/webserver:v0.3.0",
+            "command": ["/app/webserver", "--log-level=2", "--probes-port=8080", "--spi-port=8081"],
             "env": [{"name": "LOG", "value": "info"}, {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
                     {"name": "MODEL", "value": "TinyLlama/TinyLlama-1.1B-Chat-v1.0"}],
             "ports": [{"name": "probes", "containerPort": port}, {"name": "spi", "containerPort": port + 1}],
@@ -34,9 +34,9 @@ fn pod(name: &str) -> Vec<u8> {
             "volumeMounts": [{"name": "cache", "mountPath": "/cache"}, {"name": "config", "mountPath": "/etc/config", "readOnly": true}]})
     };
     let pod = json!({"apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "namespace": "default", "labels": {"app": "dp-example", "instance": "requester"},
-            "annotations": {"dual-pods.llm-d.ai/admin-port": "8081",
-                "dual-pods.llm-d.ai/server-patch": "spec:\n  containers:\n  - name: inference-server\n    image: docker.io/vllm/vllm-openai:v0.10.2\n    command:\n    - vllm\n    - serve\n    - --port=8000\n    - /pvcs/local/vcp/TinyLlama\n    - --max-model-len=32768\n    resources:\n      limits:\n        cpu: \"2\"\n        memory: 9Gi\n    readinessProbe:\n      httpGet:\n        path: /health\n        port: 8000\n      initialDelaySeconds: 60\n      periodSeconds: 5\n"},
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": "dp-example", "instance": "webserver"},
+            "annotations": {"web-tools.short.io/admin-port": "8081",
+                "web-tools.short.io/server-patch": "spec:\n  containers:\n  - name: inference-server\n    image: docker.io/huge/huge-server:v0.10.2\n    command:\n    - huge\n    - serve\n    - --port=8000\n    - /pvcs/local/vcp/TinyLlama\n    - --max-model-len=32768\n    resources:\n      limits:\n        cpu: \"2\"\n        memory: 9Gi\n    readinessProbe:\n      httpGet:\n        path: /health\n        port: 8000\n      initialDelaySeconds: 60\n      periodSeconds: 5\n"},
             "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "dp-example", "uid": "b3c9a1de-7a0f-4c7a-8a57-2d6c3d8d9a01", "controller": true}]},
         "spec": {"containers": [container("inference-server", 8080), container("sidecar", 9080)],
             "nodeSelector": {"nvidia.com/gpu.present": "true"},

@@ -4,10 +4,11 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use dormouse_devices::Rates;
+use dormouse_names::Programs;
 use dormouse_runtime::clock::{self, SharedClock};
 
 use crate::machine::backoff::Policy;
-use crate::plan::image::{Engine, Rules};
+use crate::plan::image::Rules;
 
 /// Simulated GPUs of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +67,8 @@ pub struct Options {
     pub executable: PathBuf,
     /// Rules of `--images`.
     pub images: Rules,
-    /// What `vllm` means.
-    pub engine: Engine,
+    /// Programs of this binary.
+    pub programs: Programs,
     /// GPUs.
     pub gpus: Gpus,
     /// Speeds of the simulated links and storage.
@@ -84,7 +85,7 @@ pub struct Options {
     pub api: Option<ApiAddress>,
     /// Whether containers get a root of their own.
     pub sandbox: SandboxMode,
-    /// Further variables for every container, beneath its own.
+    /// Further variables that every container has, whatever its own say.
     pub env: Vec<(String, String)>,
     /// Wall time.
     pub clock: SharedClock,
@@ -102,7 +103,7 @@ impl Options {
             run_dir: run_dir.into(),
             executable: executable.into(),
             images: Rules::default(),
-            engine: Engine::default(),
+            programs: Programs::default(),
             gpus: Gpus::default(),
             rates: Rates::default(),
             cpu: "64".to_owned(),
@@ -122,7 +123,7 @@ impl Options {
         Ipv4Addr::new(127, self.plane, self.node, 1)
     }
 
-    /// Name of the abstract socket of the node's device ledger, as Pods find it in `DORMOUSE_DEVICES`.
+    /// Name of the abstract socket of the node's device ledger, as Pods find it in their environment.
     #[must_use]
     pub fn device_socket(&self) -> String {
         format!("@dormouse-devices-{}-{}", self.plane, self.node)

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dormouse_kubelet::plan::image::{Engine, Rules};
+use dormouse_kubelet::plan::image::Rules;
+use dormouse_names::Programs;
 use dormouse_runtime::{SharedClock, clock};
 
 use crate::ports::Holder;
@@ -59,8 +60,10 @@ pub struct Options {
     pub node_memory: String,
     /// What images mean.
     pub images: Rules,
-    /// What `vllm` means.
-    pub engine: Engine,
+    /// Programs of the executable that Pods may run.
+    pub programs: Programs,
+    /// Variables that every container has, whatever its own say.
+    pub env: Vec<(String, String)>,
     /// First pause before a container starts again.
     pub restart_backoff: Duration,
     /// How long Pods outlive their node.
@@ -87,7 +90,8 @@ impl Options {
             node_cpu: "64".into(),
             node_memory: "512Gi".into(),
             images: Rules::default(),
-            engine: Engine::Sim,
+            programs: Programs::default(),
+            env: Vec::new(),
             restart_backoff: Duration::from_secs(10),
             pod_gc_delay: Duration::from_secs(40),
             executable,

@@ -203,7 +203,8 @@ fn kubelet(options: &Options, client: &kube::Client, net: &NetClaim, api: &ApiAd
     kubelet.plane = net.number();
     kubelet.node = u8::try_from(i + 1).unwrap_or(u8::MAX);
     kubelet.images = options.images.clone();
-    kubelet.engine = options.engine;
+    kubelet.programs = options.programs.clone();
+    kubelet.env.clone_from(&options.env);
     kubelet.gpus =
         Gpus { count: gpus.per_node, first: index * gpus.per_node, product: gpus.product.clone(), memory_bytes: gpus.memory_bytes };
     kubelet.rates = rates;

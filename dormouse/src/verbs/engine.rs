@@ -72,10 +72,10 @@ pub(crate) fn run(args: EngineArgs) -> anyhow::Result<()> {
 
 pub(crate) fn vllm(args: VllmArgs) -> anyhow::Result<()> {
     let VllmVerb::Serve(raw) = args.what;
-    let kind = match std::env::var("DORMOUSE_ENGINE").as_deref() {
+    let kind = match std::env::var(dormouse_names::env::ENGINE).as_deref() {
         Ok("embedded") => Kind::Embedded,
         Ok("sim") | Err(_) => Kind::Sim,
-        Ok(other) => return Err(exit::usage(format!("DORMOUSE_ENGINE={other:?} is neither sim nor embedded"))),
+        Ok(other) => return Err(exit::usage(format!("{}={other:?} is neither sim nor embedded", dormouse_names::env::ENGINE))),
     };
     serve(kind, raw.args)
 }

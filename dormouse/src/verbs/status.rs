@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use dormouse_apis::names::{annotation, label, path, port};
 use dormouse_controller::{Credentials, NoClient};
 use dormouse_devices::{Client as Devices, Identity, LeaseState};
+use dormouse_names::annotation::NODE_GPUS;
 use dormouse_runtime::clock::{Clock, SystemClock};
 use dormouse_runtime::http::{Timeouts, client as http_client};
 use dormouse_runtime::output::Out;
@@ -197,8 +198,7 @@ async fn node_row(node: &Node, socket: Option<&str>) -> NodeRow {
     let condition = |t: &str| {
         node.status.as_ref().and_then(|s| s.conditions.as_ref()).and_then(|c| c.iter().find(|c| c.type_ == t)).map(|c| c.status == "True")
     };
-    let published: BTreeMap<String, u32> =
-        node.annotations().get(annotation::NODE_GPUS).and_then(|g| serde_json::from_str(g).ok()).unwrap_or_default();
+    let published: BTreeMap<String, u32> = node.annotations().get(NODE_GPUS).and_then(|g| serde_json::from_str(g).ok()).unwrap_or_default();
     let mut gpus: Vec<GpuRow> = published
         .into_keys()
         .map(|uuid| GpuRow { uuid, awake: Vec::new(), asleep: Vec::new(), used_bytes: None, total_bytes: None })

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dormouse_deploy::{ChartValues, NODE_VIEW_ROLE, node_view_role, render};
-use dormouse_kubelet::plan::image::{Engine, Rules};
+use dormouse_kubelet::plan::image::Rules;
 use dormouse_machinery::names;
 use dormouse_machinery::quantity::Quantity;
 use dormouse_plane::{Error as PlaneError, Listen, Options, Plane, SimulatedGpus, wildcard_holder};
@@ -19,6 +19,7 @@ use dormouse_runtime::shutdown;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::apply::apply;
+use crate::engine::Engine;
 use crate::exit;
 use crate::run_folder::{self, RunFolder, State};
 
@@ -67,8 +68,8 @@ pub(crate) struct UpArgs {
     #[arg(long, default_value = "default")]
     namespace: String,
     /// What `vllm` means in a Pod
-    #[arg(long, value_enum, default_value_t = UpEngine::Sim)]
-    engine: UpEngine,
+    #[arg(long, value_enum, default_value_t = Engine::Sim)]
+    engine: Engine,
     /// Controllers to run as Pods: all, none, or a list of dual-pods, launcher-populator
     #[arg(long, value_name = "all|none|LIST", default_value = "all")]
     controllers: String,
@@ -109,17 +110,6 @@ struct Later {
     gpus: Option<String>,
     #[arg(long, hide = true, value_name = "loopback|netns")]
     network: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum UpEngine {
-    /// The simulator
-    Sim,
-    /// The embedded CPU engine
-    Embedded,
-    /// A real vLLM on the PATH of this machine
-    #[value(alias = "vllm")]
-    Host,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -211,11 +201,7 @@ impl UpArgs {
             let text = std::fs::read_to_string(file).map_err(|e| exit::usage(format!("--images: cannot read {}: {e}", file.display())))?;
             o.images = Rules::parse(&text).map_err(|e| exit::usage(format!("--images: {}: {e}", file.display())))?;
         }
-        o.engine = match self.engine {
-            UpEngine::Sim => Engine::Sim,
-            UpEngine::Embedded => Engine::Embedded,
-            UpEngine::Host => Engine::Host,
-        };
+        self.engine.choose(&mut o);
         o.restart_backoff = self.restart_backoff;
         o.pod_gc_delay = self.pod_gc_delay;
         o.sandbox = self.sandbox == Sandbox::Auto;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use dormouse_devices::Rates;
+use dormouse_names::env as names;
 use dormouse_runtime::{CancellationToken, clock, monotonic, net, serve as http};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpSocket};
@@ -87,9 +88,9 @@ impl Environment {
         let kv_cache = filled("VLLM_CPU_KVCACHE_SPACE").and_then(|v| v.parse::<u64>().ok()).filter(|g| *g > 0);
         Self {
             dev_mode: filled("VLLM_SERVER_DEV_MODE").is_some_and(|v| v.parse::<i64>().is_ok_and(|n| n != 0)),
-            devices: filled(dormouse_devices::DORMOUSE_DEVICES),
-            nvidia_visible_devices: var("NVIDIA_VISIBLE_DEVICES"),
-            cuda_visible_devices: var("CUDA_VISIBLE_DEVICES"),
+            devices: filled(names::DEVICES),
+            nvidia_visible_devices: var(names::NVIDIA_VISIBLE_DEVICES),
+            cuda_visible_devices: var(names::CUDA_VISIBLE_DEVICES),
             hub_cache,
             kv_cache_bytes: kv_cache.map_or(KV_CACHE_BYTES, |gib| gib.saturating_mul(1 << 30)),
         }

@@ -87,7 +87,7 @@ impl Drop for Remote {
 }
 
 impl Client {
-    /// Connects to the abstract socket `name`, the value of [`crate::DORMOUSE_DEVICES`].
+    /// Connects to the abstract socket `name`, the value of [`dormouse_names::env::DEVICES`].
     ///
     /// # Errors
     /// When nobody listens there, or does not speak this protocol.

@@ -50,7 +50,7 @@ impl Identity {
     pub fn of_this_process(program: impl Into<String>) -> Self {
         Self {
             pod: std::env::var("HOSTNAME").ok().filter(|v| !v.is_empty()),
-            pod_uid: std::env::var("DORMOUSE_POD_UID").ok().filter(|v| !v.is_empty()),
+            pod_uid: std::env::var(dormouse_names::env::POD_UID).ok().filter(|v| !v.is_empty()),
             program: program.into(),
         }
     }

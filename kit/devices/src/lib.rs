@@ -3,7 +3,7 @@
 //!
 //! * [`Ledger`] and [`Link`] are pure: no clock, no task, no socket.
 //! * [`Devices`] is the shared, live form of both for one node; the kubelet owns it and hosts it with [`serve`]
-//!   on an abstract Unix socket whose name Pods find in [`DORMOUSE_DEVICES`].
+//!   on an abstract Unix socket whose name Pods find in [`dormouse_names::env::DEVICES`].
 //! * [`Client`] is what engines and tools hold. A lease lives as long as the client's connection: a process that
 //!   dies gives its memory back at once, because the kernel closes its socket.
 //!
@@ -25,6 +25,3 @@ pub use ledger::{Allocation, GpuSnapshot, Identity, LeaseId, LeaseSnapshot, Leas
 pub use link::{Link, Nanos, TransferId};
 pub use protocol::{Rates, Snapshot, TransferKind};
 pub use server::{Listener, serve};
-
-/// Environment variable with the name of the node's device socket: `@name` (or just `name`) for an abstract socket.
-pub const DORMOUSE_DEVICES: &str = "DORMOUSE_DEVICES";

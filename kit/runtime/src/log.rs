@@ -43,7 +43,7 @@ pub fn init(options: Options) {
         3..=5 => "debug",
         _ => "trace",
     };
-    let filter = EnvFilter::try_from_env("DORMOUSE_LOG").unwrap_or_else(|_| filter(level));
+    let filter = EnvFilter::try_from_env(dormouse_names::env::LOG).unwrap_or_else(|_| filter(level));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An error means that logging was started before, for instance by another test of the process.
     let _ = match options.format {

@@ -7,13 +7,10 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-/// The variable that holds a Pod's own address on the embedded plane.
-pub const POD_IP_ENV: &str = "DORMOUSE_POD_IP";
-
 /// This Pod's address on the embedded plane, if we run on one.
 #[must_use]
 pub fn pod_ip() -> Option<IpAddr> {
-    std::env::var(POD_IP_ENV).ok()?.parse().ok()
+    std::env::var(dormouse_names::env::POD_IP).ok()?.parse().ok()
 }
 
 fn means_here(host: &str) -> bool {

@@ -25,7 +25,7 @@ use sys::Readable;
 use table::{Proc, Roots};
 
 /// Variable that marks the processes of an instance: `<epoch>.<number>`.
-pub(crate) const MARK: &str = "DORMOUSE_INSTANCE";
+pub(crate) const MARK: &str = dormouse_names::env::INSTANCE;
 
 /// An engine's process tree.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dormouse_apis::names::{DUAL_PODS_CONTROLLER, SERVER_CONTAINER, annotation as key, finalizer, label as label_key, port};
+use dormouse_names::annotation::LAST_USED;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -111,7 +112,7 @@ fn visible_devices(pod: &Value) -> Option<&str> {
 
 /// Our own mark, else the time of the controller's last effective write (3.11.2), else the creation.
 fn direct_last_used(pod: &Value, created: Timestamp) -> Timestamp {
-    if let Some(stamp) = annotation(pod, key::LAST_USED).and_then(|text| text.parse().ok()) {
+    if let Some(stamp) = annotation(pod, LAST_USED).and_then(|text| text.parse().ok()) {
         return stamp;
     }
     list(pod, &["metadata", "managedFields"])
@@ -140,8 +141,7 @@ fn launcher(object: &Arc<Value>, binding: Option<crate::state::Binding>) -> Opti
 }
 
 fn launcher_last_used(pod: &Value) -> BTreeMap<InstanceId, Timestamp> {
-    let stamps: BTreeMap<String, String> =
-        annotation(pod, key::LAST_USED).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let stamps: BTreeMap<String, String> = annotation(pod, LAST_USED).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     stamps.into_iter().filter_map(|(id, stamp)| Some((InstanceId(id), stamp.parse().ok()?))).collect()
 }
 

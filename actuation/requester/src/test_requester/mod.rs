@@ -75,7 +75,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
 /// # Errors
 /// As [`run`].
 pub async fn run_with(client: kube::Client, args: Args, name: &str, seed: u64, shutdown: CancellationToken) -> Result<(), Error> {
-    let visible = std::env::var("NVIDIA_VISIBLE_DEVICES").ok();
+    let visible = std::env::var(dormouse_names::env::NVIDIA_VISIBLE_DEVICES).ok();
     tracing::info!(seed, node = %args.node, "Allocating GPUs");
     let wish = cluster::Wish {
         node: args.node.clone(),

@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::{Container as Spec, ContainerState, ContainerSta
 
 use super::backoff::{Backoff, Policy};
 use super::probe::{self, Kind, Prober};
-use super::{Failure, Now};
-use crate::plan::image::is_requester;
+use super::{Failure, Now, Settings};
+use crate::plan::image;
 
 /// What a container is to its Pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,8 +135,8 @@ pub(super) struct Container {
 }
 
 impl Container {
-    pub(super) fn new(spec: &Spec, role: Role, restart: Policy) -> Self {
-        let settings = |p: &Option<_>| p.as_ref().map(probe::Settings::from);
+    pub(super) fn new(spec: &Spec, role: Role, settings: &Settings) -> Self {
+        let probe = |p: &Option<_>| p.as_ref().map(probe::Settings::from);
         let hooks = spec.lifecycle.as_ref();
         // Plain init containers have no probes and hooks.
         let probes = role != Role::Init;
@@ -144,11 +144,11 @@ impl Container {
             name: spec.name.clone(),
             image: spec.image.clone().unwrap_or_default(),
             role,
-            startup: settings(&spec.startup_probe).filter(|_| probes),
-            readiness: settings(&spec.readiness_probe).filter(|_| probes),
-            liveness: settings(&spec.liveness_probe).filter(|_| probes),
+            startup: probe(&spec.startup_probe).filter(|_| probes),
+            readiness: probe(&spec.readiness_probe).filter(|_| probes),
+            liveness: probe(&spec.liveness_probe).filter(|_| probes),
             post_start: probes && hooks.is_some_and(|l| l.post_start.is_some()),
-            waits: is_requester(spec),
+            waits: image::runs(&settings.programs, spec, |p| p.waits_for_release),
             pre_stop: probes && hooks.is_some_and(|l| l.pre_stop.is_some()),
             state: State::Waiting,
             last: None,
@@ -156,9 +156,9 @@ impl Container {
             ever_ran: false,
             image_id: String::new(),
             back_off_told: false,
-            crash: Backoff::new(restart),
+            crash: Backoff::new(settings.restart),
             retry: Backoff::new(Policy::RETRY),
-            pull: Backoff::new(restart),
+            pull: Backoff::new(settings.restart),
         }
     }
 

@@ -15,11 +15,12 @@ mod tests;
 
 use std::time::Duration;
 
+use dormouse_names::Programs;
 use jiff::Timestamp;
 
 pub use container::{Exit, Role};
 pub use pod::Machine;
-pub use status::{Facts, TIMELINE, Timeline};
+pub use status::{Facts, Timeline};
 
 /// A moment on both clocks: the wall for what is shown, a monotonic one for what is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +32,12 @@ pub struct Now {
 }
 
 /// What the machine is told about its surroundings once.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Restarts of containers, and images that resolve to nothing.
     pub restart: backoff::Policy,
+    /// Programs, of which some wait for others when they are told to end.
+    pub programs: Programs,
 }
 
 /// Why a container could not be started.

@@ -70,16 +70,16 @@ pub struct Machine {
 impl Machine {
     /// A machine for `pod` as it was first seen. What an earlier kubelet reported as running has ended.
     #[must_use]
-    pub fn new(pod: &Pod, settings: Settings, now: Now) -> Self {
+    pub fn new(pod: &Pod, settings: &Settings, now: Now) -> Self {
         let meta = &pod.metadata;
         let spec = pod.spec.as_ref();
         let mut containers = Vec::new();
         for c in spec.iter().flat_map(|s| s.init_containers.iter().flatten()) {
             let role = if c.restart_policy.as_deref() == Some("Always") { Role::Sidecar } else { Role::Init };
-            containers.push(Container::new(c, role, settings.restart));
+            containers.push(Container::new(c, role, settings));
         }
         for c in spec.iter().flat_map(|s| s.containers.iter()) {
-            containers.push(Container::new(c, Role::App, settings.restart));
+            containers.push(Container::new(c, Role::App, settings));
         }
         let status = pod.status.as_ref();
         let statuses =

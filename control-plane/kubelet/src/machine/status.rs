@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dormouse_names::annotation::TIMELINE;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodCondition,
@@ -24,7 +25,7 @@ pub struct Facts {
     pub host_ip: String,
 }
 
-/// Moments of a Pod's life in microseconds: the annotation `dormouse.dev/timeline`.
+/// Moments of a Pod's life in microseconds: the annotation [`TIMELINE`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Timeline {
     /// When the object was made, as exactly as is known.
@@ -40,9 +41,6 @@ pub struct Timeline {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<Timestamp>,
 }
-
-/// Annotation that holds the [`Timeline`].
-pub const TIMELINE: &str = "dormouse.dev/timeline";
 
 /// The conditions the kubelet owns, in the order Kubernetes prints them.
 const OWNED: [&str; 4] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"];

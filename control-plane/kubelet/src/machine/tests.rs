@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dormouse_names::{Program, Programs};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::{Value, json};
@@ -32,10 +33,16 @@ fn now_at(mono: Duration) -> Now {
     Now { wall: Timestamp::from_second(1_700_000_000).unwrap() + jiff::SignedDuration::try_from(mono).unwrap(), mono }
 }
 
+/// As a plane has it that knows a program which waits for a controller.
+fn settings() -> Settings {
+    let requester = Program { waits_for_release: true, ..Program::new("requester") };
+    Settings { programs: Programs::new([requester], false), ..Settings::default() }
+}
+
 impl World {
     fn new(pod: &Pod) -> Self {
         let mono = S(1000);
-        Self { machine: Machine::new(pod, Settings::default(), now_at(mono)), mono, log: Vec::new() }
+        Self { machine: Machine::new(pod, &settings(), now_at(mono)), mono, log: Vec::new() }
     }
 
     /// A Pod that has been prepared; its first containers are asked to start.

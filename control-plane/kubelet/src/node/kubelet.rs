@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::context::Node;
 use super::events::Recorder;
 use super::worker::{News, Worker};
-use super::{folder, register, start, sweep};
+use super::{folder, register, sweep};
 use crate::logs::{LogError, LogQuery, LogReader};
 use crate::options::Options;
 
@@ -84,7 +84,7 @@ impl Kubelet {
         let dir = options.run_dir.join(&name);
         let folder_error = |cause| Error::Folder { node: name.clone(), folder: dir.display().to_string(), cause };
         options.executable = options.executable.canonicalize().map_err(folder_error)?;
-        let (at, executable, engine) = (dir.clone(), options.executable.clone(), options.engine);
+        let (at, executable, programs) = (dir.clone(), options.executable.clone(), options.programs.clone());
         let setup = tokio::task::spawn_blocking(move || {
             let killed = sweep::sweep(&at.join("pods"));
             if killed > 0 {
@@ -93,7 +93,7 @@ impl Kubelet {
             // Sources of mounts must not depend on links or on the working directory.
             std::fs::create_dir_all(&at)?;
             let _ = std::fs::remove_dir_all(at.join("logs"));
-            folder::links(&at, &executable, start::link_names(engine))?;
+            folder::links(&at, &executable, programs.links())?;
             at.canonicalize()
         });
         let real = setup.await.map_err(|e| folder_error(std::io::Error::other(e)))?.map_err(folder_error)?;

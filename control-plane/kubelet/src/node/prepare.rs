@@ -61,7 +61,7 @@ pub(super) async fn prepare(node: Arc<Node>, pod: Arc<Pod>, ip: String, gpus: Gi
     blocking(move || folder::create(&made, &hosts)).await.map_err(sandbox_error)?;
 
     let label = format!("{}/{}", pod.metadata.namespace.as_deref().unwrap_or(""), pod.metadata.name.as_deref().unwrap_or(""));
-    let mark = [("DORMOUSE_POD_UID", uid.as_str())];
+    let mark = [(dormouse_names::env::POD_UID, uid.as_str())];
     let shim = async { Shim::start(&node.options.executable, &label, &mark).await.map_err(sandbox_error) };
     let ((volumes, tokens), shim) = try_join(make_volumes(&node, &pod, &facts, &dir), shim).await?;
     let refresher = tokens.then(|| AbortOnDropHandle::new(tokio::spawn(refresh(node.clone(), pod.clone(), facts.clone(), dir.clone()))));

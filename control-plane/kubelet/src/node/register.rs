@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_names::annotation::NODE_GPUS;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node as NodeObject, NodeCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
@@ -171,11 +172,11 @@ fn labels(node: &Node) -> BTreeMap<String, String> {
     labels.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
 }
 
-/// `dormouse.dev/gpus`: UUID to index.
+/// [`NODE_GPUS`]: UUID to index.
 fn annotations(gpus: &Gpus) -> BTreeMap<String, String> {
     if gpus.count == 0 {
         return BTreeMap::new();
     }
     let map: BTreeMap<String, u32> = (0..gpus.count).map(|i| (format!("GPU-{}", gpus.first + i), i)).collect();
-    [("dormouse.dev/gpus".to_owned(), serde_json::to_string(&map).unwrap_or_default())].into()
+    [(NODE_GPUS.to_owned(), serde_json::to_string(&map).unwrap_or_default())].into()
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dormouse_names::{Programs, env as names};
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::context::Node;
@@ -11,7 +12,7 @@ use super::prepare::{self, Stage, blocking};
 use crate::logs::{self, RunLog, Stream};
 use crate::machine::Failure;
 use crate::plan::env::{self, Environment, expand};
-use crate::plan::image::{self, Engine, Program, Resolution, Wish};
+use crate::plan::image::{self, Resolution, Target, Wish};
 use crate::plan::user;
 use crate::plan::volume::{self, MountPlan, SERVICE_ACCOUNT_PATH};
 use crate::shim::{Control, Mount, Place, Reports, RunSpec, Sandbox, User};
@@ -39,6 +40,7 @@ pub(super) struct ExecBase {
     user: Option<User>,
     place: Place,
     inside: bool,
+    programs: Programs,
 }
 
 /// What watches a run to its end.
@@ -92,9 +94,9 @@ pub(super) async fn start(node: &Node, stage: &Stage, index: usize, attempt: u32
     }
     let place = if inside { Place::New(sandbox(node, stage, container, &files, &mounts)?) } else { Place::Host };
     let program = match &resolution.program {
-        Program::Ours if inside => format!("{INSIDE}/dormouse"),
-        Program::Ours => path_text(&node.options.executable),
-        Program::Path(path) => path.clone(),
+        Target::Ours if inside => format!("{INSIDE}/dormouse"),
+        Target::Ours => path_text(&node.options.executable),
+        Target::Path(path) => path.clone(),
     };
     let cwd = container.working_dir.clone().filter(|d| !d.is_empty()).or_else(|| resolution.working_dir.clone());
     let spec = RunSpec { program, argv: resolution.argv.clone(), env: environment.to_strings(), cwd: cwd.clone(), user: wanted, place };
@@ -122,7 +124,7 @@ pub(super) async fn start(node: &Node, stage: &Stage, index: usize, attempt: u32
         id: container_id(),
         image: resolution.digest(),
         control,
-        exec: ExecBase { env: environment.to_strings(), path, cwd, user: wanted, place, inside },
+        exec: ExecBase { env: environment.to_strings(), path, cwd, user: wanted, place, inside, programs: node.options.programs.clone() },
     };
     let fall_back_to_log = container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
     Ok((running, Watch { reports, output, log, termination_log: files.termination_log, fall_back_to_log }))
@@ -163,9 +165,6 @@ async fn environment(node: &Node, stage: &Stage, pod: &Pod, container: &Containe
         }
     }
     all.set("HOSTNAME", prepare::hostname(pod));
-    for (name, value) in &node.options.env {
-        all.set(name.clone(), value.clone());
-    }
     for (name, value) in declared.iter() {
         all.set(name, value);
     }
@@ -173,18 +172,20 @@ async fn environment(node: &Node, stage: &Stage, pod: &Pod, container: &Containe
     let host_path = std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned());
     let path = format!("{bin}:{}", declared.get("PATH").unwrap_or(&host_path));
     all.set("PATH", path);
-    all.set(dormouse_runtime::net::POD_IP_ENV, stage.facts.pod_ip.clone());
-    all.set("DORMOUSE_POD_UID", stage.uid.clone());
-    all.set("DORMOUSE_ENGINE", node.options.engine.as_str());
-    // A requester stays up for its engine's sake until shortly before the grace ends; it cannot see the Pod's spec.
+    all.set(names::POD_IP, stage.facts.pod_ip.clone());
+    all.set(names::POD_UID, stage.uid.clone());
+    for (name, value) in &node.options.env {
+        all.set(name.clone(), value.clone());
+    }
+    // What waits for a controller does so until shortly before the grace ends; it cannot see the Pod's spec.
     let grace = pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds).unwrap_or(30);
-    all.set("DORMOUSE_TERMINATION_GRACE_SECONDS", grace.to_string());
-    all.set(dormouse_devices::DORMOUSE_DEVICES, node.options.device_socket());
+    all.set(names::TERMINATION_GRACE_SECONDS, grace.to_string());
+    all.set(names::DEVICES, node.options.device_socket());
     if let Some(indexes) = stage.gpus.get(&container.name)
-        && !image::is_test_requester(container)
+        && !image::runs(&node.options.programs, container, |p| p.gpus_by_manifest)
     {
         let uuids: Vec<String> = indexes.iter().map(|i| format!("GPU-{}", node.options.gpus.first as usize + i)).collect();
-        all.set("NVIDIA_VISIBLE_DEVICES", uuids.join(","));
+        all.set(names::NVIDIA_VISIBLE_DEVICES, uuids.join(","));
     }
     if !inside && let Some(config) = kubeconfig(node, stage, container) {
         all.set_default("KUBECONFIG", config);
@@ -224,7 +225,7 @@ fn resolve(node: &Node, container: &Container, environment: &Environment, mounts
         which(name, path)
     };
     let wish = Wish { image: container.image.as_deref().unwrap_or(""), command: &command, args: &args };
-    image::resolve(wish, &node.options.images, node.options.engine, &find).map_err(|e| (Failure::Image, e.to_string()))
+    image::resolve(wish, &node.options.images, &node.options.programs, &find).map_err(|e| (Failure::Image, e.to_string()))
 }
 
 /// The rule's environment lies beneath the container's.
@@ -292,7 +293,7 @@ impl ExecBase {
         let first = command.first().ok_or("the command is empty")?;
         let program = if first.contains('/') {
             first.clone()
-        } else if self.inside && (image::PROGRAMS.contains(&first.as_str()) || image::LINKS.contains(&first.as_str())) {
+        } else if self.inside && self.programs.called(first).is_some() {
             format!("{INSIDE}/bin/{first}")
         } else {
             which(first, &self.path).ok_or_else(|| format!("exec: {first:?}: executable file not found in $PATH"))?
@@ -306,12 +307,6 @@ impl ExecBase {
             place: self.place.clone(),
         })
     }
-}
-
-/// Names that stand in the folder of links.
-pub(super) fn link_names(engine: Engine) -> impl Iterator<Item = &'static str> {
-    let vllm = (engine != Engine::Host).then_some("vllm");
-    image::PROGRAMS.iter().chain(image::LINKS).copied().chain(vllm)
 }
 
 fn which(name: &str, path: &str) -> Option<String> {

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use dormouse_names::env::POD_UID;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -24,7 +25,7 @@ pub(super) fn sweep(pods: &Path) -> usize {
         .flatten()
         .map(|e| {
             let begun = fs::read_to_string(e.path().join("begun")).ok().and_then(|t| t.trim().parse().ok());
-            (format!("DORMOUSE_POD_UID={}", e.file_name().to_string_lossy()).into_bytes(), begun.unwrap_or(0))
+            (format!("{POD_UID}={}", e.file_name().to_string_lossy()).into_bytes(), begun.unwrap_or(0))
         })
         .collect();
     let killed = end(&known);
@@ -38,7 +39,7 @@ pub(super) fn sweep(pods: &Path) -> usize {
 
 /// Kills what is left of one Pod whose guards were killed while the plane goes on.
 pub(super) fn sweep_pod(uid: &str) -> usize {
-    end(&[(format!("DORMOUSE_POD_UID={uid}").into_bytes(), 0)].into())
+    end(&[(format!("{POD_UID}={uid}").into_bytes(), 0)].into())
 }
 
 fn end(known: &BTreeMap<Vec<u8>, u64>) -> usize {
@@ -90,7 +91,7 @@ mod tests {
         let pods = dir.path().join("pods");
         let (ours, foreign) = (uuid::Uuid::new_v4().to_string(), uuid::Uuid::new_v4().to_string());
         fs::create_dir_all(pods.join(&ours)).unwrap();
-        let sleep = |uid: &str| Command::new("sleep").arg("60").env("DORMOUSE_POD_UID", uid).stdout(Stdio::null()).spawn().unwrap();
+        let sleep = |uid: &str| Command::new("sleep").arg("60").env(POD_UID, uid).stdout(Stdio::null()).spawn().unwrap();
         let (mut stray, mut other) = (sleep(&ours), sleep(&foreign));
         assert_eq!(sweep(&pods), 1);
         assert!(!stray.wait().unwrap().success());
@@ -108,7 +109,7 @@ mod tests {
         let uid = uuid::Uuid::new_v4().to_string();
         fs::create_dir_all(pods.join(&uid)).unwrap();
         fs::write(pods.join(&uid).join("begun"), u64::MAX.to_string()).unwrap();
-        let mut older = Command::new("sleep").arg("60").env("DORMOUSE_POD_UID", &uid).spawn().unwrap();
+        let mut older = Command::new("sleep").arg("60").env(POD_UID, &uid).spawn().unwrap();
         assert_eq!(sweep(&pods), 0);
         assert!(older.try_wait().unwrap().is_none());
         older.kill().unwrap();

@@ -100,7 +100,8 @@ impl Worker {
         let meta = &pod.metadata;
         let (name, namespace) = (meta.name.clone().unwrap_or_default(), meta.namespace.clone().unwrap_or_default());
         let uid = meta.uid.clone().unwrap_or_default();
-        let machine = Machine::new(&pod, Settings { restart: node.options.restart }, node.now());
+        let settings = Settings { restart: node.options.restart, programs: node.options.programs.clone() };
+        let machine = Machine::new(&pod, &settings, node.now());
         let about = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_names::annotation::TIMELINE;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::machine::{TIMELINE, Timeline};
+use crate::machine::Timeline;
 
 /// A status to write.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dormouse_apiserver::ApiServer;
 use dormouse_kubelet::logs::LogQuery;
 use dormouse_kubelet::{Handle, Kubelet, Options};
+use dormouse_names::{Program, Programs};
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::Api;
@@ -19,6 +20,13 @@ use super::SHIM;
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 pub(crate) const NODE: &str = "dormouse-1";
+
+/// Some programs of ours; what they would do does not matter here.
+fn programs() -> Programs {
+    let requester = Program { waits_for_release: true, ..Program::new("requester") };
+    let engine = Program { engine: true, ..Program::new("vllm") };
+    Programs::new([requester, Program { tool: true, ..Program::new("nvidia-smi") }, engine], false)
+}
 
 pub(crate) struct Plane {
     pub(crate) client: kube::Client,
@@ -54,6 +62,8 @@ impl Plane {
         let (number, socket) = claim();
         let mut options = Options::new(client.clone(), NODE, dir.path(), SHIM);
         options.plane = number;
+        options.programs = programs();
+        options.env = vec![("DORMOUSE_ENGINE".into(), "sim".into())];
         change(&mut options);
         let handle = Kubelet::start(options).await.unwrap();
         Self { client, handle, dir, number, _claim: socket }

@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(kind("", "v1", "Pod").unwrap().name(), "k8s.io/api/core/v1.Pod");
         assert_eq!(of("apps/v1", "Deployment").unwrap().openapi_name(), "io.k8s.api.apps.v1.Deployment");
         assert_eq!(of("apiextensions.k8s.io/v1", "CustomResourceDefinition").unwrap().short_name(), "CustomResourceDefinition");
-        assert_eq!(of("fma.llm-d.ai/v1alpha1", "DeleteOptions").unwrap().short_name(), "DeleteOptions");
+        assert_eq!(of("example.com/v1alpha1", "DeleteOptions").unwrap().short_name(), "DeleteOptions");
         assert_eq!(of("v1", "Nonsense"), None);
         assert_eq!(named("nonsense"), None);
     }

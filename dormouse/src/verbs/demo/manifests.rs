@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use dormouse_apis::Resource;
 use dormouse_apis::fma::{InferenceServerConfig, LauncherConfig, LauncherPopulationPolicy};
 use dormouse_apis::names::annotation;
+use dormouse_names::env;
 use serde_json::{Value, json};
 
 use super::ports::Ports;
@@ -93,12 +94,12 @@ pub(super) fn requesters(name: &str, mut notes: Value, gpu: &str, ports: &Ports,
     let Ports { probes, spi, .. } = *ports;
     notes[annotation::ADMIN_PORT] = json!(spi.to_string());
     let mut env = vec![
-        json!({"name": "NVIDIA_VISIBLE_DEVICES", "value": gpu}),
+        json!({"name": env::NVIDIA_VISIBLE_DEVICES, "value": gpu}),
         json!({"name": "PROBES_PORT", "value": probes.to_string()}),
         json!({"name": "SPI_PORT", "value": spi.to_string()}),
     ];
     if delay_ready_ms > 0 {
-        env.push(json!({"name": "DORMOUSE_DELAY_READY_MS", "value": delay_ready_ms.to_string()}));
+        env.push(json!({"name": env::DELAY_READY_MS, "value": delay_ready_ms.to_string()}));
     }
     json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": name, "namespace": NAMESPACE},
@@ -123,7 +124,7 @@ pub(super) fn by_config(m: &Model) -> Value {
 pub(super) fn by_patch(m: &Model) -> Value {
     let mut container = engine(m);
     // The requester is pinned by what it may see; the provider must see all GPUs of the node to pick one by index.
-    container["env"] = json!([{"name": "VLLM_SERVER_DEV_MODE", "value": "1"}, {"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}]);
+    container["env"] = json!([{"name": "VLLM_SERVER_DEV_MODE", "value": "1"}, {"name": env::NVIDIA_VISIBLE_DEVICES, "value": "all"}]);
     let spec = with_models(json!({"containers": [container]}), m.folder.as_deref());
     let patch = json!({"metadata": {"labels": {"app": null, "demo-model": m.name}}, "spec": spec});
     json!({annotation::SERVER_PATCH: patch.to_string()})
@@ -143,7 +144,7 @@ fn engine(m: &Model) -> Value {
 /// A Pod that runs the engine itself: what there is without actuation.
 pub(super) fn plain(m: &Model, gpu: &str) -> Value {
     let mut container = engine(m);
-    container["env"] = json!([{"name": "VLLM_SERVER_DEV_MODE", "value": "1"}, {"name": "NVIDIA_VISIBLE_DEVICES", "value": gpu}]);
+    container["env"] = json!([{"name": "VLLM_SERVER_DEV_MODE", "value": "1"}, {"name": env::NVIDIA_VISIBLE_DEVICES, "value": gpu}]);
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": m.name, "namespace": NAMESPACE, "labels": {"app": m.name}},
         "spec": with_models(json!({"restartPolicy": "Never", "terminationGracePeriodSeconds": 2, "containers": [container]}), m.folder.as_deref()),

@@ -16,20 +16,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use dormouse_runtime::output::{Out, error_line};
 use dormouse_runtime::{CancellationToken, shutdown};
 
 use self::report::Report;
 use self::scene::Scene;
 use super::status::Output;
+use crate::engine::Engine;
 
 /// Arguments of `demo`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DemoArgs {
     /// What serves the models: the simulator, the embedded CPU engine, or a real vLLM on this machine
-    #[arg(long, value_enum, default_value_t = DemoEngine::Sim)]
-    pub(crate) engine: DemoEngine,
+    #[arg(long, value_enum, default_value_t = Engine::Sim)]
+    pub(crate) engine: Engine,
     /// Hot starts to measure; a quarter as many swaps and direct hot starts
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) iterations: u32,
@@ -50,18 +51,6 @@ pub(crate) struct DemoArgs {
     pub(crate) only: Vec<String>,
 }
 
-/// What serves the models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DemoEngine {
-    /// The simulator
-    Sim,
-    /// The embedded CPU engine
-    Embedded,
-    /// A real vLLM
-    #[value(alias = "vllm")]
-    Host,
-}
-
 /// A bandwidth of which at least a byte a second is left.
 fn link(text: &str) -> Result<f64, &'static str> {
     text.parse().ok().filter(|l: &f64| l.is_finite() && *l >= 1e-9).ok_or("it must be a positive number of GB/s")
@@ -77,7 +66,7 @@ fn on_path(program: &str) -> bool {
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
-    if args.engine == DemoEngine::Host && !on_path("vllm") {
+    if args.engine == Engine::Host && !on_path("vllm") {
         return Err(crate::exit::usage("--engine host runs the vLLM of this machine, and there is no vllm on the PATH"));
     }
     dormouse_runtime::tls::install_provider();

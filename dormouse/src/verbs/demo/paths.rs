@@ -10,13 +10,14 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use super::DemoArgs;
 use super::manifests::{self, Model};
 use super::measure::{self, Offset, Sample, Work};
 use super::ports::Ports;
 use super::report::{Path, Report};
 use super::scene::{Scene, step};
 use super::stage::{Stage, ip, timeline};
-use super::{DemoArgs, DemoEngine};
+use crate::engine::Engine;
 
 /// Peak of a PCIe 5 x16 link and what storage gives, bytes per second: what the simulated node has.
 const LINK_PEAK: f64 = 63e9;
@@ -75,17 +76,17 @@ pub(super) async fn all(args: &DemoArgs, scene: &mut Scene, report: &mut Report)
 
 impl Player<'_> {
     fn modelled(&self) -> Vec<&'static str> {
-        if self.args.engine == DemoEngine::Sim { vec!["engine_seconds", "first_token_seconds"] } else { Vec::new() }
+        if self.args.engine == Engine::Sim { vec!["engine_seconds", "first_token_seconds"] } else { Vec::new() }
     }
 
     fn floor(&self, samples: &[Sample], from_storage: bool) -> Option<f64> {
-        if self.args.engine == DemoEngine::Host {
+        if self.args.engine == Engine::Host {
             return None;
         }
         let bytes = samples.last()?.bytes;
         #[allow(clippy::cast_precision_loss, reason = "gigabytes")]
         let bytes = bytes as f64;
-        if self.args.engine == DemoEngine::Embedded {
+        if self.args.engine == Engine::Embedded {
             return Some(bytes / copy_bandwidth());
         }
         let peak = self.args.link.map_or(LINK_PEAK, |l| LINK_PEAK.max(l * 1e9));

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::DemoArgs;
 use super::measure::{Sample, percentile};
-use super::{DemoArgs, DemoEngine};
+use crate::engine::Engine;
 use crate::table;
 
 /// One path and what was seen on it.
@@ -22,7 +23,7 @@ pub(super) struct Path {
 /// Everything that was seen.
 #[derive(Debug)]
 pub(super) struct Report {
-    engine: DemoEngine,
+    engine: Engine,
     paths: Vec<Path>,
     problems: Vec<String>,
 }
@@ -54,20 +55,12 @@ impl Report {
         !self.problems.is_empty()
     }
 
-    fn engine(&self) -> &'static str {
-        match self.engine {
-            DemoEngine::Sim => "sim",
-            DemoEngine::Embedded => "embedded",
-            DemoEngine::Host => "host",
-        }
-    }
-
     /// Schema `dormouse.demo/1`.
     pub(super) fn json(&self) -> Value {
         let cpus = std::thread::available_parallelism().map_or(0, usize::from);
         let paths: Vec<Value> = self.paths.iter().map(path_json).collect();
         json!({
-            "schema": "dormouse.demo/1", "engine": self.engine(),
+            "schema": "dormouse.demo/1", "engine": self.engine.as_str(),
             "machine": {"os": std::env::consts::OS, "arch": std::env::consts::ARCH, "cpus": cpus},
             "paths": paths, "problems": self.problems,
         })
@@ -160,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_path_without_samples_or_answers_is_a_problem() {
-        let mut report = Report { engine: DemoEngine::Sim, paths: Vec::new(), problems: Vec::new() };
+        let mut report = Report { engine: Engine::Sim, paths: Vec::new(), problems: Vec::new() };
         report.push(Path { name: "hot", samples: Vec::new(), floor: None, modelled: Vec::new(), answers: vec![String::new()] });
         assert_eq!(report.problems().len(), 2);
         assert_eq!(report.json()["paths"][0]["n"], 0);

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use dormouse_deploy::{ChartValues, NODE_VIEW_ROLE, node_view_role, render};
-use dormouse_kubelet::plan::image::Engine;
 use dormouse_plane::{Options, Plane};
 use dormouse_runtime::output::error_line;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -13,11 +12,12 @@ use k8s_openapi::api::core::v1::Event;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
+use super::DemoArgs;
 use super::manifests::{self, Model, NAMESPACE};
 use super::ports::Ports;
 use super::stage::Stage;
-use super::{DemoArgs, DemoEngine};
 use crate::apply::apply;
+use crate::engine::Engine;
 
 /// A plane with the controllers on it.
 pub(super) struct Scene {
@@ -42,11 +42,7 @@ impl Scene {
         let executable = std::env::current_exe().context("cannot find this executable")?;
         let mut options = Options::new(folder.join("plane"), executable);
         options.namespace = NAMESPACE.into();
-        options.engine = match args.engine {
-            DemoEngine::Sim => Engine::Sim,
-            DemoEngine::Embedded => Engine::Embedded,
-            DemoEngine::Host => Engine::Host,
-        };
+        args.engine.choose(&mut options);
         options.restart_backoff = Duration::from_secs(1);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive and finite")]
         let bytes = args.link.map(|link| (link * 1e9) as u64);
@@ -157,7 +153,7 @@ fn last_lines<'a>(lines: impl Iterator<Item = &'a str>, count: usize) {
 }
 
 /// Two models; for the embedded engine they are made now.
-fn models(engine: DemoEngine, folder: &Path, [alpha, beta]: [u16; 2]) -> anyhow::Result<[Model; 2]> {
+fn models(engine: Engine, folder: &Path, [alpha, beta]: [u16; 2]) -> anyhow::Result<[Model; 2]> {
     let model = |name: &str, model: String, port: u16, options: &str| Model {
         name: name.into(),
         model,
@@ -167,11 +163,11 @@ fn models(engine: DemoEngine, folder: &Path, [alpha, beta]: [u16; 2]) -> anyhow:
     };
     match engine {
         // Tokens come fast: each path asks each time, and what is shown is the first one.
-        DemoEngine::Sim => {
+        Engine::Sim => {
             let options = "--sim-itl 2ms";
             Ok([model("alpha", "sim-alpha".into(), alpha, options), model("beta", "sim-beta".into(), beta, options)])
         }
-        DemoEngine::Embedded => {
+        Engine::Embedded => {
             step("making two small models");
             let models = folder.join("models");
             let made = |name: &str, port: u16| -> anyhow::Result<Model> {
@@ -181,7 +177,7 @@ fn models(engine: DemoEngine, folder: &Path, [alpha, beta]: [u16; 2]) -> anyhow:
             };
             Ok([made("alpha", alpha)?, made("beta", beta)?])
         }
-        DemoEngine::Host => Ok([
+        Engine::Host => Ok([
             model("alpha", "HuggingFaceTB/SmolLM2-360M-Instruct".into(), alpha, ""),
             model("beta", "Qwen/Qwen2.5-0.5B-Instruct".into(), beta, ""),
         ]),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use dormouse_apis::names::{annotation, label};
 use dormouse_controller::{Change, changes};
+use dormouse_names::annotation::TIMELINE;
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
@@ -48,7 +49,7 @@ pub(super) struct Timeline {
 
 /// The kubelet's own stamps of a Pod.
 pub(super) fn timeline(pod: &Pod) -> Timeline {
-    pod.annotations().get(annotation::TIMELINE).and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default()
+    pod.annotations().get(TIMELINE).and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default()
 }
 
 /// Whether the Pod is ready.

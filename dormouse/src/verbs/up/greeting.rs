@@ -5,7 +5,8 @@ use std::path::Path;
 use dormouse_plane::{Plane, holder};
 use dormouse_runtime::output::Out;
 
-use super::{GpuMap, UpArgs, UpEngine};
+use super::{GpuMap, UpArgs};
+use crate::engine::Engine;
 
 /// What the examples call their model, and the label of its server.
 const MODEL: &str = "sim-model";
@@ -48,8 +49,8 @@ fn model(args: &UpArgs, folder: &Path) -> String {
     // What the user called this program is what can be typed again.
     let dormouse = std::env::args().next().unwrap_or_else(|| "dormouse".to_owned());
     let (name, patience, apply) = match args.engine {
-        UpEngine::Sim => (MODEL, 60, "kubectl apply -f examples/direct.yaml".to_owned()),
-        UpEngine::Embedded => (
+        Engine::Sim => (MODEL, 60, "kubectl apply -f examples/direct.yaml".to_owned()),
+        Engine::Embedded => (
             "tiny",
             60,
             format!(
@@ -58,9 +59,9 @@ fn model(args: &UpArgs, folder: &Path) -> String {
             ),
         ),
         // Fetched first; that may take its time.
-        UpEngine::Host => (HOST_MODEL, 900, format!("sed 's,- {MODEL},- {HOST_MODEL},' examples/direct.yaml | kubectl apply -f -")),
+        Engine::Host => (HOST_MODEL, 900, format!("sed 's,- {MODEL},- {HOST_MODEL},' examples/direct.yaml | kubectl apply -f -")),
     };
-    let (app, label) = if args.engine == UpEngine::Embedded { ("embedded", "tiny") } else { ("direct", MODEL) };
+    let (app, label) = if args.engine == Engine::Embedded { ("embedded", "tiny") } else { ("direct", MODEL) };
     format!(
         "  {apply}\n  kubectl wait --for=condition=Ready pod -l app={app} --timeout={patience}s\n\n  # ask the model\n  \
          curl -s http://$(kubectl get pod -l model={label} -o jsonpath='{{.items[0].status.podIP}}'):8000/v1/completions \

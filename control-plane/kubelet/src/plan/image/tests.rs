@@ -1,0 +1,127 @@
+//! What images mean, with rows as systems of ours have them.
+
+use super::*;
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Rows as they are handed down; `host`: the host's engine is meant.
+fn programs(host: bool) -> Programs {
+    let rows = [
+        Program::new("dual-pods-controller"),
+        Program { aliases: &["test-launcher"], scripts: &["launcher.py"], modules: &["launcher:*"], ..Program::new("launcher") },
+        Program { scripts: &["launcher_pod_notifier.py"], ..Program::new("launcher-notifier") },
+        Program { waits_for_release: true, ..Program::new("requester") },
+        Program { waits_for_release: true, gpus_by_manifest: true, ..Program::new("test-requester") },
+        Program { tool: true, ..Program::new("nvidia-smi") },
+        Program {
+            modules: &["vllm.entrypoints.openai.api_server"],
+            images: &["vllm-openai*"],
+            entry: &["serve"],
+            engine: true,
+            ..Program::new("vllm")
+        },
+        Program { lacking: Some("training"), ..Program::new("trainer") },
+    ];
+    Programs::new(rows, host)
+}
+
+fn run_with(rules: &Rules, programs: &Programs, image: &str, command: &str, args: &str) -> Result<Resolution, Unresolved> {
+    let (command, args) = (words(command), words(args));
+    let find = |name: &str| matches!(name, "sh" | "vllm" | "python3").then(|| format!("/usr/bin/{name}"));
+    resolve(Wish { image, command: &command, args: &args }, rules, programs, &find)
+}
+
+fn argv(image: &str, command: &str, args: &str) -> (Target, String) {
+    let r = run_with(&Rules::default(), &programs(false), image, command, args).unwrap();
+    (r.program, r.argv.join(" "))
+}
+
+#[test]
+fn rule_1_wins_over_the_containers_command() {
+    let rules = Rules::parse(
+        "- {match: 'docker.io/*/vllm-openai:*', command: [sh, -c], args: ['echo x'], env: {A: '1'}, workingDir: /w}\n\
+         - match: 'reg/only-env:?'\n  env: {B: '2'}\n",
+    )
+    .unwrap();
+    let r = run_with(&rules, &programs(false), "docker.io/vllm/vllm-openai:v1", "vllm serve", "--port=1").unwrap();
+    assert_eq!(r.program, Target::Path("/usr/bin/sh".into()));
+    assert_eq!(r.argv, ["sh", "-c", "echo x"]);
+    assert_eq!((r.env["A"].as_str(), r.working_dir.as_deref()), ("1", Some("/w")));
+    assert!(r.how.contains("--images"));
+    let r = run_with(&rules, &programs(false), "reg/only-env:1", "sh", "-c").unwrap();
+    assert_eq!((r.argv.join(" ").as_str(), r.env["B"].as_str()), ("sh -c", "2"));
+    assert!(Rules::parse("- {match: x, cmd: [y]}").is_err());
+    assert_eq!(Rules::parse("[{\"match\": \"a\"}]").unwrap().0.len(), 1);
+}
+
+#[test]
+fn rule_2_names_of_ours_by_image_and_by_command() {
+    assert_eq!(argv("localhost:5000/fma/requester:latest", "", "--x"), (Target::Ours, "requester --x".into()));
+    assert_eq!(argv("q.io/a/dual-pods-controller@sha256:ab", "", ""), (Target::Ours, "dual-pods-controller".into()));
+    assert_eq!(argv("any", "/ko-app/test-requester --node n", ""), (Target::Ours, "test-requester --node n".into()));
+    assert_eq!(argv("any", "python3 /app/launcher.py", "--port 1"), (Target::Ours, "launcher.py --port 1".into()));
+    assert_eq!(argv("any", "python3 /app/launcher_pod_notifier.py", "").1, "launcher_pod_notifier.py");
+    assert_eq!(argv("any", "uvicorn launcher:app --port 8001", "").1, "launcher --port 8001");
+    assert_eq!(argv("any", "nvidia-smi -L", ""), (Target::Ours, "nvidia-smi -L".into()));
+    assert_eq!(argv("any", "/usr/bin/python3.12 -m launcher:app", "").1, "launcher");
+    assert_eq!(argv("any", "python3 -m", "").0, Target::Path("/usr/bin/python3".into()));
+    // A command that is none of ours wins over an image name of ours.
+    assert_eq!(argv("reg/requester:1", "sh -c true", "").0, Target::Path("/usr/bin/sh".into()));
+}
+
+#[test]
+fn an_engine_is_ours_or_the_hosts_by_choice() {
+    let image = "docker.io/vllm/vllm-openai:v0.10.2";
+    assert_eq!(argv(image, "", "--model m"), (Target::Ours, "vllm serve --model m".into()));
+    assert_eq!(argv(image, "vllm serve --port=8000", ""), (Target::Ours, "vllm serve --port=8000".into()));
+    let module = "python3 -m vllm.entrypoints.openai.api_server --model m";
+    assert_eq!(argv(image, module, ""), (Target::Ours, "vllm serve --model m".into()));
+    let host = run_with(&Rules::default(), &programs(true), image, "vllm serve", "").unwrap();
+    assert_eq!(host.program, Target::Path("/usr/bin/vllm".into()));
+    let host = run_with(&Rules::default(), &programs(true), image, module, "").unwrap();
+    assert_eq!(host.argv[0], "python3");
+    let host = run_with(&Rules::default(), &programs(true), image, "", "--model m").unwrap();
+    assert_eq!((host.program, host.argv.join(" ")), (Target::Path("/usr/bin/vllm".into()), "vllm serve --model m".into()));
+}
+
+#[test]
+fn a_program_that_is_not_built_in_names_its_feature() {
+    for (image, command) in [("reg/trainer:1", ""), ("any", "/app/trainer --x")] {
+        let e = run_with(&Rules::default(), &programs(false), image, command, "").unwrap_err().to_string();
+        assert!(e.contains("\"trainer\"") && e.contains("feature training") && e.contains(image), "{e}");
+    }
+}
+
+#[test]
+fn what_a_container_runs_is_known_by_any_word_of_its_command_or_by_its_image() {
+    let container = |image: &str, command: &str| Container {
+        image: Some(image.to_owned()),
+        command: (!command.is_empty()).then(|| words(command)),
+        ..Container::default()
+    };
+    let waits = |image: &str, command: &str| runs(&programs(false), &container(image, command), |p| p.waits_for_release);
+    assert!(waits("reg/requester:1", "") && waits("any", "/ko-app/test-requester") && waits("any", "tini -- requester"));
+    assert!(!waits("reg/requester:1", "sleep 1") && !waits("launcher", ""));
+    assert!(runs(&programs(false), &container("test-requester", ""), |p| p.gpus_by_manifest));
+}
+
+#[test]
+fn rule_3_host_path_or_a_message_that_helps() {
+    assert_eq!(argv("busybox", "sh -c", "true"), (Target::Path("/usr/bin/sh".into()), "sh -c true".into()));
+    let e = run_with(&Rules::default(), &programs(false), "docker.io/library/nginx:1.27", "", "").unwrap_err().to_string();
+    assert!(e.contains("\"docker.io/library/nginx:1.27\"") && e.contains("--images") && e.contains("no command"), "{e}");
+    let e = run_with(&Rules::default(), &programs(false), "x", "nosuch --flag", "").unwrap_err().to_string();
+    assert!(e.contains("\"nosuch\" is not on the PATH") && e.contains("command: [\"nosuch\"]"), "{e}");
+}
+
+#[test]
+fn digest_is_of_the_resolved_command() {
+    let a = run_with(&Rules::default(), &programs(false), "a", "sh -c true", "").unwrap();
+    let b = run_with(&Rules::default(), &programs(false), "b", "sh -c", "true").unwrap();
+    let c = run_with(&Rules::default(), &programs(false), "a", "sh -c false", "").unwrap();
+    assert_eq!(a.digest(), b.digest());
+    assert_ne!(a.digest(), c.digest());
+    assert_eq!(a.digest().len(), 64);
+}
