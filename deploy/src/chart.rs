@@ -1,7 +1,7 @@
 //! The objects of chart `fma-controllers` for given values.
 
 use dormouse_apis::fma::KINDS;
-use dormouse_apis::names::{DUAL_PODS_CONTROLLER, LAUNCHER_POPULATOR, port};
+use dormouse_apis::names::{DUAL_PODS_CONTROLLER, LAUNCHER_POPULATOR, label, port};
 use serde_json::{Map, Value, json};
 
 use crate::values::ChartValues;
@@ -51,7 +51,7 @@ impl Chart<'_> {
         labels.insert("app.kubernetes.io/instance".into(), self.release.into());
         labels.insert("app.kubernetes.io/managed-by".into(), "dormouse".into());
         if let Some(component) = component {
-            labels.insert("app.kubernetes.io/component".into(), component.into());
+            labels.insert(label::COMPONENT.into(), component.into());
         }
         labels
     }

@@ -5,4 +5,4 @@ mod chart;
 mod values;
 
 pub use chart::{NODE_VIEW_ROLE, node_view_role, render};
-pub use values::{ChartValues, DualPodsController, Global, LauncherPopulator};
+pub use values::{ChartValues, DualPodsController, Global, IMAGE_REGISTRY, LauncherPopulator};

@@ -4,6 +4,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+/// Where the peer publishes its images.
+pub const IMAGE_REGISTRY: &str = "ghcr.io/llm-d-incubation/llm-d-fast-model-actuation";
+
 /// All values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -32,12 +35,7 @@ pub struct Global {
 
 impl Default for Global {
     fn default() -> Self {
-        Self {
-            image_registry: "ghcr.io/llm-d-incubation/llm-d-fast-model-actuation".into(),
-            image_tag: "latest".into(),
-            node_view_cluster_role: String::new(),
-            local: false,
-        }
+        Self { image_registry: IMAGE_REGISTRY.into(), image_tag: "latest".into(), node_view_cluster_role: String::new(), local: false }
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) struct Relay {
 
 /// What became of a chunk. Prints as the contract's reply.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Outcome {
+pub(crate) enum Receipt {
     #[error("Accepted startPos={start}, chunkLength={length}, but that has nothing new; still contentLength={accepted}\r\n")]
     NothingNew { start: i64, length: usize, accepted: u64 },
     #[error("Accepted startPos={start}, chunkLength={length}; addedContentLength={added}, new contentLength={accepted}\r\n")]
@@ -33,33 +33,33 @@ impl Relay {
 
     /// Takes a chunk that starts at `start`. Blocks while the sink does. After a failed write the accepted length is what
     /// was written, so that a sender can go on from there.
-    pub(crate) fn accept(&mut self, start: i64, chunk: &[u8]) -> Outcome {
+    pub(crate) fn accept(&mut self, start: i64, chunk: &[u8]) -> Receipt {
         let (length, accepted) = (chunk.len(), self.accepted);
-        let Ok(from) = u64::try_from(start) else { return Outcome::Negative(start) };
+        let Ok(from) = u64::try_from(start) else { return Receipt::Negative(start) };
         if from > accepted {
-            return Outcome::Gap { start, accepted };
+            return Receipt::Gap { start, accepted };
         }
         // Below the chunk's length when there is anything new.
         let known = usize::try_from(accepted - from).unwrap_or(usize::MAX);
         if known >= length {
-            return Outcome::NothingNew { start, length, accepted };
+            return Receipt::NothingNew { start, length, accepted };
         }
         let mut new = &chunk[known..];
         while !new.is_empty() {
             match self.sink.write(new) {
-                Ok(0) => return Outcome::WriteFailed("nothing can be written".to_owned()),
+                Ok(0) => return Receipt::WriteFailed("nothing can be written".to_owned()),
                 Ok(n) => {
                     self.accepted += n as u64;
                     new = &new[n..];
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Outcome::WriteFailed(e.to_string()),
+                Err(e) => return Receipt::WriteFailed(e.to_string()),
             }
         }
         if let Err(e) = self.sink.flush() {
-            return Outcome::WriteFailed(e.to_string());
+            return Receipt::WriteFailed(e.to_string());
         }
-        Outcome::Added { start, length, added: length - known, accepted: self.accepted }
+        Receipt::Added { start, length, added: length - known, accepted: self.accepted }
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
                 let outcome = relay.accept(i64::try_from(start).unwrap(), &text[start..end]);
                 let out = sink.0.lock().unwrap();
                 assert!(text.starts_with(&out), "seed {seed}");
-                let refused = matches!(outcome, Outcome::Gap { .. });
+                let refused = matches!(outcome, Receipt::Gap { .. });
                 assert_eq!(refused, start > before, "seed {seed}");
             }
         }
@@ -116,11 +116,11 @@ mod tests {
         let sink = Sink::default();
         *sink.1.lock().unwrap() = Some(4);
         let mut relay = Relay::new(Box::new(sink.clone()));
-        assert!(matches!(relay.accept(0, b"abcdef"), Outcome::WriteFailed(_)));
-        assert_eq!(relay.accept(9, b"x"), Outcome::Gap { start: 9, accepted: 4 });
+        assert!(matches!(relay.accept(0, b"abcdef"), Receipt::WriteFailed(_)));
+        assert_eq!(relay.accept(9, b"x"), Receipt::Gap { start: 9, accepted: 4 });
         *sink.1.lock().unwrap() = None;
-        assert_eq!(relay.accept(0, b"abcdef"), Outcome::Added { start: 0, length: 6, added: 2, accepted: 6 });
+        assert_eq!(relay.accept(0, b"abcdef"), Receipt::Added { start: 0, length: 6, added: 2, accepted: 6 });
         assert_eq!(*sink.0.lock().unwrap(), b"abcdef");
-        assert_eq!(relay.accept(i64::MAX, b""), Outcome::Gap { start: i64::MAX, accepted: 6 });
+        assert_eq!(relay.accept(i64::MAX, b""), Receipt::Gap { start: i64::MAX, accepted: 6 });
     }
 }

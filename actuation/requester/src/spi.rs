@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::memory::Memory;
 use crate::proxy::Proxy;
-use crate::relay::{Outcome, Relay};
+use crate::relay::{Receipt, Relay};
 use crate::reply;
 
 /// Largest log chunk of one request.
@@ -142,9 +142,9 @@ impl Shared {
         let mut relay = Arc::clone(&self.relay).lock_owned().await;
         let outcome = tokio::task::spawn_blocking(move || relay.accept(start, &chunk)).await;
         match outcome {
-            Ok(outcome @ (Outcome::Added { .. } | Outcome::NothingNew { .. })) => reply::text(StatusCode::OK, outcome.to_string()),
-            Ok(outcome @ (Outcome::Negative(_) | Outcome::Gap { .. })) => reply::text(StatusCode::BAD_REQUEST, outcome.to_string()),
-            Ok(outcome @ Outcome::WriteFailed(_)) => reply::text(StatusCode::INTERNAL_SERVER_ERROR, outcome.to_string()),
+            Ok(outcome @ (Receipt::Added { .. } | Receipt::NothingNew { .. })) => reply::text(StatusCode::OK, outcome.to_string()),
+            Ok(outcome @ (Receipt::Negative(_) | Receipt::Gap { .. })) => reply::text(StatusCode::BAD_REQUEST, outcome.to_string()),
+            Ok(outcome @ Receipt::WriteFailed(_)) => reply::text(StatusCode::INTERNAL_SERVER_ERROR, outcome.to_string()),
             Err(error) => reply::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }
     }

@@ -59,10 +59,10 @@ impl ClientError {
 
 /// A holder of device memory.
 #[derive(Clone, Debug)]
-pub struct Client(Kind);
+pub struct Client(Transport);
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum Transport {
     Local(Arc<Session>),
     Remote(Arc<Remote>),
 }
@@ -109,14 +109,14 @@ impl Client {
             }
         });
         let remote = Remote { requests, pending, next: AtomicU64::new(1), lost, task };
-        let client = Self(Kind::Remote(Arc::new(remote)));
+        let client = Self(Transport::Remote(Arc::new(remote)));
         client.remote_call::<Snapshot>(Op::Hello(identity), Some(ANSWER_TIMEOUT)).await?;
         Ok(client)
     }
 
     /// A holder on devices of this process.
     pub fn local(devices: &Devices, identity: Identity) -> Self {
-        Self(Kind::Local(Arc::new(devices.session(identity, None))))
+        Self(Transport::Local(Arc::new(devices.session(identity, None))))
     }
 
     /// Takes memory.
@@ -125,8 +125,8 @@ impl Client {
     /// Out of memory, unknown accelerator, lost connection.
     pub async fn allocate(&self, wish: Allocation) -> Result<LeaseId, ClientError> {
         match &self.0 {
-            Kind::Local(session) => Ok(session.allocate(wish)?),
-            Kind::Remote(_) => {
+            Transport::Local(session) => Ok(session.allocate(wish)?),
+            Transport::Remote(_) => {
                 let done: Allocated = self.remote_call(Op::Allocate(wish), Some(ANSWER_TIMEOUT)).await?;
                 Ok(done.lease)
             }
@@ -139,8 +139,8 @@ impl Client {
     /// Out of memory, unknown lease, lost connection.
     pub async fn resize(&self, lease: LeaseId, bytes: u64, state: LeaseState) -> Result<(), ClientError> {
         match &self.0 {
-            Kind::Local(session) => Ok(session.resize(lease, bytes, state)?),
-            Kind::Remote(_) => self.remote_call(Op::Resize { lease, bytes, state }, Some(ANSWER_TIMEOUT)).await,
+            Transport::Local(session) => Ok(session.resize(lease, bytes, state)?),
+            Transport::Remote(_) => self.remote_call(Op::Resize { lease, bytes, state }, Some(ANSWER_TIMEOUT)).await,
         }
     }
 
@@ -150,8 +150,8 @@ impl Client {
     /// Unknown lease, lost connection.
     pub async fn release(&self, lease: LeaseId) -> Result<(), ClientError> {
         match &self.0 {
-            Kind::Local(session) => Ok(session.release(lease)?),
-            Kind::Remote(_) => self.remote_call(Op::Release { lease }, Some(ANSWER_TIMEOUT)).await,
+            Transport::Local(session) => Ok(session.release(lease)?),
+            Transport::Remote(_) => self.remote_call(Op::Release { lease }, Some(ANSWER_TIMEOUT)).await,
         }
     }
 
@@ -161,8 +161,8 @@ impl Client {
     /// Unknown accelerator, lost connection.
     pub async fn transfer(&self, kind: &TransferKind, bytes: u64) -> Result<Duration, ClientError> {
         match &self.0 {
-            Kind::Local(session) => Ok(session.transfer(kind, bytes).await?),
-            Kind::Remote(_) => {
+            Transport::Local(session) => Ok(session.transfer(kind, bytes).await?),
+            Transport::Remote(_) => {
                 let nanos: u64 = self.remote_call(Op::Transfer { kind: kind.clone(), bytes }, None).await?;
                 Ok(Duration::from_nanos(nanos))
             }
@@ -175,8 +175,8 @@ impl Client {
     /// Lost connection.
     pub async fn snapshot(&self) -> Result<Snapshot, ClientError> {
         match &self.0 {
-            Kind::Local(session) => Ok(session.devices().snapshot()),
-            Kind::Remote(_) => self.remote_call(Op::Snapshot, Some(ANSWER_TIMEOUT)).await,
+            Transport::Local(session) => Ok(session.devices().snapshot()),
+            Transport::Remote(_) => self.remote_call(Op::Snapshot, Some(ANSWER_TIMEOUT)).await,
         }
     }
 
@@ -186,21 +186,21 @@ impl Client {
     /// Lost connection.
     pub async fn changed_since(&self, generation: u64) -> Result<Snapshot, ClientError> {
         match &self.0 {
-            Kind::Local(session) => Ok(session.devices().changed_since(generation).await),
-            Kind::Remote(_) => self.remote_call(Op::Watch { generation }, None).await,
+            Transport::Local(session) => Ok(session.devices().changed_since(generation).await),
+            Transport::Remote(_) => self.remote_call(Op::Watch { generation }, None).await,
         }
     }
 
     /// Completes when the connection has ended; never, for devices of this process.
     pub async fn lost(&self) {
         match &self.0 {
-            Kind::Local(_) => std::future::pending().await,
-            Kind::Remote(remote) => remote.lost.cancelled().await,
+            Transport::Local(_) => std::future::pending().await,
+            Transport::Remote(remote) => remote.lost.cancelled().await,
         }
     }
 
     async fn remote_call<T: DeserializeOwned>(&self, op: Op, limit: Option<Duration>) -> Result<T, ClientError> {
-        let Kind::Remote(remote) = &self.0 else {
+        let Transport::Remote(remote) = &self.0 else {
             return Err(ClientError::Protocol("a local holder has no connection".to_owned()));
         };
         let id = remote.next.fetch_add(1, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use super::{Operator, Requirement, SelectorError, check_key};
 use crate::field::Path;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
+enum Token {
     Word,
     In,
     NotIn,
@@ -24,9 +24,9 @@ enum Kind {
 }
 
 /// What a token is where an operator cannot stand.
-fn as_value(kind: Kind) -> Kind {
-    match kind {
-        Kind::In | Kind::NotIn => Kind::Word,
+fn as_value(token: Token) -> Token {
+    match token {
+        Token::In | Token::NotIn => Token::Word,
         other => other,
     }
 }
@@ -36,11 +36,11 @@ struct Tokens<'a> {
     /// Where the next token starts.
     at: usize,
     /// The token already looked at.
-    ahead: Option<(Kind, &'a str)>,
+    ahead: Option<(Token, &'a str)>,
 }
 
 impl<'a> Tokens<'a> {
-    fn peek(&mut self) -> (Kind, &'a str) {
+    fn peek(&mut self) -> (Token, &'a str) {
         match self.ahead {
             Some(token) => token,
             None => {
@@ -51,16 +51,16 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    fn take(&mut self) -> (Kind, &'a str) {
+    fn take(&mut self) -> (Token, &'a str) {
         let token = self.peek();
         // The end stays the end, however often it is taken.
-        if token.0 != Kind::End {
+        if token.0 != Token::End {
             self.ahead = None;
         }
         token
     }
 
-    fn scan(&mut self) -> (Kind, &'a str) {
+    fn scan(&mut self) -> (Token, &'a str) {
         let bytes = self.text.as_bytes();
         while bytes.get(self.at).is_some_and(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n')) {
             self.at += 1;
@@ -68,30 +68,30 @@ impl<'a> Tokens<'a> {
         let start = self.at;
         let followed_by_equals = bytes.get(start + 1) == Some(&b'=');
         // A NUL ends the text, as it does for Kubernetes' scanner.
-        let (kind, len) = match bytes.get(start) {
-            None | Some(0) => (Kind::End, 0),
-            Some(b'=') if followed_by_equals => (Kind::DoubleEquals, 2),
-            Some(b'!') if followed_by_equals => (Kind::NotEquals, 2),
-            Some(b'=') => (Kind::Equals, 1),
-            Some(b'!') => (Kind::Not, 1),
-            Some(b'(') => (Kind::Open, 1),
-            Some(b')') => (Kind::Close, 1),
-            Some(b',') => (Kind::Comma, 1),
-            Some(b'>') => (Kind::Greater, 1),
-            Some(b'<') => (Kind::Less, 1),
+        let (token, len) = match bytes.get(start) {
+            None | Some(0) => (Token::End, 0),
+            Some(b'=') if followed_by_equals => (Token::DoubleEquals, 2),
+            Some(b'!') if followed_by_equals => (Token::NotEquals, 2),
+            Some(b'=') => (Token::Equals, 1),
+            Some(b'!') => (Token::Not, 1),
+            Some(b'(') => (Token::Open, 1),
+            Some(b')') => (Token::Close, 1),
+            Some(b',') => (Token::Comma, 1),
+            Some(b'>') => (Token::Greater, 1),
+            Some(b'<') => (Token::Less, 1),
             Some(_) => {
                 let ends = |b: &u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n' | b'=' | b'!' | b'(' | b')' | b',' | b'>' | b'<' | 0);
                 let len = bytes[start..].iter().position(ends).unwrap_or(bytes.len() - start);
-                let kind = match &self.text[start..start + len] {
-                    "in" => Kind::In,
-                    "notin" => Kind::NotIn,
-                    _ => Kind::Word,
+                let token = match &self.text[start..start + len] {
+                    "in" => Token::In,
+                    "notin" => Token::NotIn,
+                    _ => Token::Word,
                 };
-                (kind, len)
+                (token, len)
             }
         };
         self.at = start + len;
-        (kind, &self.text[start..self.at])
+        (token, &self.text[start..self.at])
     }
 }
 
@@ -104,18 +104,18 @@ pub(super) fn requirements(text: &str) -> Result<Vec<Requirement>, SelectorError
     let mut tokens = Tokens { text, at: 0, ahead: None };
     let mut out = Vec::new();
     loop {
-        let (kind, literal) = tokens.peek();
-        match as_value(kind) {
-            Kind::Word | Kind::Not => {}
-            Kind::End => return Ok(out),
+        let (token, literal) = tokens.peek();
+        match as_value(token) {
+            Token::Word | Token::Not => {}
+            Token::End => return Ok(out),
             _ => return error(format!("found '{literal}', expected: !, identifier, or 'end of string'")),
         }
         out.push(requirement(&mut tokens).map_err(|e| SelectorError(format!("unable to parse requirement: {e}")))?);
         match tokens.take() {
-            (Kind::End, _) => return Ok(out),
-            (Kind::Comma, _) => {
-                let (kind, literal) = tokens.peek();
-                if !matches!(as_value(kind), Kind::Word | Kind::Not) {
+            (Token::End, _) => return Ok(out),
+            (Token::Comma, _) => {
+                let (token, literal) = tokens.peek();
+                if !matches!(as_value(token), Token::Word | Token::Not) {
                     return error(format!("found '{literal}', expected: identifier after ','"));
                 }
             }
@@ -125,12 +125,12 @@ pub(super) fn requirements(text: &str) -> Result<Vec<Requirement>, SelectorError
 }
 
 fn requirement(tokens: &mut Tokens<'_>) -> Result<Requirement, SelectorError> {
-    let (mut kind, mut literal) = tokens.take();
-    let absent = kind == Kind::Not;
+    let (mut token, mut literal) = tokens.take();
+    let absent = token == Token::Not;
     if absent {
-        (kind, literal) = tokens.take();
+        (token, literal) = tokens.take();
     }
-    if as_value(kind) != Kind::Word {
+    if as_value(token) != Token::Word {
         return error(format!("found '{literal}', expected: identifier"));
     }
     if let Some(wrong) = check_key(literal, &Path::root()) {
@@ -139,17 +139,17 @@ fn requirement(tokens: &mut Tokens<'_>) -> Result<Requirement, SelectorError> {
     if absent {
         return Requirement::new(literal, Operator::DoesNotExist, Vec::new());
     }
-    if matches!(tokens.peek().0, Kind::End | Kind::Comma) {
+    if matches!(tokens.peek().0, Token::End | Token::Comma) {
         return Requirement::new(literal, Operator::Exists, Vec::new());
     }
     let operator = match tokens.take() {
-        (Kind::In, _) => Operator::In,
-        (Kind::NotIn, _) => Operator::NotIn,
-        (Kind::Equals, _) => Operator::Equals,
-        (Kind::DoubleEquals, _) => Operator::DoubleEquals,
-        (Kind::NotEquals, _) => Operator::NotEquals,
-        (Kind::Greater, _) => Operator::GreaterThan,
-        (Kind::Less, _) => Operator::LessThan,
+        (Token::In, _) => Operator::In,
+        (Token::NotIn, _) => Operator::NotIn,
+        (Token::Equals, _) => Operator::Equals,
+        (Token::DoubleEquals, _) => Operator::DoubleEquals,
+        (Token::NotEquals, _) => Operator::NotEquals,
+        (Token::Greater, _) => Operator::GreaterThan,
+        (Token::Less, _) => Operator::LessThan,
         (_, found) => return error(format!("found '{found}', expected: in, notin, =, ==, !=, gt, lt")),
     };
     let values = match operator {
@@ -161,11 +161,11 @@ fn requirement(tokens: &mut Tokens<'_>) -> Result<Requirement, SelectorError> {
 
 /// One value, which may be left out.
 fn exact_value(tokens: &mut Tokens<'_>) -> Result<String, SelectorError> {
-    if matches!(tokens.peek().0, Kind::End | Kind::Comma) {
+    if matches!(tokens.peek().0, Token::End | Token::Comma) {
         return Ok(String::new());
     }
-    let (kind, literal) = tokens.take();
-    if as_value(kind) == Kind::Word {
+    let (token, literal) = tokens.take();
+    if as_value(token) == Token::Word {
         return Ok(literal.to_owned());
     }
     error(format!("found '{literal}', expected: identifier"))
@@ -173,14 +173,14 @@ fn exact_value(tokens: &mut Tokens<'_>) -> Result<String, SelectorError> {
 
 /// A list in parentheses. An empty place between commas is the empty value, and `()` is a list of it.
 fn values(tokens: &mut Tokens<'_>) -> Result<Vec<String>, SelectorError> {
-    let (kind, literal) = tokens.take();
-    if kind != Kind::Open {
+    let (token, literal) = tokens.take();
+    if token != Token::Open {
         return error(format!("found '{literal}' expected: '('"));
     }
-    let (kind, literal) = tokens.peek();
-    match as_value(kind) {
-        Kind::Word | Kind::Comma => {}
-        Kind::Close => {
+    let (token, literal) = tokens.peek();
+    match as_value(token) {
+        Token::Word | Token::Comma => {}
+        Token::Close => {
             tokens.take();
             return Ok(vec![String::new()]);
         }
@@ -188,26 +188,26 @@ fn values(tokens: &mut Tokens<'_>) -> Result<Vec<String>, SelectorError> {
     }
     let mut out = Vec::new();
     loop {
-        let (kind, literal) = tokens.take();
-        match as_value(kind) {
-            Kind::Word => {
+        let (token, literal) = tokens.take();
+        match as_value(token) {
+            Token::Word => {
                 out.push(literal.to_owned());
                 match tokens.peek() {
-                    (Kind::Comma, _) => {}
-                    (Kind::Close, _) => break,
+                    (Token::Comma, _) => {}
+                    (Token::Close, _) => break,
                     (_, found) => return error(format!("found '{found}', expected: ',' or ')'")),
                 }
             }
-            Kind::Comma => {
+            Token::Comma => {
                 if out.is_empty() {
                     out.push(String::new());
                 }
                 match tokens.peek().0 {
-                    Kind::Close => {
+                    Token::Close => {
                         out.push(String::new());
                         break;
                     }
-                    Kind::Comma => {
+                    Token::Comma => {
                         tokens.take();
                         out.push(String::new());
                     }

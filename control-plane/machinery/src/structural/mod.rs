@@ -25,7 +25,7 @@ pub use pattern::Pattern;
 
 /// The types of JSON Schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum JsonType {
     /// `object`
     Object,
     /// `array`
@@ -40,7 +40,7 @@ pub enum Kind {
     Boolean,
 }
 
-impl Kind {
+impl JsonType {
     /// The name in a schema.
     pub fn name(self) -> &'static str {
         match self {
@@ -167,7 +167,7 @@ pub struct Format {
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
     /// The type; none for int-or-string, for what is preserved unknown, and below logical operators.
-    pub kind: Option<Kind>,
+    pub kind: Option<JsonType>,
     /// Null is a value.
     pub nullable: bool,
     /// `x-kubernetes-int-or-string`

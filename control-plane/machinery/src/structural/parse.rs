@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Additional, Checks, Format, Inside, Kind, ListType, MapType, Pattern, Rule, Schema, formats};
+use super::{Additional, Checks, Format, Inside, JsonType, ListType, MapType, Pattern, Rule, Schema, formats};
 use crate::field::{FieldError, Path};
 
 /// Keywords of an object, with errors that name their place.
@@ -83,7 +83,7 @@ pub(super) fn schema(json: &Value, path: &Path) -> Result<Schema, FieldError> {
     };
     let checks = checks(&words)?;
     Ok(Schema {
-        kind: words.text("type")?.and_then(Kind::from_name),
+        kind: words.text("type")?.and_then(JsonType::from_name),
         nullable: words.flag("nullable")?,
         int_or_string: words.flag("x-kubernetes-int-or-string")?,
         preserve_unknown: words.flag("x-kubernetes-preserve-unknown-fields")?,

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Number, Value};
 
-use super::{Additional, Checks, Kind, Schema, formats};
+use super::{Additional, Checks, JsonType, Schema, formats};
 use crate::field::{FieldError, Path};
 use crate::go;
 
@@ -106,7 +106,7 @@ impl Walk {
 
     fn check_type(&self, schema: &Schema, checks: Option<&Checks>, value: &Value, found: &mut Found) {
         found.made += 2;
-        let names = if schema.int_or_string { "integer,string" } else { schema.kind.map_or("", Kind::name) };
+        let names = if schema.int_or_string { "integer,string" } else { schema.kind.map_or("", JsonType::name) };
         if value.is_null() {
             if !names.is_empty() && !schema.nullable {
                 found.push(self.wrong_type(names, "null"));
@@ -114,12 +114,12 @@ impl Walk {
             return;
         }
         let is = type_of(value);
-        let fits = |kind: Kind| match kind {
-            Kind::Integer => is == "integer" || (is == "number" && value.as_f64().is_some_and(is_whole)),
-            Kind::Number => is == "integer" || is == "number",
+        let fits = |kind: JsonType| match kind {
+            JsonType::Integer => is == "integer" || (is == "number" && value.as_f64().is_some_and(is_whole)),
+            JsonType::Number => is == "integer" || is == "number",
             kind => kind.name() == is,
         };
-        let ok = if schema.int_or_string { fits(Kind::Integer) || fits(Kind::String) } else { schema.kind.is_none_or(fits) };
+        let ok = if schema.int_or_string { fits(JsonType::Integer) || fits(JsonType::String) } else { schema.kind.is_none_or(fits) };
         if ok {
             return;
         }
@@ -235,7 +235,7 @@ impl Walk {
     }
 
     fn number(&self, schema: &Schema, checks: Option<&Checks>, number: &Number, value: &Value, found: &mut Found) {
-        let integer = schema.int_or_string || schema.kind == Some(Kind::Integer);
+        let integer = schema.int_or_string || schema.kind == Some(JsonType::Integer);
         let exact = number.as_i64();
         let float = number.as_f64().unwrap_or(f64::NAN);
         // Whole floats up to 64 bits count as integers here, though not as the type.

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use dormouse_apis::Resource;
 use dormouse_apis::fma::{InferenceServerConfig, LauncherConfig, LauncherPopulationPolicy};
-use dormouse_apis::names::annotation;
+use dormouse_apis::names::{SERVER_CONTAINER, annotation};
+use dormouse_deploy::IMAGE_REGISTRY;
 use dormouse_names::env;
 use serde_json::{Value, json};
 
@@ -14,7 +15,6 @@ use super::ports::Ports;
 pub(super) const NAMESPACE: &str = "dormouse-demo";
 /// The one `LauncherConfig`.
 const LAUNCHER: &str = "demo-launcher";
-const REGISTRY: &str = "ghcr.io/llm-d-incubation/llm-d-fast-model-actuation";
 
 /// A model and where its engine listens.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ pub(super) fn base() -> Vec<Value> {
 pub(super) fn launcher_config(models: Option<&Path>) -> Value {
     let spec = json!({
         "serviceAccountName": "launcher",
-        "containers": [{"name": "inference-server", "image": format!("{REGISTRY}/launcher:latest"), "command": ["python3", "launcher.py"]}],
+        "containers": [{"name": SERVER_CONTAINER, "image": format!("{IMAGE_REGISTRY}/launcher:latest"), "command": ["python3", "launcher.py"]}],
     });
     json!({
         "apiVersion": LauncherConfig::api_version(&()), "kind": LauncherConfig::kind(&()),
@@ -106,7 +106,7 @@ pub(super) fn requesters(name: &str, mut notes: Value, gpu: &str, ports: &Ports,
         "spec": {"replicas": 0, "selector": {"matchLabels": {"app": name}}, "template": {
             "metadata": {"labels": {"app": name}, "annotations": notes},
             "spec": {"terminationGracePeriodSeconds": 10, "containers": [{
-                "name": "inference-server", "image": format!("{REGISTRY}/requester:latest"), "env": env,
+                "name": SERVER_CONTAINER, "image": format!("{IMAGE_REGISTRY}/requester:latest"), "env": env,
                 "ports": [{"name": "probes", "containerPort": probes}, {"name": "spi", "containerPort": spi}],
                 "readinessProbe": {"httpGet": {"path": "/ready", "port": probes}, "periodSeconds": 1},
                 "resources": {"limits": {"cpu": "200m", "memory": "250Mi"}},
@@ -134,7 +134,7 @@ fn engine(m: &Model) -> Value {
     let mut command = vec!["vllm".to_owned(), "serve".into(), m.model.clone(), format!("--port={}", m.port), "--enable-sleep-mode".into()];
     command.extend(m.options.split_whitespace().map(str::to_owned));
     json!({
-        "name": "inference-server", "image": "docker.io/vllm/vllm-openai:v0.26.0", "command": command,
+        "name": SERVER_CONTAINER, "image": "docker.io/vllm/vllm-openai:v0.26.0", "command": command,
         "env": [{"name": "VLLM_SERVER_DEV_MODE", "value": "1"}],
         "readinessProbe": {"httpGet": {"path": "/health", "port": m.port}, "periodSeconds": 1},
         "resources": {"limits": {"cpu": "2", "memory": "9Gi"}},

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use dormouse_apis::names::{annotation, path, port};
+use dormouse_apis::names::{SERVER_CONTAINER, annotation, path, port};
 use dormouse_runtime::clock::{Clock, SystemClock};
 use dormouse_runtime::{http as clients, monotonic, net};
 use k8s_openapi::api::core::v1::Pod;
@@ -105,7 +105,7 @@ impl Player<'_> {
         self.stage.apply(&manifests::plain(&model, OTHER_GPU)).await?;
         let pod = self.stage.served("plain").await?;
         let (answer, first_token) = self.ask(&pod, &model).await?;
-        let log = measure::stamps(&self.stage.log(&pod.name_any(), "inference-server").await?);
+        let log = measure::stamps(&self.stage.log(&pod.name_any(), SERVER_CONTAINER).await?);
         let (started, ready) = life(&pod)?;
         let sample = measure::plain(self.offset, started, ready, &log, first_token).context("the engine left no stamps")?;
         self.stage.remove("plain").await?;
@@ -189,7 +189,7 @@ impl Player<'_> {
                 let requester = self.stage.served("direct").await?;
                 let provider = self.stage.provider(&requester).await?;
                 let (answer, first_token) = self.ask(&provider, &model).await?;
-                let engine = measure::stamps(&self.stage.log(&provider.name_any(), "inference-server").await?);
+                let engine = measure::stamps(&self.stage.log(&provider.name_any(), SERVER_CONTAINER).await?);
                 samples.push(self.sample(&requester, &engine, work, first_token).await?);
                 self.same(0, &answer)?;
                 answers = vec![answer];
@@ -226,7 +226,7 @@ impl Player<'_> {
 
     async fn sample(&mut self, requester: &Pod, engine: &[monotonic::Stamp], work: Work, first_token: f64) -> anyhow::Result<Sample> {
         let name = requester.name_any();
-        let log = measure::stamps(&self.stage.log(&name, "inference-server").await?);
+        let log = measure::stamps(&self.stage.log(&name, SERVER_CONTAINER).await?);
         let (started, ready) = life(requester)?;
         measure::actuated(self.offset, started, ready, &log, engine, work, first_token)
             .with_context(|| format!("stamps of {name} or its engine are missing ({} and {} were found)", log.len(), engine.len()))

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use dormouse_apis::names::SERVER_CONTAINER;
 use dormouse_deploy::{ChartValues, NODE_VIEW_ROLE, node_view_role, render};
 use dormouse_plane::{Options, Plane};
 use dormouse_runtime::output::error_line;
@@ -111,7 +112,7 @@ impl Scene {
             let name = pod.name_any();
             error_line(&format!("  Pod {name} is {phase}"));
             if phase == "Failed" {
-                let log = self.stage.log(&name, "inference-server").await.unwrap_or_default();
+                let log = self.stage.log(&name, SERVER_CONTAINER).await.unwrap_or_default();
                 last_lines(log.lines(), 5);
             }
         }
