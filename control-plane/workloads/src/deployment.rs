@@ -7,21 +7,21 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dormouse_controller::{Backoff, Change, Outcome, Queue, changes, each, gone_is_done, not_found, workers};
+use dormouse_controller::{
+    At, Backoff, CallError, Consistent, Inconsistent, Index, JsonClient, Note, ObjectKey, Objects, Patch, Put, Queue, Reason, Recorder,
+    Requeue, Touched, already_exists, changes, follow, gone_is_done, workers,
+};
 use dormouse_machinery::hash;
 use dormouse_runtime::SharedClock;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use kube::runtime::events::{EventType, Recorder, Reporter};
+use kube::api::DeleteParams;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::common::{controlled_by, tell};
-
-type Key = (String, String);
+use crate::common::controlled_by;
 
 const HASH: &str = "pod-template-hash";
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -124,108 +124,133 @@ pub(crate) fn rollout(wanted: i32, strategy: Strategy, sets: &[SetFacts]) -> BTr
     next
 }
 
-#[derive(Default)]
-struct Index {
-    deployments: BTreeMap<Key, Arc<Deployment>>,
-    sets: BTreeMap<Key, Arc<ReplicaSet>>,
+/// All Deployments and ReplicaSets.
+#[derive(Debug, Default)]
+struct Rollouts {
+    deployments: Objects<Arc<Deployment>>,
+    sets: Objects<Arc<ReplicaSet>>,
+}
+
+/// The Deployment that controls a set.
+fn owner(set: &ReplicaSet) -> Option<ObjectKey> {
+    let owner = set.owner_references().iter().find(|o| o.controller == Some(true) && o.kind == "Deployment")?;
+    Some(ObjectKey::new(set.namespace().unwrap_or_default(), owner.name.clone()))
+}
+
+impl Rollouts {
+    fn take_in(&mut self, set: ReplicaSet, reason: Reason) -> Touched<ObjectKey> {
+        let (metadata, new) = (set.metadata.clone(), owner(&set));
+        let old = match self.sets.put(&metadata, Arc::new(set)) {
+            Put::Stale => return Touched::new(),
+            Put::New => None,
+            Put::Replaced(old) => owner(&old).filter(|old| Some(old) != new.as_ref()),
+        };
+        new.into_iter().chain(old).map(|key| (key, reason)).collect()
+    }
+
+    /// The sets that a Deployment controls, oldest revision first.
+    fn sets_of(&self, key: &ObjectKey, uid: &str) -> Vec<Arc<ReplicaSet>> {
+        let owned = |s: &ReplicaSet| s.owner_references().iter().any(|o| o.controller == Some(true) && o.uid == uid);
+        let mut sets: Vec<_> = self.sets.in_namespace(&key.namespace).map(|(_, s)| Arc::clone(s)).filter(|s| owned(s)).collect();
+        sets.sort_by_key(|s| (revision(s), s.name_any()));
+        sets
+    }
+}
+
+impl Index<Deployment> for Rollouts {
+    type Key = ObjectKey;
+
+    fn apply(&mut self, deployment: Deployment) -> Touched<ObjectKey> {
+        self.deployments.apply(deployment)
+    }
+
+    fn delete(&mut self, deployment: Deployment) -> Touched<ObjectKey> {
+        self.deployments.delete(deployment)
+    }
+
+    fn reset(&mut self, all: Vec<Deployment>) -> Touched<ObjectKey> {
+        self.deployments.reset(all)
+    }
+}
+
+impl Index<ReplicaSet> for Rollouts {
+    type Key = ObjectKey;
+
+    fn apply(&mut self, set: ReplicaSet) -> Touched<ObjectKey> {
+        self.take_in(set, Reason::Related)
+    }
+
+    fn delete(&mut self, set: ReplicaSet) -> Touched<ObjectKey> {
+        self.sets.remove(&set.metadata);
+        owner(&set).map(|key| (key, Reason::Related)).into_iter().collect()
+    }
+
+    fn reset(&mut self, all: Vec<ReplicaSet>) -> Touched<ObjectKey> {
+        let gone = self.sets.replace_all(all.into_iter().map(|set| (set.metadata.clone(), Arc::new(set))).collect());
+        let gone: Vec<_> = gone.iter().filter_map(|(_, set)| owner(set)).collect();
+        gone.into_iter().chain(self.sets.iter().filter_map(|(_, set)| owner(set))).map(|key| (key, Reason::Listed)).collect()
+    }
+}
+
+impl Consistent for Rollouts {
+    fn consistency_check(&self) -> Result<(), Inconsistent> {
+        self.deployments.consistency_check()?;
+        self.sets.consistency_check()
+    }
 }
 
 struct Controller {
-    client: Client,
+    client: JsonClient,
     clock: SharedClock,
-    index: Mutex<Index>,
-    queue: Arc<Queue<Key>>,
+    recorder: Recorder,
+    index: Mutex<Rollouts>,
+    queue: Queue<ObjectKey>,
 }
 
 /// Runs until dropped.
-pub(crate) async fn run(client: Client, clock: SharedClock) {
-    let queue = Arc::new(Queue::new(Backoff::default()));
-    let c = Arc::new(Controller { client: client.clone(), clock, index: Mutex::default(), queue: Arc::clone(&queue) });
+pub(crate) async fn run(client: Client, clock: SharedClock, recorder: &Recorder) {
+    let c = Arc::new(Controller {
+        client: JsonClient::from(client.clone()),
+        clock,
+        recorder: recorder.of("deployment-controller"),
+        index: Mutex::default(),
+        queue: Queue::new(Backoff::default()),
+    });
     let deployments = changes(Api::<Deployment>::all(client.clone()), watcher::Config::default());
     let sets = changes(Api::<ReplicaSet>::all(client), watcher::Config::default());
     tokio::join!(
-        each(deployments, |change| c.on_deployment(change)),
-        each(sets, |change| c.on_set(change)),
-        workers("deployment", queue, 2, |key| Arc::clone(&c).reconcile(key)),
+        follow(deployments, &c.index, &c.queue),
+        follow(sets, &c.index, &c.queue),
+        workers("deployment", &c.queue, 2, |key| Arc::clone(&c).reconcile(key)),
     );
 }
 
-fn key_of<K: Resource<DynamicType = ()>>(object: &K) -> Key {
-    (object.namespace().unwrap_or_default(), object.name_any())
+/// Where a Deployment is.
+fn place(deployment: &Deployment) -> At {
+    At::one::<Deployment>(deployment.metadata.namespace.as_deref(), &deployment.name_any())
 }
 
 impl Controller {
-    fn with<T>(&self, f: impl FnOnce(&mut Index) -> T) -> T {
+    fn with<T>(&self, f: impl FnOnce(&mut Rollouts) -> T) -> T {
         f(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn on_deployment(&self, change: Change<Deployment>) {
-        match change {
-            Change::Apply(d) => {
-                let key = key_of(&d);
-                self.with(|i| i.deployments.insert(key.clone(), Arc::new(d)));
-                self.queue.add(key);
-            }
-            Change::Delete(d) => {
-                self.with(|i| i.deployments.remove(&key_of(&d)));
-            }
-            Change::Reset(all) => {
-                let all: BTreeMap<_, _> = all.into_iter().map(|d| (key_of(&d), Arc::new(d))).collect();
-                all.keys().cloned().for_each(|k| self.queue.add(k));
-                self.with(|i| i.deployments = all);
-            }
-        }
-    }
-
-    fn on_set(&self, change: Change<ReplicaSet>) {
-        match change {
-            Change::Apply(set) => {
-                self.wake_owner(&set);
-                self.with(|i| i.sets.insert(key_of(&set), Arc::new(set)));
-            }
-            Change::Delete(set) => {
-                self.with(|i| i.sets.remove(&key_of(&set)));
-                self.wake_owner(&set);
-            }
-            Change::Reset(all) => {
-                all.iter().for_each(|s| self.wake_owner(s));
-                self.with(|i| i.sets = all.into_iter().map(|s| (key_of(&s), Arc::new(s))).collect());
-            }
-        }
-    }
-
-    fn wake_owner(&self, set: &ReplicaSet) {
-        if let Some(owner) = set.owner_references().iter().find(|o| o.controller == Some(true) && o.kind == "Deployment") {
-            self.queue.add((set.namespace().unwrap_or_default(), owner.name.clone()));
-        }
-    }
-
-    async fn reconcile(self: Arc<Self>, key: Key) -> Result<Outcome, kube::Error> {
-        let Some(deployment) = self.with(|i| i.deployments.get(&key).cloned()) else { return Ok(Outcome::Done) };
+    async fn reconcile(self: Arc<Self>, key: ObjectKey) -> Result<Requeue, CallError> {
+        let Some(deployment) = self.with(|i| i.deployments.get(&key).cloned()) else { return Ok(Requeue::OnChange) };
         if deployment.metadata.deletion_timestamp.is_some() {
-            return Ok(Outcome::Done);
+            return Ok(Requeue::OnChange);
         }
         let spec = &deployment.spec;
-        let uid = deployment.uid().unwrap_or_default();
-        let mut sets: Vec<Arc<ReplicaSet>> = self.with(|i| {
-            let owned = |s: &ReplicaSet| s.owner_references().iter().any(|o| o.controller == Some(true) && o.uid == uid);
-            i.sets
-                .range((key.0.clone(), String::new())..)
-                .take_while(|((ns, _), _)| *ns == key.0)
-                .map(|(_, s)| Arc::clone(s))
-                .filter(|s| owned(s))
-                .collect()
-        });
-        sets.sort_by_key(|s| (revision(s), s.name_any()));
+        let mut sets = self.with(|i| i.sets_of(&key, &deployment.uid().unwrap_or_default()));
         let wanted_template = template_value(&spec.template);
         let newest = sets.iter().rposition(|s| s.spec.template.as_ref().is_some_and(|t| template_value(t) == wanted_template));
         let paused = spec.paused == Some(true);
         if newest.is_none() && !paused {
             let revision = sets.iter().map(|s| revision(s)).max().unwrap_or(0) + 1;
             let made = self.create_set(&deployment, spec, revision, &sets).await?;
-            self.with(|i| {
-                i.sets.entry(key_of(&made)).or_insert_with(|| Arc::new(made.clone()));
-            });
+            // Newer than what the watch has shown so far.
+            let touched = self.with(|i| i.take_in(made.clone(), Reason::Answered));
+            self.queue.add_all(touched);
             sets.push(Arc::new(made));
         }
         let newest = newest.or_else(|| (!paused).then(|| sets.len().saturating_sub(1)));
@@ -233,17 +258,17 @@ impl Controller {
         let wanted = spec.replicas.unwrap_or(1);
         if !paused {
             for (name, replicas) in rollout(wanted, Strategy::of(spec), &facts) {
-                let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &key.0);
+                let at = At::one::<ReplicaSet>(Some(&key.namespace), &name);
                 let patch = json!({"metadata": {"annotations": {DESIRED: wanted.to_string()}}, "spec": {"replicas": replicas}});
-                gone_is_done(api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await)?;
+                gone_is_done(self.client.patch::<Value>(&at, &Patch::Merge(&patch)).await)?;
                 if let Some(set) = sets.iter().find(|s| s.name_any() == name) {
-                    self.scaled(&deployment, set, set.spec.replicas.unwrap_or(1), replicas).await;
+                    self.scaled(&deployment, set, set.spec.replicas.unwrap_or(1), replicas);
                 }
             }
             self.drop_history(&key, spec, &sets, newest).await?;
         }
         self.write_status(&deployment, spec, &sets, newest).await?;
-        Ok(Outcome::Done)
+        Ok(Requeue::OnChange)
     }
 
     async fn create_set(
@@ -252,7 +277,7 @@ impl Controller {
         spec: &DeploymentSpec,
         revision: i64,
         sets: &[Arc<ReplicaSet>],
-    ) -> Result<ReplicaSet, kube::Error> {
+    ) -> Result<ReplicaSet, CallError> {
         let collisions = deployment.status.as_ref().and_then(|s| s.collision_count).unwrap_or(0);
         let hash = hash::template(&template_value(&spec.template), u32::try_from(collisions).ok().filter(|c| *c > 0));
         let mut template = spec.template.clone();
@@ -272,11 +297,10 @@ impl Controller {
             },
             "spec": {"replicas": replicas, "minReadySeconds": spec.min_ready_seconds.unwrap_or(0), "selector": selector, "template": template},
         });
-        let set: ReplicaSet = serde_json::from_value(body).map_err(kube::Error::SerdeError)?;
-        let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &deployment.namespace().unwrap_or_default());
-        match api.create(&PostParams::default(), &set).await {
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                let there = api.get(&set.name_any()).await?;
+        let all = At::all::<ReplicaSet>(deployment.metadata.namespace.as_deref());
+        match self.client.create::<ReplicaSet>(&all, &body).await {
+            Err(error) if already_exists(&error) => {
+                let there: ReplicaSet = self.client.get(&all.named(body["metadata"]["name"].as_str().unwrap_or_default())).await?;
                 let same = there.spec.template.as_ref().is_some_and(|t| template_value(t) == template_value(&spec.template));
                 let ours = there.owner_references().iter().any(|o| Some(&o.uid) == deployment.metadata.uid.as_ref());
                 if same && ours {
@@ -284,13 +308,12 @@ impl Controller {
                 }
                 // Another template has the same hash, or a stranger the same name: count it and choose another name.
                 let patch = json!({"status": {"collisionCount": collisions + 1}});
-                let api: Api<Deployment> = Api::namespaced(self.client.clone(), &deployment.namespace().unwrap_or_default());
-                api.patch_status(&deployment.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await?;
-                Err(kube::Error::Api(status))
+                self.client.patch::<Value>(&place(deployment).sub("status"), &Patch::Merge(&patch)).await?;
+                Err(error)
             }
             Ok(made) => {
                 if replicas > 0 {
-                    self.scaled(deployment, &made, 0, replicas).await;
+                    self.scaled(deployment, &made, 0, replicas);
                 }
                 Ok(made)
             }
@@ -298,27 +321,25 @@ impl Controller {
         }
     }
 
-    /// A recorder of its own for each: kube's takes two events for one when only their notes differ.
-    async fn scaled(&self, deployment: &Deployment, set: &ReplicaSet, from: i32, to: i32) {
+    fn scaled(&self, deployment: &Deployment, set: &ReplicaSet, from: i32, to: i32) {
         let direction = if to < from { "down" } else { "up" };
-        let note = format!("Scaled {direction} replica set {} from {from} to {to}", set.name_any());
-        let recorder = Recorder::new(self.client.clone(), Reporter { controller: "deployment-controller".into(), instance: None });
-        tell(&recorder, deployment, Some(set), EventType::Normal, "ScalingReplicaSet", note).await;
+        let message = format!("Scaled {direction} replica set {} from {from} to {to}", set.name_any());
+        self.recorder.record(&deployment.object_ref(&()), Note::normal("ScalingReplicaSet", message));
     }
 
     async fn drop_history(
         &self,
-        key: &Key,
+        key: &ObjectKey,
         spec: &DeploymentSpec,
         sets: &[Arc<ReplicaSet>],
         newest: Option<usize>,
-    ) -> Result<(), kube::Error> {
+    ) -> Result<(), CallError> {
         let keep = usize::try_from(spec.revision_history_limit.unwrap_or(10)).unwrap_or(0);
         let idle = |s: &ReplicaSet| s.spec.replicas == Some(0) && s.status.as_ref().is_none_or(|s| s.replicas == 0);
         let old: Vec<_> = sets.iter().enumerate().filter(|(i, s)| Some(*i) != newest && idle(s)).map(|(_, s)| s).collect();
-        let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &key.0);
         for set in old.iter().take(old.len().saturating_sub(keep)) {
-            gone_is_done(api.delete(&set.name_any(), &DeleteParams::default()).await)?;
+            let at = At::one::<ReplicaSet>(Some(&key.namespace), &set.name_any());
+            gone_is_done(self.client.delete(&at, &DeleteParams::default()).await)?;
         }
         Ok(())
     }
@@ -329,7 +350,7 @@ impl Controller {
         spec: &DeploymentSpec,
         sets: &[Arc<ReplicaSet>],
         newest: Option<usize>,
-    ) -> Result<(), kube::Error> {
+    ) -> Result<(), CallError> {
         let sum = |f: fn(&ReplicaSet) -> i32| sets.iter().map(|s| f(s)).sum::<i32>();
         let wanted = spec.replicas.unwrap_or(1);
         let updated = newest.and_then(|i| sets.get(i)).and_then(|s| s.status.as_ref()).map_or(0, |s| s.replicas);
@@ -365,19 +386,14 @@ impl Controller {
             was == v || (was.is_null() && *v == json!(0))
         });
         if !same {
-            let api: Api<Deployment> = Api::namespaced(self.client.clone(), &deployment.namespace().unwrap_or_default());
             let patch = json!({"metadata": {"uid": deployment.uid()}, "status": new});
-            match api.patch_status(&deployment.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await {
-                Err(error) if !not_found(&error) => return Err(error),
-                _ => {}
-            }
+            gone_is_done(self.client.patch::<Value>(&place(deployment).sub("status"), &Patch::Merge(&patch)).await)?;
         }
         if let Some(set) = newest.and_then(|i| sets.get(i)) {
             let revision = set.annotations().get(REVISION).cloned();
             if revision.is_some() && deployment.annotations().get(REVISION) != revision.as_ref() {
-                let api: Api<Deployment> = Api::namespaced(self.client.clone(), &deployment.namespace().unwrap_or_default());
                 let patch = json!({"metadata": {"annotations": {REVISION: revision}}});
-                gone_is_done(api.patch(&deployment.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await)?;
+                gone_is_done(self.client.patch::<Value>(&place(deployment), &Patch::Merge(&patch)).await)?;
             }
         }
         Ok(())

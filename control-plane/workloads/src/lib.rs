@@ -15,6 +15,8 @@ mod resources;
 
 use std::time::Duration;
 
+use dormouse_controller::metrics::EventCounts;
+use dormouse_controller::{JsonClient, Recorder, Source};
 use dormouse_runtime::{CancellationToken, SharedClock};
 use kube::Client;
 
@@ -31,10 +33,12 @@ pub struct Options {
 
 /// Runs all of them until `shutdown`.
 pub async fn run(client: Client, options: Options, shutdown: CancellationToken) {
+    let source = Source { component: "kube-controller-manager".to_owned(), host: None };
+    let recorder = Recorder::start(JsonClient::from(client.clone()), source, options.clock.clone(), EventCounts::default());
     let all = async {
         tokio::join!(
-            replicaset::run(client.clone(), options.clock.clone()),
-            deployment::run(client.clone(), options.clock.clone()),
+            replicaset::run(client.clone(), options.clock.clone(), &recorder),
+            deployment::run(client.clone(), options.clock.clone(), &recorder),
             garbage::run(client.clone()),
             namespace::run(client.clone(), options.root_ca_pem.clone()),
             pod_gc::run(client.clone(), options.clock.clone(), options.pod_gc_delay),

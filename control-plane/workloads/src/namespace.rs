@@ -1,15 +1,18 @@
 //! Namespaces: what each has from the start, and emptying one that is being deleted.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dormouse_controller::{Backoff, Change, Outcome, Queue, changes, each, not_found, workers};
+use dormouse_controller::{
+    ApiError, At, Backoff, CallError, Change, JsonClient, ObjectKey, Objects, Queue, Reason, Requeue, already_exists, changes, each,
+    follow, gone_is_done, not_found, workers,
+};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
-use kube::api::{DeleteParams, DynamicObject, ListParams, PartialObjectMeta, PostParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, PartialObjectMeta};
+use kube::core::Status;
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::resources::served;
 
@@ -17,84 +20,58 @@ const FINALIZER: &str = "kubernetes";
 
 struct Controller {
     client: Client,
+    json: JsonClient,
     root_ca_pem: String,
-    namespaces: Mutex<BTreeMap<String, Arc<Namespace>>>,
-    queue: Arc<Queue<String>>,
+    namespaces: Mutex<Objects<Arc<Namespace>>>,
+    queue: Queue<ObjectKey>,
 }
 
 /// Runs until dropped.
 pub(crate) async fn run(client: Client, root_ca_pem: String) {
     // Emptying waits for finalizers of others, so the pause grows slowly and stays short.
-    let queue = Arc::new(Queue::new(Backoff { base: Duration::from_millis(20), max: Duration::from_secs(2) }));
-    let c = Arc::new(Controller { client: client.clone(), root_ca_pem, namespaces: Mutex::default(), queue: Arc::clone(&queue) });
+    let queue = Queue::new(Backoff { base: Duration::from_millis(20), max: Duration::from_secs(2) });
+    let json = JsonClient::from(client.clone());
+    let c = Arc::new(Controller { client: client.clone(), json, root_ca_pem, namespaces: Mutex::default(), queue });
     let accounts =
         changes(Api::<PartialObjectMeta<ServiceAccount>>::all(client.clone()), watcher::Config::default().fields("metadata.name=default"));
     let namespaces = changes(Api::<Namespace>::all(client), watcher::Config::default());
     tokio::join!(
-        each(namespaces, |change| c.on_namespace(change)),
+        follow(namespaces, &c.namespaces, &c.queue),
         each(accounts, |change| {
             // A deleted default account is made again.
             if let Change::Delete(account) = change {
-                c.queue.add(account.namespace().unwrap_or_default());
+                c.queue.add(ObjectKey::new("", account.namespace().unwrap_or_default()), Reason::Related);
             }
         }),
-        workers("namespace", queue, 2, |key| Arc::clone(&c).reconcile(key)),
+        workers("namespace", &c.queue, 2, |key| Arc::clone(&c).reconcile(key)),
     );
 }
 
 impl Controller {
-    fn on_namespace(&self, change: Change<Namespace>) {
-        let mut all = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
-        match change {
-            Change::Apply(ns) => {
-                self.queue.add(ns.name_any());
-                all.insert(ns.name_any(), Arc::new(ns));
-            }
-            Change::Delete(ns) => {
-                all.remove(&ns.name_any());
-            }
-            Change::Reset(list) => {
-                *all = list.into_iter().map(|ns| (ns.name_any(), Arc::new(ns))).collect();
-                all.keys().cloned().for_each(|k| self.queue.add(k));
-            }
-        }
-    }
-
-    async fn reconcile(self: Arc<Self>, name: String) -> Result<Outcome, kube::Error> {
-        let ns = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
-        let Some(ns) = ns else { return Ok(Outcome::Done) };
+    async fn reconcile(self: Arc<Self>, key: ObjectKey) -> Result<Requeue, CallError> {
+        let ns = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let (Some(ns), name) = (ns, key.name) else { return Ok(Requeue::OnChange) };
         if ns.metadata.deletion_timestamp.is_none() {
-            return self.furnish(&name).await;
+            return self.provide_defaults(&name).await;
         }
         let left = self.empty(&name).await?;
         if left > 0 {
-            return Ok(Outcome::After(Duration::from_millis(100)));
+            return Ok(Requeue::After(Duration::from_millis(100)));
         }
         let finalizers: Vec<String> =
             ns.spec.as_ref().and_then(|s| s.finalizers.clone()).unwrap_or_default().into_iter().filter(|f| f != FINALIZER).collect();
         let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "uid": ns.uid()}, "spec": {"finalizers": finalizers}});
-        let request = http::Request::put(format!("/api/v1/namespaces/{name}/finalize")).header("content-type", "application/json");
-        let request = request.body(body.to_string().into_bytes()).map_err(kube::Error::HttpError)?;
-        match self.client.request::<serde_json::Value>(request).await {
-            Err(error) if !not_found(&error) => Err(error),
-            _ => Ok(Outcome::Done),
-        }
+        gone_is_done(self.json.replace::<Value>(&At::one::<Namespace>(None, &name).sub("finalize"), &body).await)?;
+        Ok(Requeue::OnChange)
     }
 
     /// What every namespace has: a default service account and the authority's certificate.
-    async fn furnish(&self, name: &str) -> Result<Outcome, kube::Error> {
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), name);
-        let account =
-            ServiceAccount { metadata: kube::api::ObjectMeta { name: Some("default".into()), ..Default::default() }, ..Default::default() };
-        exists_is_done(accounts.create(&PostParams::default(), &account).await)?;
-        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), name);
-        let map = ConfigMap {
-            metadata: kube::api::ObjectMeta { name: Some("kube-root-ca.crt".into()), ..Default::default() },
-            data: Some([("ca.crt".to_owned(), self.root_ca_pem.clone())].into()),
-            ..Default::default()
-        };
-        exists_is_done(maps.create(&PostParams::default(), &map).await)?;
-        Ok(Outcome::Done)
+    async fn provide_defaults(&self, name: &str) -> Result<Requeue, CallError> {
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": self.root_ca_pem}});
+        exists_is_done(self.json.create::<Value>(&At::all::<ServiceAccount>(Some(name)), &account).await)?;
+        exists_is_done(self.json.create::<Value>(&At::all::<ConfigMap>(Some(name)), &map).await)?;
+        Ok(Requeue::OnChange)
     }
 
     /// Deletes everything in the namespace; how many objects are still there.
@@ -115,10 +92,10 @@ impl Controller {
     }
 }
 
-fn exists_is_done<T>(result: Result<T, kube::Error>) -> Result<(), kube::Error> {
+/// Also when the namespace is going, or gone.
+fn exists_is_done(result: Result<Value, CallError>) -> Result<(), CallError> {
     match result {
-        Err(kube::Error::Api(status)) if status.is_already_exists() || status.is_not_found() || status.is_forbidden() => Ok(()),
-        Err(error) => Err(error),
-        Ok(_) => Ok(()),
+        Err(error) if already_exists(&error) || not_found(&error) || error.status().is_some_and(Status::is_forbidden) => Ok(()),
+        result => result.map(drop),
     }
 }

@@ -1,9 +1,9 @@
-//! A work queue of keys.
+//! A work queue of keys, each with the reasons why.
 //!
 //! Held: keys ready to be worked on in order of arrival, keys under work, keys that changed while under
 //! work, keys due later. Invariants: a key is at most once in `ready`; a key under work is never in
-//! `ready`; a key added while under work is worked on again afterwards. Failures are counted per key and
-//! give the pause of a retry.
+//! `ready`; a key added while under work is worked on again afterwards; reasons of one key are merged while it
+//! waits. Failures are counted per key and give the pause of a retry.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
@@ -12,6 +12,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::metrics::QueueCounts;
+use crate::{Reason, Reasons};
 
 /// How the pause between retries of one key grows: `base · 2ⁿ`, at most `max`.
 #[derive(Debug, Clone, Copy)]
@@ -43,36 +46,43 @@ pub struct Queue<K> {
     state: Mutex<State<K>>,
     changed: Notify,
     backoff: Backoff,
+    counts: QueueCounts,
 }
 
 #[derive(Debug)]
 struct State<K> {
     ready: VecDeque<K>,
-    queued: HashSet<K>,
+    queued: HashMap<K, Reasons>,
     working: HashSet<K>,
-    again: HashSet<K>,
+    again: HashMap<K, Reasons>,
     /// Due time and arrival; the second makes the key unique.
     later: BTreeMap<(Instant, u64), K>,
-    due: HashMap<K, (Instant, u64)>,
+    due: HashMap<K, ((Instant, u64), Reasons)>,
     failures: HashMap<K, u32>,
     arrivals: u64,
 }
 
 impl<K: Eq + Hash + Clone> Queue<K> {
-    /// An empty queue.
+    /// An empty queue that counts nothing that anybody sees.
     #[must_use]
     pub fn new(backoff: Backoff) -> Self {
+        Self::counted(backoff, QueueCounts::default())
+    }
+
+    /// An empty queue that counts what passes.
+    #[must_use]
+    pub fn counted(backoff: Backoff, counts: QueueCounts) -> Self {
         let state = State {
             ready: VecDeque::new(),
-            queued: HashSet::new(),
+            queued: HashMap::new(),
             working: HashSet::new(),
-            again: HashSet::new(),
+            again: HashMap::new(),
             later: BTreeMap::new(),
             due: HashMap::new(),
             failures: HashMap::new(),
             arrivals: 0,
         };
-        Self { state: Mutex::new(state), changed: Notify::new(), backoff }
+        Self { state: Mutex::new(state), changed: Notify::new(), backoff, counts }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {
@@ -80,51 +90,63 @@ impl<K: Eq + Hash + Clone> Queue<K> {
     }
 
     /// Asks for work on `key` as soon as possible.
-    pub fn add(&self, key: K) {
+    pub fn add(&self, key: K, reason: Reason) {
+        self.add_all([(key, reason)]);
+    }
+
+    /// Asks for work on each of these.
+    pub fn add_all(&self, touched: impl IntoIterator<Item = (K, Reason)>) {
         let mut s = self.lock();
-        s.add(key);
+        for (key, reason) in touched {
+            self.counts.enqueued(reason);
+            s.add(key, reason.into());
+        }
         drop(s);
         self.changed.notify_one();
     }
 
     /// Asks for work on `key` after `pause`, unless an earlier time is set already.
-    pub fn add_after(&self, key: K, pause: Duration) {
+    pub fn add_after(&self, key: K, pause: Duration, reason: Reason) {
         if pause.is_zero() {
-            return self.add(key);
+            return self.add(key, reason);
         }
         let mut s = self.lock();
         let at = Instant::now() + pause;
-        match s.due.get(&key).copied() {
-            Some((earlier, _)) if earlier <= at => return,
-            Some(old) => {
+        let mut reasons = Reasons::from(reason);
+        match s.due.get_mut(&key) {
+            Some(((earlier, _), known)) if *earlier <= at => return known.merge(reason),
+            Some((old, known)) => {
+                reasons.merge(*known);
+                let old = *old;
                 s.later.remove(&old);
             }
             None => {}
         }
+        self.counts.enqueued(reason);
         s.arrivals += 1;
         let slot = (at, s.arrivals);
         s.later.insert(slot, key.clone());
-        s.due.insert(key, slot);
+        s.due.insert(key, (slot, reasons));
         drop(s);
         self.changed.notify_one();
     }
 
-    /// The next key to work on; waits for one. Each must be given back with [`Queue::done`] or [`Queue::failed`].
-    pub async fn next(&self) -> K {
+    /// The next key to work on, and why; waits for one. Each must be given back with [`Queue::done`] or [`Queue::failed`].
+    pub async fn next(&self) -> (K, Reasons) {
         loop {
             let notified = self.changed.notified();
             let wake = {
                 let mut s = self.lock();
                 s.promote(Instant::now());
                 if let Some(key) = s.ready.pop_front() {
-                    s.queued.remove(&key);
+                    let reasons = s.queued.remove(&key).unwrap_or_default();
                     s.working.insert(key.clone());
                     let more = !s.ready.is_empty();
                     drop(s);
                     if more {
                         self.changed.notify_one();
                     }
-                    return key;
+                    return (key, reasons);
                 }
                 s.later.keys().next().map(|(at, _)| *at)
             };
@@ -154,7 +176,8 @@ impl<K: Eq + Hash + Clone> Queue<K> {
         *failures = failures.saturating_add(1);
         s.release(key);
         drop(s);
-        self.add_after(key.clone(), pause);
+        self.counts.failed();
+        self.add_after(key.clone(), pause, Reason::Retried);
         pause
     }
 
@@ -173,10 +196,13 @@ impl<K: Eq + Hash + Clone> Queue<K> {
 }
 
 impl<K: Eq + Hash + Clone> State<K> {
-    fn add(&mut self, key: K) {
+    fn add(&mut self, key: K, reasons: Reasons) {
         if self.working.contains(&key) {
-            self.again.insert(key);
-        } else if self.queued.insert(key.clone()) {
+            self.again.entry(key).or_default().merge(reasons);
+        } else if let Some(known) = self.queued.get_mut(&key) {
+            known.merge(reasons);
+        } else {
+            self.queued.insert(key.clone(), reasons);
             self.ready.push_back(key);
         }
     }
@@ -187,15 +213,15 @@ impl<K: Eq + Hash + Clone> State<K> {
                 break;
             }
             let key = entry.remove();
-            self.due.remove(&key);
-            self.add(key);
+            let reasons = self.due.remove(&key).map(|(_, reasons)| reasons).unwrap_or_default();
+            self.add(key, reasons);
         }
     }
 
     fn release(&mut self, key: &K) {
         self.working.remove(key);
-        if self.again.remove(key) {
-            self.add(key.clone());
+        if let Some(reasons) = self.again.remove(key) {
+            self.add(key.clone(), reasons);
         }
     }
 }
@@ -207,13 +233,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_key_is_never_worked_on_twice_at_once() {
         let q = Queue::new(Backoff::default());
-        q.add("a");
-        q.add("a");
-        assert_eq!(q.next().await, "a");
-        q.add("a");
+        q.add("a", Reason::Listed);
+        q.add("a", Reason::Changed);
+        let (key, why) = q.next().await;
+        assert_eq!((key, why.to_string().as_str()), ("a", "listed+changed"));
+        q.add("a", Reason::Related);
         assert!(tokio::time::timeout(Duration::from_secs(1), q.next()).await.is_err());
         q.done(&"a");
-        assert_eq!(q.next().await, "a");
+        assert_eq!(q.next().await, ("a", Reason::Related.into()));
         q.done(&"a");
         assert!(q.is_empty());
     }
@@ -221,16 +248,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pauses_grow_and_an_earlier_time_wins() {
         let q = Queue::new(Backoff { base: Duration::from_secs(1), max: Duration::from_secs(4) });
-        q.add("a");
+        q.add("a", Reason::Changed);
         let mut seen = Vec::new();
         for _ in 0..4 {
-            let key = q.next().await;
+            let (key, _) = q.next().await;
             seen.push(q.failed(&key).as_secs());
         }
         assert_eq!(seen, [1, 2, 4, 4]);
         let start = Instant::now();
-        q.add_after("a", Duration::from_secs(60));
-        assert_eq!(q.next().await, "a");
+        q.add_after("a", Duration::from_secs(60), Reason::Due);
+        let (key, why) = q.next().await;
+        assert_eq!((key, why.to_string().as_str()), ("a", "due+retried"));
         assert_eq!(start.elapsed().as_secs(), 4);
     }
 }

@@ -1,7 +1,12 @@
-//! Microseconds of `CLOCK_MONOTONIC`: one time line for all processes of a machine.
+//! Microseconds of `CLOCK_MONOTONIC`: one time line for all processes of a machine. And [`BootClock`], which runs on while
+//! the machine sleeps.
 //!
 //! Programs stamp what they did with [`stamp`]; whoever measures them from outside (the demo, the
 //! benchmarks) reads the lines from their logs and subtracts stamps of different processes.
+
+use std::fmt::{Debug, Formatter};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// What starts a stamp line in a log.
 pub const STAMP_PREFIX: &str = "dormouse-stamp ";
@@ -16,6 +21,44 @@ pub fn now_us() -> u64 {
 fn rustix_time() -> (i64, i64) {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     (t.tv_sec, t.tv_nsec)
+}
+
+/// A clock that never stands still and never jumps: it counts the time in which the process was stopped and that in which the
+/// machine slept. What was promised to others until some time is measured with it.
+#[derive(Clone)]
+pub struct BootClock(Arc<dyn Fn() -> Duration + Send + Sync>);
+
+impl BootClock {
+    /// The machine's: time since boot.
+    #[must_use]
+    pub fn system() -> Self {
+        // Elsewhere than on Linux `CLOCK_MONOTONIC` is the one that counts sleep.
+        #[cfg(target_os = "linux")]
+        const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+        Self::new(|| {
+            let t = rustix::time::clock_gettime(CLOCK);
+            Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
+        })
+    }
+
+    /// One of a test's own.
+    pub fn new(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// Time since a start that is the same for all of this machine.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        (self.0)()
+    }
+}
+
+impl Debug for BootClock {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BootClock({:?})", self.now())
+    }
 }
 
 /// Writes one stamp line to standard error: `dormouse-stamp {"event":…,"monotonic_us":…}` and the

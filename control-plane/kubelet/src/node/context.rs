@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use dormouse_controller::Recorder;
 use dormouse_devices::Devices;
 use k8s_openapi::api::core::v1::{Node as NodeObject, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -13,7 +14,6 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::addresses::Addresses;
-use super::events::Recorder;
 use crate::logs::Logs;
 use crate::machine::Now;
 use crate::options::{Options, SandboxMode};

@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_controller::{Change, changes};
+use dormouse_controller::metrics::EventCounts;
+use dormouse_controller::{Change, JsonClient, Note, Recorder, Source, changes};
 use dormouse_devices::{Config, Devices, Gpu, Listener};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
@@ -17,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::context::Node;
-use super::events::Recorder;
 use super::worker::{News, Worker};
 use super::{folder, register, sweep};
 use crate::logs::{LogError, LogQuery, LogReader};
@@ -105,14 +105,15 @@ impl Kubelet {
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(dormouse_devices::serve(devices.clone(), listener, shutdown.clone()));
 
-        let recorder = Recorder::start(options.client.clone(), name.clone(), options.clock.clone());
+        let source = Source { component: "kubelet".to_owned(), host: Some(name.clone()) };
+        let recorder = Recorder::start(JsonClient::from(options.client.clone()), source, options.clock.clone(), EventCounts::default());
         let node = Arc::new(Node::new(options, devices, recorder));
         let trying = node.clone();
         tokio::spawn(async move { drop(trying.sandbox().await) });
         register_patiently(&node).await?;
-        node.events.record(&about_node(&node), false, "Starting", "Starting kubelet.");
+        node.events.record(&about_node(&node), Note::normal("Starting", "Starting kubelet."));
         let limits = "Limits of cpu and memory count in scheduling and are not enforced: containers are plain processes";
-        node.events.record(&about_node(&node), false, "LimitsNotEnforced", limits);
+        node.events.record(&about_node(&node), Note::normal("LimitsNotEnforced", limits));
         let (stop, stopped) = watch::channel(None);
         let (ending, ended) = watch::channel(());
         let on = node.clone();

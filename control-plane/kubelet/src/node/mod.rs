@@ -11,7 +11,6 @@
 
 mod addresses;
 mod context;
-mod events;
 mod folder;
 mod hook;
 mod kubelet;

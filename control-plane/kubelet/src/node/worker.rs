@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_controller::Note;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
@@ -331,7 +332,7 @@ impl Worker {
         let (node, sender) = (self.node.clone(), self.sender.clone());
         let about = self.about(Some(container));
         self.tasks.spawn(async move {
-            let tell = |warning: bool, reason: &str, message: String| node.events.record(&about, warning, reason, &message);
+            let tell = |warning: bool, reason: &str, message: String| node.events.record(&about, Note::new(warning, reason, message));
             match start::start(&node, &stage, container, attempt, &tell).await {
                 Ok((running, watch)) => {
                     let _ = sender.send(Outcome::Started { container, attempt, outcome: Ok(running) }).await;
@@ -455,7 +456,7 @@ impl Worker {
     }
 
     fn event(&self, warning: bool, reason: &str, message: &str, container: Option<usize>) {
-        self.node.events.record(&self.about(container), warning, reason, message);
+        self.node.events.record(&self.about(container), Note::new(warning, reason, message));
     }
 }
 

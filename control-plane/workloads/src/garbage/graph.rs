@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use dormouse_controller::{Consistent, Inconsistent, same};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 const FOREGROUND: &str = "foregroundDeletion";
@@ -209,6 +210,20 @@ impl Graph {
         } else {
             Policy::Background
         })
+    }
+}
+
+impl Consistent for Graph {
+    fn consistency_check(&self) -> Result<(), Inconsistent> {
+        let mut dependents: HashMap<String, BTreeSet<String>> = HashMap::new();
+        for object in self.objects.values() {
+            for owner in &object.owners {
+                dependents.entry(owner.uid.clone()).or_default().insert(object.uid.clone());
+            }
+        }
+        // Who has lost the last is kept as long as who lost it is decided on.
+        let held = self.dependents.iter().filter(|(_, set)| !set.is_empty()).map(|(uid, set)| (uid.clone(), set.clone())).collect();
+        same("dependents by owner", &held, &dependents)
     }
 }
 

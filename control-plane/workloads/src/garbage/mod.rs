@@ -11,7 +11,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dormouse_controller::{Backoff, Change, Outcome, Queue, changes, conflict, each, gone_is_done, not_found, workers};
+use dormouse_controller::{
+    Backoff, Change, Consistent, Inconsistent, Index, Queue, Reason, Requeue, Touched, changes, conflict, each, gone_is_done, not_found,
+    workers,
+};
 use futures::StreamExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, DynamicObject, PartialObjectMeta, Patch, PatchParams, Preconditions, PropagationPolicy};
@@ -29,13 +32,13 @@ struct Controller {
     client: Client,
     graph: Mutex<Graph>,
     served: Mutex<BTreeMap<String, Served>>,
-    queue: Arc<Queue<String>>,
+    queue: Queue<String>,
 }
 
 /// Runs until dropped.
 pub(crate) async fn run(client: Client) {
-    let queue = Arc::new(Queue::new(Backoff { base: Duration::from_millis(10), max: Duration::from_secs(10) }));
-    let c = Arc::new(Controller { client: client.clone(), graph: Mutex::default(), served: Mutex::default(), queue: Arc::clone(&queue) });
+    let queue = Queue::new(Backoff { base: Duration::from_millis(10), max: Duration::from_secs(10) });
+    let c = Arc::new(Controller { client: client.clone(), graph: Mutex::default(), served: Mutex::default(), queue });
     let (tx, mut rx) = mpsc::channel::<(String, Change<Meta>)>(256);
     let kinds_changed = Notify::new();
     kinds_changed.notify_one();
@@ -48,7 +51,7 @@ pub(crate) async fn run(client: Client) {
                 c.on_change(&resource, change);
             }
         },
-        workers("garbage", queue, 4, |uid| Arc::clone(&c).reconcile(uid)),
+        workers("garbage", &c.queue, 4, |uid| Arc::clone(&c).reconcile(uid)),
     );
 }
 
@@ -62,6 +65,39 @@ fn object(resource: &str, meta: &Meta) -> Object {
         deleting: meta.metadata.deletion_timestamp.is_some(),
         finalizers: meta.finalizers().to_vec(),
     }
+}
+
+/// The objects of one resource in the graph: what its watch keeps in step.
+struct Members<'a> {
+    graph: &'a mut Graph,
+    resource: &'a str,
+}
+
+impl Index<Meta> for Members<'_> {
+    type Key = String;
+
+    fn apply(&mut self, meta: Meta) -> Touched<String> {
+        touched(self.graph.apply(object(self.resource, &meta)), Reason::Changed)
+    }
+
+    fn delete(&mut self, meta: Meta) -> Touched<String> {
+        touched(self.graph.delete(&meta.uid().unwrap_or_default()), Reason::Related)
+    }
+
+    fn reset(&mut self, all: Vec<Meta>) -> Touched<String> {
+        let all = all.iter().map(|meta| object(self.resource, meta)).collect();
+        touched(self.graph.reset(self.resource, all), Reason::Listed)
+    }
+}
+
+impl Consistent for Members<'_> {
+    fn consistency_check(&self) -> Result<(), Inconsistent> {
+        self.graph.consistency_check()
+    }
+}
+
+fn touched(uids: Vec<String>, reason: Reason) -> Touched<String> {
+    uids.into_iter().map(|uid| (uid, reason)).collect()
 }
 
 impl Controller {
@@ -93,7 +129,7 @@ impl Controller {
                 keep
             });
             let keys = self.with(|g| g.expect(now.keys().cloned()));
-            keys.into_iter().for_each(|k| self.queue.add(k));
+            self.queue.add_all(touched(keys, Reason::Listed));
             for (resource, served) in &now {
                 if !watches.0.contains_key(resource) {
                     let api: Api<Meta> = Api::all_with(self.client.clone(), &served.resource);
@@ -114,12 +150,8 @@ impl Controller {
     }
 
     fn on_change(&self, resource: &str, change: Change<Meta>) {
-        let keys = self.with(|g| match change {
-            Change::Apply(meta) => g.apply(object(resource, &meta)),
-            Change::Delete(meta) => g.delete(&meta.uid().unwrap_or_default()),
-            Change::Reset(all) => g.reset(resource, all.iter().map(|m| object(resource, m)).collect()),
-        });
-        keys.into_iter().for_each(|k| self.queue.add(k));
+        let touched = self.with(|graph| change.fold_into(&mut Members { graph, resource }));
+        self.queue.add_all(touched);
     }
 
     fn api(&self, resource: &str, namespace: Option<&str>) -> Option<Api<DynamicObject>> {
@@ -130,11 +162,11 @@ impl Controller {
         })
     }
 
-    async fn reconcile(self: Arc<Self>, uid: String) -> Result<Outcome, kube::Error> {
-        let Some((object, step)) = self.with(|g| g.decide(&uid)) else { return Ok(Outcome::Done) };
-        let Some(api) = self.api(&object.resource, object.namespace.as_deref()) else { return Ok(Outcome::Done) };
+    async fn reconcile(self: Arc<Self>, uid: String) -> Result<Requeue, kube::Error> {
+        let Some((object, step)) = self.with(|g| g.decide(&uid)) else { return Ok(Requeue::OnChange) };
+        let Some(api) = self.api(&object.resource, object.namespace.as_deref()) else { return Ok(Requeue::OnChange) };
         match step {
-            Step::Nothing => Ok(Outcome::Done),
+            Step::Nothing => Ok(Requeue::OnChange),
             Step::Verify(owners) => {
                 for owner in owners {
                     let resource = self.served.lock().unwrap_or_else(PoisonError::into_inner).iter().find_map(|(key, s)| {
@@ -146,7 +178,7 @@ impl Controller {
                     let there = api.get_metadata_opt(&owner.name).await?.is_some_and(|o| o.metadata.uid.as_deref() == Some(&owner.uid));
                     self.with(|g| g.verified(&owner.uid, there));
                 }
-                Ok(Outcome::After(Duration::from_millis(1)))
+                Ok(Requeue::After(Duration::from_millis(1)))
             }
             Step::Delete(policy) => {
                 let policy = match policy {
@@ -162,7 +194,7 @@ impl Controller {
                 tracing::debug!(resource = %object.resource, name = %object.name, "Collecting an object whose owners are gone");
                 match gone_is_done(api.delete(&object.name, &dp).await) {
                     Err(error) if !conflict(&error) => Err(error),
-                    _ => Ok(Outcome::Done),
+                    _ => Ok(Requeue::OnChange),
                 }
             }
             Step::Disown(gone) => self.disown(&api, &object, &gone).await,
@@ -179,33 +211,33 @@ impl Controller {
     }
 
     /// Takes owners off an object; a conflict means that a newer version comes and decides anew.
-    async fn disown(&self, api: &Api<DynamicObject>, object: &Object, gone: &[String]) -> Result<Outcome, kube::Error> {
+    async fn disown(&self, api: &Api<DynamicObject>, object: &Object, gone: &[String]) -> Result<Requeue, kube::Error> {
         let Some(live) = api.get_metadata_opt(&object.name).await?.filter(|l| l.metadata.uid.as_deref() == Some(&object.uid)) else {
-            return Ok(Outcome::Done);
+            return Ok(Requeue::OnChange);
         };
         let keep: Vec<_> = live.owner_references().iter().filter(|o| !gone.contains(&o.uid)).collect();
         if keep.len() == live.owner_references().len() {
-            return Ok(Outcome::Done);
+            return Ok(Requeue::OnChange);
         }
         let owners = if keep.is_empty() { serde_json::Value::Null } else { json!(keep) };
         let patch = json!({"metadata": {"uid": object.uid, "resourceVersion": live.metadata.resource_version, "ownerReferences": owners}});
         self.patch(api, &object.name, &patch).await
     }
 
-    async fn unfinalize(&self, api: &Api<DynamicObject>, object: &Object, finalizer: &str) -> Result<Outcome, kube::Error> {
+    async fn unfinalize(&self, api: &Api<DynamicObject>, object: &Object, finalizer: &str) -> Result<Requeue, kube::Error> {
         let Some(live) = api.get_metadata_opt(&object.name).await?.filter(|l| l.metadata.uid.as_deref() == Some(&object.uid)) else {
-            return Ok(Outcome::Done);
+            return Ok(Requeue::OnChange);
         };
         let keep: Vec<_> = live.finalizers().iter().filter(|f| *f != finalizer).collect();
         let patch = json!({"metadata": {"uid": object.uid, "resourceVersion": live.metadata.resource_version, "finalizers": keep}});
         self.patch(api, &object.name, &patch).await
     }
 
-    async fn patch(&self, api: &Api<DynamicObject>, name: &str, patch: &serde_json::Value) -> Result<Outcome, kube::Error> {
+    async fn patch(&self, api: &Api<DynamicObject>, name: &str, patch: &serde_json::Value) -> Result<Requeue, kube::Error> {
         match api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
-            Err(error) if conflict(&error) => Ok(Outcome::After(Duration::from_millis(20))),
+            Err(error) if conflict(&error) => Ok(Requeue::After(Duration::from_millis(20))),
             Err(error) if !not_found(&error) => Err(error),
-            _ => Ok(Outcome::Done),
+            _ => Ok(Requeue::OnChange),
         }
     }
 }

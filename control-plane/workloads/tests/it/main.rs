@@ -142,7 +142,7 @@ async fn a_deployment_rolls_a_new_template_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_namespace_is_furnished_and_emptied() {
+async fn a_namespace_gets_its_defaults_and_is_emptied() {
     let p = plane();
     let namespaces: Api<Namespace> = Api::all(p.client.clone());
     namespaces.create(&PostParams::default(), &object(json!({"metadata": {"name": "team"}}))).await.unwrap();

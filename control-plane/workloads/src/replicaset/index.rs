@@ -1,0 +1,93 @@
+//! All ReplicaSets, and the facts of all Pods.
+
+use std::sync::Arc;
+
+use dormouse_controller::{Consistent, Inconsistent, Index, ObjectKey, Objects, Put, Reason, Touched};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::Pod;
+
+use super::plan::selector;
+use crate::pods::PodFacts;
+
+/// The index of the controller.
+#[derive(Debug, Default)]
+pub(super) struct Sets {
+    pub(super) sets: Objects<Arc<ReplicaSet>>,
+    pub(super) pods: Objects<PodFacts>,
+}
+
+impl Sets {
+    /// The sets that a Pod concerns: its controller, or every set of the namespace that selects it.
+    fn concerned(&self, pod: &PodFacts, reason: Reason) -> Touched<ObjectKey> {
+        let concerns = |set: &ReplicaSet| match &pod.controller {
+            Some(owner) => set.metadata.uid.as_deref() == Some(&owner.uid),
+            None => selector(set).is_ok_and(|s| s.matches(&pod.labels)),
+        };
+        let sets = self.sets.in_namespace(&pod.namespace).filter(|(_, set)| concerns(set));
+        sets.map(|(key, _)| (key.clone(), reason)).collect()
+    }
+
+    fn take_in(&mut self, pod: &Pod, reason: Reason) -> Touched<ObjectKey> {
+        let facts = PodFacts::of(pod);
+        let mut touched = self.concerned(&facts, reason);
+        match self.pods.put(&pod.metadata, facts) {
+            Put::Stale => return Touched::new(),
+            Put::New => {}
+            Put::Replaced(old) => touched.extend(self.concerned(&old, reason)),
+        }
+        touched
+    }
+
+    /// The answer to a creation of ours, which is newer than what the watch has shown so far.
+    pub(super) fn created(&mut self, pod: &Pod) -> Touched<ObjectKey> {
+        self.take_in(pod, Reason::Answered)
+    }
+
+    /// A deletion of ours was accepted.
+    pub(super) fn deleting(&mut self, key: &ObjectKey, uid: &str) {
+        if let Some(pod) = self.pods.get_mut(key, uid) {
+            pod.deleting = true;
+        }
+    }
+}
+
+impl Index<Pod> for Sets {
+    type Key = ObjectKey;
+
+    fn apply(&mut self, pod: Pod) -> Touched<ObjectKey> {
+        self.take_in(&pod, Reason::Related)
+    }
+
+    fn delete(&mut self, pod: Pod) -> Touched<ObjectKey> {
+        self.pods.remove(&pod.metadata);
+        self.concerned(&PodFacts::of(&pod), Reason::Related)
+    }
+
+    fn reset(&mut self, all: Vec<Pod>) -> Touched<ObjectKey> {
+        self.pods.replace_all(all.into_iter().map(|pod| (pod.metadata.clone(), PodFacts::of(&pod))).collect());
+        self.sets.iter().map(|(key, _)| (key.clone(), Reason::Listed)).collect()
+    }
+}
+
+impl Index<ReplicaSet> for Sets {
+    type Key = ObjectKey;
+
+    fn apply(&mut self, set: ReplicaSet) -> Touched<ObjectKey> {
+        self.sets.apply(set)
+    }
+
+    fn delete(&mut self, set: ReplicaSet) -> Touched<ObjectKey> {
+        self.sets.delete(set)
+    }
+
+    fn reset(&mut self, all: Vec<ReplicaSet>) -> Touched<ObjectKey> {
+        self.sets.reset(all)
+    }
+}
+
+impl Consistent for Sets {
+    fn consistency_check(&self) -> Result<(), Inconsistent> {
+        self.sets.consistency_check()?;
+        self.pods.consistency_check()
+    }
+}
