@@ -97,7 +97,7 @@ async fn bind(client: JsonClient, recorder: Recorder, pod: Arc<PodFacts>, node: 
         "target": {"apiVersion": "v1", "kind": "Node", "name": node},
     });
     let (key, uid) = (pod.key(), pod.uid.clone());
-    match client.create::<Value>(&At::one::<Pod>(Some(&pod.namespace), &pod.name).sub("binding"), &body).await {
+    match client.create::<Value>(&At::one::<Pod>(Some(&pod.namespace), &pod.name).subresource("binding"), &body).await {
         Ok(_) => {
             recorder.record(&about(&pod), Note::normal("Scheduled", format!("Successfully assigned {key} to {node}")).action("Binding"));
             Called::Bound
@@ -113,7 +113,7 @@ async fn bind(client: JsonClient, recorder: Recorder, pod: Arc<PodFacts>, node: 
 async fn report(client: JsonClient, recorder: Recorder, pod: Arc<PodFacts>, message: String, now: String) -> Called {
     let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message, "lastProbeTime": null, "lastTransitionTime": now});
     let patch = json!({"metadata": {"uid": pod.uid}, "status": {"conditions": [condition]}});
-    let at = At::one::<Pod>(Some(&pod.namespace), &pod.name).sub("status");
+    let at = At::one::<Pod>(Some(&pod.namespace), &pod.name).subresource("status");
     if let Err(error) = client.patch::<Value>(&at, &Patch::Strategic(&patch)).await
         && !not_found(&error)
     {

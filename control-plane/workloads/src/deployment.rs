@@ -308,7 +308,7 @@ impl Controller {
                 }
                 // Another template has the same hash, or a stranger the same name: count it and choose another name.
                 let patch = json!({"status": {"collisionCount": collisions + 1}});
-                self.client.patch::<Value>(&place(deployment).sub("status"), &Patch::Merge(&patch)).await?;
+                self.client.patch::<Value>(&place(deployment).subresource("status"), &Patch::Merge(&patch)).await?;
                 Err(error)
             }
             Ok(made) => {
@@ -387,7 +387,7 @@ impl Controller {
         });
         if !same {
             let patch = json!({"metadata": {"uid": deployment.uid()}, "status": new});
-            gone_is_done(self.client.patch::<Value>(&place(deployment).sub("status"), &Patch::Merge(&patch)).await)?;
+            gone_is_done(self.client.patch::<Value>(&place(deployment).subresource("status"), &Patch::Merge(&patch)).await)?;
         }
         if let Some(set) = newest.and_then(|i| sets.get(i)) {
             let revision = set.annotations().get(REVISION).cloned();

@@ -61,7 +61,7 @@ impl Controller {
         let finalizers: Vec<String> =
             ns.spec.as_ref().and_then(|s| s.finalizers.clone()).unwrap_or_default().into_iter().filter(|f| f != FINALIZER).collect();
         let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "uid": ns.uid()}, "spec": {"finalizers": finalizers}});
-        gone_is_done(self.json.replace::<Value>(&At::one::<Namespace>(None, &name).sub("finalize"), &body).await)?;
+        gone_is_done(self.json.replace::<Value>(&At::one::<Namespace>(None, &name).subresource("finalize"), &body).await)?;
         Ok(Requeue::OnChange)
     }
 

@@ -128,7 +128,7 @@ async fn collect(client: &JsonClient, clock: &SharedClock, pod: &PodFacts) -> Re
     if pod.node.is_some() && !matches!(pod.phase, Phase::Succeeded | Phase::Failed) {
         let condition = json!({"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC", "message": "PodGC: node no longer exists", "lastTransitionTime": clock.now().to_string()});
         let patch = json!({"metadata": {"uid": pod.uid}, "status": {"phase": "Failed", "conditions": [condition]}});
-        gone_is_done(client.patch::<Value>(&at.clone().sub("status"), &Patch::Strategic(&patch)).await)?;
+        gone_is_done(client.patch::<Value>(&at.clone().subresource("status"), &Patch::Strategic(&patch)).await)?;
     }
     let dp = DeleteParams {
         grace_period_seconds: Some(0),

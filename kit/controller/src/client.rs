@@ -64,7 +64,7 @@ impl At {
 
     /// A subresource of this object.
     #[must_use]
-    pub fn sub(self, subresource: &str) -> Self {
+    pub fn subresource(self, subresource: &str) -> Self {
         self.named(subresource)
     }
 }
@@ -257,8 +257,8 @@ mod tests {
         let _: Value = client.get(&At::one::<Node>(None, "n")).await.unwrap();
         let _: ObjectList<Pod> = client.list(&pods, &ListParams::default().labels("a=b")).await.unwrap();
         let _: Value = client.create(&pods, &json!({})).await.unwrap();
-        let _: Value = plain.create(&pod.clone().sub("binding"), &json!({})).await.unwrap();
-        let _: Value = client.replace(&pod.clone().sub("status"), &json!({})).await.unwrap();
+        let _: Value = plain.create(&pod.clone().subresource("binding"), &json!({})).await.unwrap();
+        let _: Value = client.replace(&pod.clone().subresource("status"), &json!({})).await.unwrap();
         let _: Value = client.patch(&pod, &Patch::Apply(json!({}))).await.unwrap();
         let _: Value = client.patch(&pod, &Patch::Merge(json!({}))).await.unwrap();
         client.delete(&pod, &DeleteParams::background()).await.unwrap();

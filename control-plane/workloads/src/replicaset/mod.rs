@@ -167,7 +167,7 @@ impl Controller {
         } else if failed {
             patch["status"]["conditions"] = Value::Null;
         }
-        let at = At::one::<ReplicaSet>(set.metadata.namespace.as_deref(), &set.name_any()).sub("status");
+        let at = At::one::<ReplicaSet>(set.metadata.namespace.as_deref(), &set.name_any()).subresource("status");
         gone_is_done(self.client.patch::<Value>(&at, &Patch::Merge(&patch)).await)
     }
 }
