@@ -1,5 +1,6 @@
 //! What every Dormouse process needs and nothing a single system owns: the clock, logs, shutdown,
-//! serving HTTP and reading bodies with bounds, clients with time-outs, the TLS provider, addresses of Pods, output.
+//! serving HTTP and reading bodies with bounds, clients with time-outs, TLS, addresses of Pods, output. The feature
+//! `tls-server` adds HTTPS ([`tls::Keys`] as the transport of [`serve`]) and the certificates for it ([`pki`]).
 //!
 //! Nothing here knows Kubernetes objects or engines. A module that would is in the wrong crate.
 
@@ -11,6 +12,8 @@ pub mod metrics;
 pub mod monotonic;
 pub mod net;
 pub mod output;
+#[cfg(feature = "tls-server")]
+pub mod pki;
 pub mod serve;
 pub mod shutdown;
 pub mod tls;

@@ -1,4 +1,10 @@
-//! The one TLS provider of the process.
+//! TLS: the one provider of the process and, with the feature `tls-server`, the keys of a server.
+
+#[cfg(feature = "tls-server")]
+mod keys;
+
+#[cfg(feature = "tls-server")]
+pub use keys::Keys;
 
 /// Makes aws-lc-rs the process's provider. Idempotent; every `main` and every test that speaks TLS calls
 /// it first, because rustls panics at first use when it cannot choose.

@@ -4,6 +4,8 @@
 //! the method of the first matching route in order of declaration, a trailing slash is a redirect, and the path is
 //! decoded before it is split, so that `%2F` never is part of an ID.
 
+use percent_encoding::percent_decode_str;
+
 /// What a request is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -85,7 +87,8 @@ fn routes(path: &str) -> Vec<(&'static str, Route)> {
 
 /// Finds the route of a request; `path` is as it came, percent-encoded.
 pub(crate) fn route(method: &str, path: &str) -> Routed {
-    let decoded = decode(path);
+    // Once; malformed escapes stay as they are, bytes that are no UTF-8 are replaced.
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
     let found = routes(&decoded);
     let Some((first, _)) = found.first() else {
         let bare = decoded.trim_end_matches('/');
@@ -94,26 +97,6 @@ pub(crate) fn route(method: &str, path: &str) -> Routed {
     };
     let first = *first;
     found.into_iter().find(|(m, _)| *m == method).map_or(Routed::NotAllowed(first), |(_, route)| Routed::To(route))
-}
-
-/// Percent-decodes once; malformed escapes stay as they are, bytes that are no UTF-8 are replaced.
-fn decode(path: &str) -> String {
-    let bytes = path.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let hex = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let mut i = 0;
-    while i < bytes.len() {
-        if bytes[i] == b'%'
-            && let (Some(high), Some(low)) = (bytes.get(i + 1).copied().and_then(hex), bytes.get(i + 2).copied().and_then(hex))
-        {
-            out.push(high << 4 | low);
-            i += 3;
-        } else {
-            out.push(bytes[i]);
-            i += 1;
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]

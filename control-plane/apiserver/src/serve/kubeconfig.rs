@@ -8,8 +8,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-
-use super::pki::Leaf;
+use dormouse_runtime::pki::Leaf;
 
 /// How the user of a kubeconfig proves who it is.
 #[derive(Debug, Clone, Copy)]

@@ -1,11 +1,8 @@
-//! HTTPS: certificates, the listener, kubeconfig files. [`Endpoint`] puts them together.
+//! HTTPS: the identity of a server, its endpoint, kubeconfig files. [`Endpoint`] puts them together; the accept loop, TLS and
+//! certificates are the kit's.
 
 mod endpoint;
 pub mod kubeconfig;
-mod listener;
-pub mod pki;
 
-pub use endpoint::{Endpoint, Identity};
+pub use endpoint::{Endpoint, Identity, Limits};
 pub use kubeconfig::{Credential, Kubeconfig};
-pub use listener::{Limits, serve};
-pub use pki::{Authority, Leaf, PkiError};

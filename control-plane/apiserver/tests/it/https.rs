@@ -175,7 +175,8 @@ async fn discovery_knows_what_the_client_knows() {
 
 #[tokio::test]
 async fn a_silent_client_is_dropped_and_others_are_served() {
-    let limits = Limits { connections: 2, handshake_time: Duration::from_millis(100), ..Limits::default() };
+    let mut limits = Limits::default();
+    (limits.http.connections, limits.http.handshake_time) = (2, Duration::from_millis(100));
     let plane = Plane::with(limits).await;
     let mut silent = tokio::net::TcpStream::connect(plane.address).await.unwrap();
     let mut garbage = tokio::net::TcpStream::connect(plane.address).await.unwrap();
