@@ -166,3 +166,20 @@ fn refuse(error: &crate::ApiError) -> Response<Body> {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+
+    #[test]
+    fn client_certificates_carry_user_and_groups() {
+        let authority = Authority::generate("ca", "2026-11-21T10:00:00Z".parse().unwrap()).unwrap();
+        let leaf = authority.client("admin", &["system:masters", "dev"]).unwrap();
+        let der = STANDARD.decode(leaf.cert_pem.lines().filter(|l| !l.starts_with('-')).collect::<String>()).unwrap();
+        let user = Credentials::from_certificate(&der).certificate.unwrap();
+        assert_eq!((user.name.as_str(), user.groups), ("admin", vec!["system:masters".to_owned(), "dev".to_owned()]));
+    }
+}

@@ -227,6 +227,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn both_versions_of_http_are_spoken() {
+        let authority = authority("a");
+        let (address, _shutdown) = start(&Keys::new(&serving(&authority), None).unwrap()).await;
+        for version in ["h2", "http/1.1"] {
+            let mut client = ClientConfig::clone(&client(&[&authority], None));
+            client.alpn_protocols = vec![version.as_bytes().to_vec()];
+            let stream = connect(address, &Arc::new(client)).await.unwrap();
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(version.as_bytes()));
+        }
+    }
+
+    #[tokio::test]
     async fn what_does_not_fit_replaces_nothing() {
         let authority = authority("a");
         let (leaf, other) = (serving(&authority), serving(&authority));
