@@ -1,7 +1,8 @@
-//! The house keeps its own rules: which crate may know which, and which words a system may say.
+//! The house keeps its own rules: which crate may know which, which words a system may say, what is cited.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+mod citations;
 mod rooms;
 mod words;
 

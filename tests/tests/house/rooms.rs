@@ -50,3 +50,18 @@ fn arrows_point_only_downwards() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// A launcher serves plain HTTP: what an HTTPS server needs is not in it.
+#[test]
+fn a_launcher_carries_no_tls_server() {
+    let carries = |package: &str| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut tree = Command::new(cargo);
+        tree.args(["tree", "--offline", "--edges", "features,no-dev", "--prefix", "none", "--package", package]);
+        let said = tree.current_dir(repository()).output().expect("cargo runs");
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8_lossy(&said.stdout).contains("dormouse-runtime feature \"tls-server\"")
+    };
+    assert!(carries("dormouse-apiserver"));
+    assert!(!carries("dormouse-launcher"));
+}
