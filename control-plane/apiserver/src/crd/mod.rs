@@ -28,6 +28,8 @@ pub(crate) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 #[derive(Debug)]
 pub struct CompiledVersion {
     schema: Schema,
+    /// The schema of the version in which objects are kept.
+    stored: Arc<Schema>,
     definition: String,
     /// `group/version` in which objects are kept.
     storage_version: String,
@@ -115,10 +117,11 @@ pub(crate) fn emptied(server: &ApiServer, definition: &str) {
     }
 }
 
-/// Says in the status that the objects are being deleted.
+/// Marks a definition, and says in the status that the objects are being deleted.
 pub(crate) fn terminating(definition: &mut Object, now: jiff::Timestamp) {
     let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
     status::condition(definition, "Terminating", "True", "InstanceDeletionPending", message, &time(now));
+    set_meta(definition, "deletionTimestamp", Some(time(now).into()));
 }
 
 fn own_row(snapshot: &Snapshot) -> Option<&Arc<Kind>> {
@@ -195,18 +198,18 @@ fn rows(name: &str, definition: &Object, retired: &CancellationToken) -> Vec<Kin
     let version_name = |v: &Value| v.get("name").and_then(Value::as_str).unwrap_or("").to_owned();
     let storage = versions.iter().find(|v| flag(v, "storage")).map(&version_name).unwrap_or_default();
     let reread = meta(definition, "generation").and_then(Value::as_i64).unwrap_or(1) > 1;
+    let schema = |version: &Value| {
+        let none = Value::Object(Map::new());
+        let parsed = Schema::parse(version.pointer("/schema/openAPIV3Schema").unwrap_or(&none));
+        parsed.inspect_err(|error| tracing::error!(name, %error, "a stored schema cannot be used")).ok()
+    };
+    let Some(stored) = versions.iter().find(|v| flag(v, "storage")).and_then(schema).map(Arc::new) else { return Vec::new() };
     let mut rows = Vec::new();
     for version in versions.iter().filter(|v| flag(v, "served")) {
-        let none = Value::Object(Map::new());
-        let schema = match Schema::parse(version.pointer("/schema/openAPIV3Schema").unwrap_or(&none)) {
-            Ok(schema) => schema,
-            Err(error) => {
-                tracing::error!(name, %error, "a stored schema cannot be used");
-                continue;
-            }
-        };
+        let Some(own) = schema(version) else { continue };
         let compiled = CompiledVersion {
-            schema,
+            schema: own,
+            stored: Arc::clone(&stored),
             definition: name.to_owned(),
             storage_version: format!("{group}/{storage}"),
             api_version: format!("{group}/{}", version_name(version)),

@@ -67,9 +67,10 @@ impl Strategy for CustomResource {
 
     fn to_row(&self, object: &mut Object) {
         object.insert("apiVersion".to_owned(), self.version.api_version.clone().into());
+        // The defaults of the version that is asked for never come in by reading.
         Self::as_value(object, |value| {
+            self.version.stored.default(value);
             self.version.schema.prune(value);
-            self.version.schema.default(value);
         });
     }
 

@@ -238,6 +238,8 @@ fn plan(call: &Call, options: &DeleteOptions, object: &mut Object) -> Plan {
     match graceful {
         Some(0) if !held => Plan::MarkAndRemove,
         Some(_) => Plan::Mark,
+        // A kind that marks its objects itself (definitions) says no grace and counts no change.
+        None if held && is_deleting(object) && meta(object, "deletionGracePeriodSeconds").is_none() => Plan::Mark,
         None if held => {
             if meta(object, "deletionGracePeriodSeconds").is_none() {
                 raise(object);

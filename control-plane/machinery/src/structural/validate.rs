@@ -207,24 +207,17 @@ impl Walk {
 
     fn text(&self, checks: Option<&Checks>, text: &str, value: &Value, found: &mut Found) {
         let Some(checks) = checks else { return };
-        if checks.max_length.is_some() || checks.min_length.is_some() {
-            let length = text.chars().count();
-            if let Some(max) = checks.max_length.filter(|max| length > *max) {
-                found.push(FieldError::too_long(self.place(), max));
-            }
-            if let Some(min) = checks.min_length.filter(|min| length < *min) {
-                found.push(self.invalid(value, &format!("should be at least {min} chars long")));
-            }
-        }
-        if let Some(pattern) = &checks.pattern {
+        // The first of these that fails is the only one told.
+        let wrong = self.length(checks, text, value).or_else(|| {
+            let pattern = checks.pattern.as_ref()?;
             match pattern.is_match(text) {
-                Ok(true) => {}
-                Ok(false) => found.push(self.invalid(value, &format!("should match '{}'", pattern.source()))),
-                Err(error) => {
-                    let rule = format!("should match '{}, but pattern is invalid: {error}'", pattern.source());
-                    found.push(self.invalid(value, &rule));
-                }
+                Ok(true) => None,
+                Ok(false) => Some(self.invalid(value, &format!("should match '{}'", pattern.source()))),
+                Err(error) => Some(self.invalid(value, &format!("should match '{}, but pattern is invalid: {error}'", pattern.source()))),
             }
+        });
+        if let Some(wrong) = wrong {
+            found.push(wrong);
         }
         if let Some(format) = &checks.format {
             found.made += 1;
@@ -232,6 +225,18 @@ impl Walk {
                 found.push(self.wrong_type(&format.name, text));
             }
         }
+    }
+
+    fn length(&self, checks: &Checks, text: &str, value: &Value) -> Option<FieldError> {
+        if checks.max_length.is_none() && checks.min_length.is_none() {
+            return None;
+        }
+        let length = text.chars().count();
+        if let Some(max) = checks.max_length.filter(|max| length > *max) {
+            return Some(FieldError::too_long(self.place(), max));
+        }
+        let min = checks.min_length.filter(|min| length < *min)?;
+        Some(self.invalid(value, &format!("should be at least {min} chars long")))
     }
 
     fn number(&self, schema: &Schema, checks: Option<&Checks>, number: &Number, value: &Value, found: &mut Found) {
@@ -309,7 +314,6 @@ impl Walk {
             }
             if let Some(max) = checks.max_properties.filter(|max| map.len() > *max) {
                 found.push(FieldError::too_many(self.place(), map.len(), max));
-                return;
             }
         }
         for (name, value) in map {
