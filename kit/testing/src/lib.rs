@@ -1,40 +1,26 @@
-//! What tests of programs share: the contracts' tables of test vectors as data ([`table`]), addresses of their own, waits.
+//! What tests share: recorded behaviour and what of it is pending ([`golden`]); for tests of programs (feature `programs`)
+//! the contracts' tables of test vectors as data (`table`), addresses of their own, waits.
 //!
 //! Only ever a dev-dependency.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
+pub mod golden;
+#[cfg(feature = "programs")]
+mod programs;
+#[cfg(feature = "programs")]
 pub mod table;
 
-use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::io::Write;
 
-use tokio::time::Instant;
+#[cfg(feature = "programs")]
+pub use programs::{SOON, eventually, own_ip};
 
-/// Longest wait for anything that should happen at once; generous, because test machines are busy.
-pub const SOON: Duration = Duration::from_secs(20);
-
-/// An address of 127.0.0.0/8 that nothing else of this process uses, and hardly anything of another process.
-#[must_use]
-pub fn own_ip() -> Ipv4Addr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [low, high, ..] = std::process::id().to_le_bytes();
-    Ipv4Addr::new(127, 130 + high % 120, low, NEXT.fetch_add(1, Ordering::Relaxed))
+/// Writes a line that is seen also when the test passes, whose output is kept back.
+pub fn said(what: &str) {
+    let _ = std::io::stderr().lock().write_all(format!("{what}\n").as_bytes());
 }
 
-/// Waits until something holds.
-///
-/// # Panics
-/// When it does not [`SOON`]; `what` says what was waited for.
-pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-/// Says that a test proves nothing here, and why; seen also when the test passes, whose output is kept back.
+/// Says that a test proves nothing here, and why.
 pub fn skipped(what: &str) {
-    dormouse_runtime::output::error_line(&format!("SKIPPED: {what}"));
+    said(&format!("SKIPPED: {what}"));
 }

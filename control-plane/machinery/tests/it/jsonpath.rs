@@ -4,13 +4,16 @@ use dormouse_machinery::jsonpath::{Found, Template};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::golden;
+use crate::golden::{self, Shape};
+
+/// The document and each template of a recording.
+fn templates(file: &Value) -> impl Iterator<Item = (&Value, &Value)> {
+    file["cases"]["templates"].as_array().unwrap().iter().map(|case| (&file["cases"]["document"], case))
+}
 
 #[test]
 fn as_recorded() {
-    let file = golden::load("machinery/jsonpath.json");
-    let document = &file["cases"]["document"];
-    for case in file["cases"]["templates"].as_array().unwrap() {
+    for (document, case) in golden::of(Shape::JsonPath).iter().flat_map(templates) {
         let text = case["template"].as_str().unwrap();
         let template = match Template::parse(text) {
             Ok(template) => template,
@@ -29,16 +32,23 @@ fn as_recorded() {
 
 #[test]
 fn columns_of_recorded_definitions() {
-    let file = golden::load("api/crd.json");
-    let object = json!({"spec": {"size": 3, "color": "red"}, "status": {"conditions": [{"type": "Other"}, {"type": "Ready", "status": "True"}]}, "metadata": {}});
-    let mut cells = Vec::new();
-    for step in file["steps"].as_array().unwrap() {
-        for column in step["request"]["body"]["spec"]["versions"][0]["additionalPrinterColumns"].as_array().into_iter().flatten() {
-            let template = Template::column(column["jsonPath"].as_str().unwrap()).unwrap();
-            cells.push(template.first(&object).map(|found| found.text()));
+    golden::follow(|_, step| {
+        let versions = step["request"]["body"]["spec"]["versions"].as_array();
+        for column in versions.into_iter().flatten().flat_map(|v| v["additionalPrinterColumns"].as_array().into_iter().flatten()) {
+            let path = column["jsonPath"].as_str().unwrap();
+            assert!(step["status"] != 201 || Template::column(path).is_ok(), "{path}");
         }
+    });
+    let object = json!({"spec": {"size": 3, "color": "red"}, "status": {"conditions": [{"type": "Other"}, {"type": "Ready", "status": "True"}]}, "metadata": {}});
+    for (path, cell) in [
+        (".spec.size", Some("3")),
+        (".spec.color", Some("red")),
+        (".status.conditions[?(@.type==\"Ready\")].status", Some("True")),
+        (".metadata.creationTimestamp", None),
+    ] {
+        let found = Template::column(path).unwrap().first(&object).map(|found| found.text());
+        assert_eq!(found.as_deref(), cell, "{path}");
     }
-    assert_eq!(cells, [Some("3".to_owned()), Some("red".to_owned()), Some("True".to_owned()), None]);
 }
 
 fn render(template: &str, document: &Value) -> Result<String, String> {

@@ -4,7 +4,7 @@ use dormouse_machinery::names;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::golden;
+use crate::golden::{self, Shape};
 
 type Rule = fn(&str) -> Vec<String>;
 const RULES: [(&str, Rule); 8] = [
@@ -20,8 +20,9 @@ const RULES: [(&str, Rule); 8] = [
 
 #[test]
 fn as_recorded() {
-    let file = golden::load("machinery/names.json");
-    for case in file["cases"].as_array().unwrap() {
+    for case in &golden::cases(Shape::Names) {
+        let known = |column: &String| column == "value" || RULES.iter().any(|(rule, _)| rule == column);
+        assert!(case.as_object().unwrap().keys().all(known), "a rule that nobody checks: {case}");
         let value = case["value"].as_str().unwrap();
         for (rule, check) in RULES {
             let messages = check(value);

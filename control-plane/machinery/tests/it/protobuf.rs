@@ -7,12 +7,11 @@ use dormouse_machinery::{schema, strict};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::golden;
+use crate::golden::{self, Shape};
 
 fn recordings() -> Vec<(Vec<u8>, Value)> {
-    let file = golden::load("machinery/protobuf.json");
     let row = |case: &Value| (STANDARD.decode(case["protobuf_base64"].as_str().unwrap()).unwrap(), case["json"].clone());
-    file["cases"].as_array().unwrap().iter().map(row).collect()
+    golden::cases(Shape::Protobuf).iter().map(row).collect()
 }
 
 /// The recording says that empty members may be left out; numbers and booleans are never empty.

@@ -4,7 +4,7 @@ use dormouse_machinery::quantity::{Format, Quantity};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::golden;
+use crate::golden::{self, Shape};
 
 fn format_name(format: Format) -> &'static str {
     match format {
@@ -14,10 +14,13 @@ fn format_name(format: Format) -> &'static str {
     }
 }
 
+fn cases(part: &str) -> Vec<Value> {
+    golden::of(Shape::Quantities).iter().flat_map(|file| file["cases"][part].as_array().unwrap().clone()).collect()
+}
+
 #[test]
 fn parsed_as_recorded() {
-    let file = golden::load("machinery/quantities.json");
-    for case in file["cases"]["parse"].as_array().unwrap() {
+    for case in &cases("parse") {
         let text = case["input"].as_str().unwrap();
         match text.parse::<Quantity>() {
             Ok(quantity) => {
@@ -38,8 +41,7 @@ fn parsed_as_recorded() {
 
 #[test]
 fn arithmetic_as_recorded() {
-    let file = golden::load("machinery/quantities.json");
-    for case in file["cases"]["arithmetic"].as_array().unwrap() {
+    for case in &cases("arithmetic") {
         let side = |name: &str| case[name].as_str().unwrap().parse::<Quantity>().unwrap();
         let (a, b) = (side("a"), side("b"));
         let mine = json!({

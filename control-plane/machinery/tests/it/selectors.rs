@@ -6,13 +6,16 @@ use dormouse_machinery::selector::{FieldSelector, Selector};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::golden;
+use crate::golden::{self, Shape};
+
+fn cases<'a>(file: &'a Value, part: &str) -> impl Iterator<Item = (&'a Value, &'a Value)> {
+    file["cases"][part].as_array().unwrap().iter().map(move |case| (file, case))
+}
 
 #[test]
 fn labels_as_recorded() {
-    let file = golden::load("machinery/selectors.json");
-    let sets: Vec<BTreeMap<String, String>> = serde_json::from_value(file["cases"]["label_sets"].clone()).unwrap();
-    for case in file["cases"]["label"].as_array().unwrap() {
+    for (file, case) in golden::of(Shape::Selectors).iter().flat_map(|file| cases(file, "label")) {
+        let sets: Vec<BTreeMap<String, String>> = serde_json::from_value(file["cases"]["label_sets"].clone()).unwrap();
         let text = case["selector"].as_str().unwrap();
         match Selector::parse(text) {
             Ok(selector) => {
@@ -28,8 +31,7 @@ fn labels_as_recorded() {
 
 #[test]
 fn fields_as_recorded() {
-    let file = golden::load("machinery/selectors.json");
-    for case in file["cases"]["field"].as_array().unwrap() {
+    for (_, case) in golden::of(Shape::Selectors).iter().flat_map(|file| cases(file, "field")) {
         let text = case["selector"].as_str().unwrap();
         match FieldSelector::parse(text) {
             Ok(selector) => {

@@ -5,29 +5,41 @@ use dormouse_machinery::schema::{self, TypeRef};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::golden;
+use crate::golden::{self, Shape};
 
 fn type_of(kind: &str) -> TypeRef {
     schema::kind("", "v1", kind).unwrap()
 }
 
+/// (kind, original, patch, what should come of it) of every recording.
+fn recorded_rows() -> Vec<(String, Value, Value, Value)> {
+    let wanted = |case: &Value| case.get("result").unwrap_or(&case["error"]).clone();
+    let kind = |case: &Value| case["kind"].as_str().unwrap().to_owned();
+    let mut rows = Vec::new();
+    for file in golden::of(Shape::Strategic) {
+        let cases = file["cases"].as_array().unwrap().iter();
+        rows.extend(cases.map(|case| (kind(case), file["originals"][kind(case)].clone(), case["patch"].clone(), wanted(case))));
+    }
+    // What `kubectl apply` computes from three objects and sends is such a patch too.
+    let three_way = golden::cases(Shape::ThreeWay);
+    rows.extend(three_way.iter().map(|case| (kind(case), case["current"].clone(), case["patch"].clone(), wanted(case))));
+    rows
+}
+
 #[test]
 fn recorded() {
-    let file = golden::load("machinery/strategic-merge.json");
     let mut failed = Vec::new();
-    let cases = file["cases"].as_array().unwrap();
-    for (i, case) in cases.iter().enumerate() {
-        let kind = case["kind"].as_str().unwrap();
-        let outcome = strategic::apply(type_of(kind), file["originals"][kind].clone(), case["patch"].clone());
-        let (got, wanted) = match &outcome {
-            Ok(value) => (value.clone(), &case["result"]),
-            Err(error) => (Value::String(error.to_string()), &case["error"]),
+    let rows = recorded_rows();
+    for (i, (kind, original, patch, wanted)) in rows.iter().enumerate() {
+        let got = match strategic::apply(type_of(kind), original.clone(), patch.clone()) {
+            Ok(value) => value,
+            Err(error) => Value::String(error.to_string()),
         };
         if got != *wanted {
-            failed.push(format!("row {i}: {}\n  got    {got}\n  wanted {wanted}", case["patch"]));
+            failed.push(format!("row {i}: {patch}\n  got    {got}\n  wanted {wanted}"));
         }
     }
-    golden::said(&format!("strategic merge: {} rows, {} failed, 0 allowed differences", cases.len(), failed.len()));
+    golden::said(&format!("strategic merge: {} rows, {} failed, 0 allowed differences", rows.len(), failed.len()));
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 

@@ -5,7 +5,7 @@ use dormouse_machinery::strict::{self, Error};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::golden;
+use crate::golden::{self, Shape};
 
 fn of(api_version: &str, kind: &str) -> TypeRef {
     schema::of(api_version, kind).unwrap()
@@ -22,12 +22,14 @@ fn refusal(ty: TypeRef, json: &str) -> String {
 /// the metadata are the business of structural schemas.
 #[test]
 fn recorded() {
-    let file = golden::load("api/field-validation.json");
     let meta = schema::named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").unwrap();
     let mut compared = 0;
-    for step in file["steps"].as_array().unwrap() {
+    golden::follow(|_, step| {
         let message = step["response"]["message"].as_str().unwrap_or_default();
-        let Some((_, errors)) = message.split_once("strict decoding error: ") else { continue };
+        let Some((_, errors)) = message.split_once("strict decoding error: ") else { return };
+        if step["request"]["method"] == "PATCH" {
+            return;
+        }
         let expected = |prefix: &str| errors.split(", ").filter(|error| error.starts_with(prefix)).map(str::to_owned).collect::<Vec<_>>();
         let body = &step["request"]["body"];
         let (object, duplicates) = match body.as_str() {
@@ -39,15 +41,14 @@ fn recorded() {
         let unknown = strict::check(meta, "metadata", &object["metadata"]).unwrap();
         assert_eq!(printed(unknown), expected("unknown field \"metadata."), "{message}");
         compared += 1;
-    }
+    });
     golden::said(&format!("strict: {compared} recorded refusals, 0 failed"));
 }
 
 /// What the API server prints is what decoding leaves as it is.
 #[test]
 fn printed_objects_are_fixed_points() {
-    let file = golden::load("machinery/protobuf.json");
-    for case in file["cases"].as_array().unwrap() {
+    for case in &golden::cases(Shape::Protobuf) {
         let object = &case["json"];
         let ty = of(object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
         let decoded = strict::decode_value(ty, object).unwrap();
