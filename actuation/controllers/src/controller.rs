@@ -16,7 +16,7 @@ use dormouse_apis::names::{DUAL_PODS_CONTROLLER, GPU_MAP, LAUNCHER_POPULATOR};
 use dormouse_controller::{Change, changes};
 use dormouse_planner::action::{Action, Owner};
 use dormouse_planner::limits::Limits;
-use dormouse_planner::memory::{FailureClass, Outcome};
+use dormouse_planner::memory::{ActionOutcome, FailureClass};
 use dormouse_planner::plan;
 use dormouse_planner::policies::plan_configs;
 use dormouse_runtime::{CancellationToken, SharedClock};
@@ -328,7 +328,7 @@ impl Controller {
         let (id, answer) = match done {
             Ok((id, answer)) => (id, answer),
             Err(error) => {
-                let outcome = Outcome::Failed { class: FailureClass::Lost, error: error.to_string() };
+                let outcome = ActionOutcome::Failed { class: FailureClass::Lost, error: error.to_string() };
                 (error.id(), Answer { seen: None, outcome })
             }
         };
@@ -343,7 +343,7 @@ impl Controller {
         };
         let (now, outcome) = (self.clock.now(), answer.outcome);
         self.reporter.performed(&Performed { node: node.as_deref().unwrap_or_default(), action: &action, begun, ended: now }, &outcome);
-        if let (Some(event), Outcome::Done | Outcome::Object(_)) = (&action.event, &outcome) {
+        if let (Some(event), ActionOutcome::Done | ActionOutcome::Object(_)) = (&action.event, &outcome) {
             let (executor, event) = (self.executor.clone(), event.clone());
             self.events.spawn(async move { executor.event(&event).await });
         }

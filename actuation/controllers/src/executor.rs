@@ -10,7 +10,7 @@ use dormouse_apis::Resource;
 use dormouse_apis::fma::LauncherConfig;
 use dormouse_planner::action::{Action, Do, EventSpec, Owner, PodRef};
 use dormouse_planner::ids::Uid;
-use dormouse_planner::memory::{FailureClass, Outcome};
+use dormouse_planner::memory::{ActionOutcome, FailureClass};
 use dormouse_runtime::SharedClock;
 use jiff::Timestamp;
 use kube::Client;
@@ -30,7 +30,7 @@ const EVENT_MAX: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub seen: Option<Seen>,
-    pub outcome: Outcome,
+    pub outcome: ActionOutcome,
 }
 
 /// What the API said about one object.
@@ -63,14 +63,14 @@ impl From<CallError> for Answer {
     }
 }
 
-impl From<Outcome> for Answer {
-    fn from(outcome: Outcome) -> Self {
+impl From<ActionOutcome> for Answer {
+    fn from(outcome: ActionOutcome) -> Self {
         Self { seen: None, outcome }
     }
 }
 
 fn failed(class: FailureClass, error: String) -> Answer {
-    Outcome::Failed { class, error }.into()
+    ActionOutcome::Failed { class, error }.into()
 }
 
 impl Executor {
@@ -101,7 +101,7 @@ impl Executor {
             _ => None,
         };
         let error = format!("no answer within {:?}", action.timeout);
-        Answer { seen, outcome: Outcome::Failed { class: FailureClass::Lost, error } }
+        Answer { seen, outcome: ActionOutcome::Failed { class: FailureClass::Lost, error } }
     }
 
     async fn attempt(&self, action: &Action) -> Answer {
@@ -111,23 +111,23 @@ impl Executor {
     async fn try_to(&self, action: &Action) -> Result<Answer, CallError> {
         let caller = &self.caller;
         let outcome = match &action.what {
-            Do::ReadGpus { url, old_url, .. } => Outcome::Gpus(caller.gpus(action, url, old_url).await?),
-            Do::ReadGpuMemory { url, .. } => Outcome::GpuMemory(caller.get(action, url).await?),
-            Do::ListInstances { url, .. } => Outcome::Instances(caller.instances(action, url).await?),
-            Do::ReadSleep { base_url, .. } => Outcome::Sleeping(caller.is_sleeping(action, base_url).await?),
-            Do::Sleep { base_url, level, .. } => Outcome::Sleeping(caller.sleep(action, base_url, *level).await?),
-            Do::Wake { base_url, .. } => Outcome::Sleeping(caller.wake(action, base_url).await?),
+            Do::ReadGpus { url, old_url, .. } => ActionOutcome::Gpus(caller.gpus(action, url, old_url).await?),
+            Do::ReadGpuMemory { url, .. } => ActionOutcome::GpuMemory(caller.get(action, url).await?),
+            Do::ListInstances { url, .. } => ActionOutcome::Instances(caller.instances(action, url).await?),
+            Do::ReadSleep { base_url, .. } => ActionOutcome::Sleeping(caller.is_sleeping(action, base_url).await?),
+            Do::Sleep { base_url, level, .. } => ActionOutcome::Sleeping(caller.sleep(action, base_url, *level).await?),
+            Do::Wake { base_url, .. } => ActionOutcome::Sleeping(caller.wake(action, base_url).await?),
             Do::CreateInstance { url, body, .. } => {
                 caller.call(action, "PUT", url, Some(body)).await?;
-                Outcome::Done
+                ActionOutcome::Done
             }
             Do::DeleteInstance { url, .. } => match caller.call(action, "DELETE", url, None).await {
-                Err(e) if e.status == Some(404) => Outcome::Gone,
-                result => result.map(|_| Outcome::Done)?,
+                Err(e) if e.status == Some(404) => ActionOutcome::Gone,
+                result => result.map(|_| ActionOutcome::Done)?,
             },
             Do::Relay { url, .. } => {
                 caller.post(action, url).await?;
-                Outcome::Done
+                ActionOutcome::Done
             }
             Do::CreatePod { object, lc, .. } => return Ok(self.create_pod(action, object, lc.as_deref()).await),
             Do::ReplacePod { pod, object } => {
@@ -162,7 +162,7 @@ impl Executor {
             self.metrics.launcher_create(&self.namespace, lc, result.is_ok(), begun.elapsed().as_secs_f64());
         }
         match result {
-            Ok(object) => Answer { seen: Some(Seen::Pod(object.clone())), outcome: Outcome::Object(object) },
+            Ok(object) => Answer { seen: Some(Seen::Pod(object.clone())), outcome: ActionOutcome::Object(object) },
             Err(error) => {
                 let class = match api_class(&error) {
                     ApiClass::Failed(class) => class,
@@ -177,20 +177,20 @@ impl Executor {
     /// What came of a write to an existing Pod.
     async fn written(&self, pod: &PodRef, result: Result<Value, kube::Error>) -> Answer {
         let error = match result {
-            Ok(object) if object["kind"] == "Status" => return Outcome::Done.into(),
+            Ok(object) if object["kind"] == "Status" => return ActionOutcome::Done.into(),
             Ok(object) => {
                 let seen = if ended(&object) { Seen::NoPod(pod.uid.clone()) } else { Seen::Pod(object.clone()) };
-                return Answer { seen: Some(seen), outcome: Outcome::Object(object) };
+                return Answer { seen: Some(seen), outcome: ActionOutcome::Object(object) };
             }
             Err(error) => error,
         };
         let text = message(&error);
         match api_class(&error) {
-            ApiClass::Gone => Answer { seen: Some(Seen::NoPod(pod.uid.clone())), outcome: Outcome::Gone },
+            ApiClass::Gone => Answer { seen: Some(Seen::NoPod(pod.uid.clone())), outcome: ActionOutcome::Gone },
             ApiClass::Conflict => match self.look(pod).await {
-                Some(Seen::NoPod(uid)) => Answer { seen: Some(Seen::NoPod(uid)), outcome: Outcome::Gone },
+                Some(Seen::NoPod(uid)) => Answer { seen: Some(Seen::NoPod(uid)), outcome: ActionOutcome::Gone },
                 Some(Seen::Pod(object)) if object["metadata"]["resourceVersion"] != pod.rv.as_str() => {
-                    Answer { seen: Some(Seen::Pod(object)), outcome: Outcome::Conflict }
+                    Answer { seen: Some(Seen::Pod(object)), outcome: ActionOutcome::Conflict }
                 }
                 // Nothing newer is known, so the same would be planned again at once: this needs the pause of a failure.
                 _ => failed(FailureClass::Transient, text),
@@ -200,9 +200,9 @@ impl Executor {
                 let foreign = matches!(&error, kube::Error::Api(status) if status.code == 422);
                 let seen = if class == FailureClass::Lost || foreign { self.look(pod).await } else { None };
                 if foreign && matches!(seen, Some(Seen::NoPod(_))) {
-                    return Answer { seen, outcome: Outcome::Gone };
+                    return Answer { seen, outcome: ActionOutcome::Gone };
                 }
-                Answer { seen, outcome: Outcome::Failed { class, error: text } }
+                Answer { seen, outcome: ActionOutcome::Failed { class, error: text } }
             }
         }
     }
@@ -220,14 +220,14 @@ impl Executor {
         let kind = if plural == LauncherConfig::plural(&()) { Kind::Lc } else { Kind::Lpp };
         let status = self.write_path(action, &format!("{path}/status"));
         let error = match self.api("PUT", &status, "application/json", Some(object)).await {
-            Ok(object) => return Answer { seen: Some(Seen::Config(kind, object.clone())), outcome: Outcome::Object(object) },
+            Ok(object) => return Answer { seen: Some(Seen::Config(kind, object.clone())), outcome: ActionOutcome::Object(object) },
             Err(error) => error,
         };
         match api_class(&error) {
-            ApiClass::Gone => Answer { seen: Some(Seen::NoConfig(kind, object.clone())), outcome: Outcome::Gone },
+            ApiClass::Gone => Answer { seen: Some(Seen::NoConfig(kind, object.clone())), outcome: ActionOutcome::Gone },
             ApiClass::Conflict => match self.api("GET", path, "", None).await {
                 Ok(newer) if newer["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] => {
-                    Answer { seen: Some(Seen::Config(kind, newer)), outcome: Outcome::Conflict }
+                    Answer { seen: Some(Seen::Config(kind, newer)), outcome: ActionOutcome::Conflict }
                 }
                 _ => failed(FailureClass::Transient, message(&error)),
             },

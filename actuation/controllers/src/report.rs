@@ -11,7 +11,7 @@ use dormouse_apis::names::SERVER_CONTAINER;
 use dormouse_planner::NodeState;
 use dormouse_planner::action::{Action, Do, Level};
 use dormouse_planner::ids::{Uid, join_gpus};
-use dormouse_planner::memory::Outcome;
+use dormouse_planner::memory::ActionOutcome;
 use dormouse_planner::planned::{Facts, LauncherPhase, Problem, Stock};
 use dormouse_planner::state::Binding;
 use dormouse_runtime::log::pairs;
@@ -137,7 +137,7 @@ impl Reporter {
     }
 
     /// Logs and counts an action that has ended.
-    pub(crate) fn performed(&self, call: &Performed<'_>, outcome: &Outcome) {
+    pub(crate) fn performed(&self, call: &Performed<'_>, outcome: &ActionOutcome) {
         let Performed { node, action, begun, .. } = call;
         let (start, answer) = (begun.to_string(), answer_fields(outcome));
         let subject = &action.subject;
@@ -151,7 +151,7 @@ impl Reporter {
         keys.extend(answer.iter().map(|(k, v)| (*k, v.as_str())));
         keys.push((if action.purpose().is_some() { "httpCallStartTime" } else { "k8sCallStartTime" }, &start));
         match outcome {
-            Outcome::Failed { error, .. } => {
+            ActionOutcome::Failed { error, .. } => {
                 self.metrics.retried(node);
                 keys.push(("err", error));
                 // Polls that find nobody yet are the ordinary course of a start.
@@ -161,9 +161,9 @@ impl Reporter {
                     tracing::error!(kv = %pairs(keys), "{}", action.log.failed);
                 }
             }
-            Outcome::Conflict => tracing::debug!(kv = %pairs(keys), "Object is newer than planned with"),
-            Outcome::Gone if !action.log.gone.is_empty() => tracing::info!(kv = %pairs(keys), "{}", action.log.gone),
-            Outcome::Gone => {}
+            ActionOutcome::Conflict => tracing::debug!(kv = %pairs(keys), "Object is newer than planned with"),
+            ActionOutcome::Gone if !action.log.gone.is_empty() => tracing::info!(kv = %pairs(keys), "{}", action.log.gone),
+            ActionOutcome::Gone => {}
             _ if action.log.done.is_empty() => {}
             _ => match action.log.level {
                 Level::Error => tracing::error!(kv = %pairs(keys), "{}", action.log.done),
@@ -175,8 +175,8 @@ impl Reporter {
     }
 
     /// The first *ready* that was relayed to a requester ends its actuation.
-    fn actuated(&self, call: &Performed<'_>, outcome: &Outcome) {
-        let (Do::Relay { first: Some(actuation), .. }, Outcome::Done) = (&call.action.what, outcome) else { return };
+    fn actuated(&self, call: &Performed<'_>, outcome: &ActionOutcome) {
+        let (Do::Relay { first: Some(actuation), .. }, ActionOutcome::Done) = (&call.action.what, outcome) else { return };
         let seconds = call.ended.duration_since(actuation.since).as_secs_f64().max(0.0);
         let path = actuation.path.as_str();
         self.metrics.actuated(&self.namespace, path, actuation.deleted, &actuation.isc, seconds);
@@ -194,15 +194,15 @@ impl Reporter {
 }
 
 /// What an answer adds to the log line.
-fn answer_fields(outcome: &Outcome) -> Vec<(&'static str, String)> {
+fn answer_fields(outcome: &ActionOutcome) -> Vec<(&'static str, String)> {
     match outcome {
-        Outcome::Gpus(gpus) => vec![("gpuUUIDs", join_gpus(gpus))],
-        Outcome::Sleeping(asleep) => vec![("isSleeping", asleep.to_string())],
-        Outcome::Instances(list) => {
+        ActionOutcome::Gpus(gpus) => vec![("gpuUUIDs", join_gpus(gpus))],
+        ActionOutcome::Sleeping(asleep) => vec![("isSleeping", asleep.to_string())],
+        ActionOutcome::Instances(list) => {
             let running = list.iter().filter(|instance| !instance.stopped).count();
             vec![("totalInstances", list.len().to_string()), ("runningInstances", running.to_string())]
         }
-        Outcome::Object(object) => {
+        ActionOutcome::Object(object) => {
             let version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default();
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             vec![("object", name.to_owned()), ("newResourceVersion", version.to_owned())]

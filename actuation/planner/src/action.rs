@@ -6,12 +6,12 @@
 //! 2. Start an action only if no action with the same [`ActionKey::target`] is under way; else drop it: it will be planned again.
 //!    (The planner already leaves out actions on targets that are in `memory.in_flight`.) Different targets run concurrently.
 //! 3. Call [`NodeState::started`](crate::state::NodeState::started) before sending, and
-//!    [`NodeState::finished`](crate::state::NodeState::finished) with the [`Outcome`](crate::memory::Outcome) afterwards; then
+//!    [`NodeState::finished`](crate::state::NodeState::finished) with the [`ActionOutcome`](crate::memory::ActionOutcome) afterwards; then
 //!    plan again. Whatever happens (time-out, panic, shutdown), `finished` must be called or the whole memory be dropped.
 //! 4. **Answers of the API server are observations**: apply the object that a create, replace, patch or delete returned to the
-//!    index (unless the index has a newer one of that UID) *before* calling `finished` with `Outcome::Object`. On 409 GET the
-//!    object, apply it (or its absence), then report `Outcome::Conflict`. On 404, 410, or another UID under that name: apply the
-//!    absence, report `Outcome::Gone`. On a lost answer of a replace, patch or delete GET the object and apply it, then report
+//!    index (unless the index has a newer one of that UID) *before* calling `finished` with `ActionOutcome::Object`. On 409 GET the
+//!    object, apply it (or its absence), then report `ActionOutcome::Conflict`. On 404, 410, or another UID under that name: apply the
+//!    absence, report `ActionOutcome::Gone`. On a lost answer of a replace, patch or delete GET the object and apply it, then report
 //!    [`FailureClass::Lost`](crate::memory::FailureClass). On a lost answer of a create report it at once; the planner then waits
 //!    for the watch.
 //! 5. Back-off, deadlines and retries are the planner's: never retry inside an action.

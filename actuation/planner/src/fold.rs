@@ -1,8 +1,9 @@
 //! Folding answers into the memory of a node.
 //!
 //! Called by the executor: [`NodeState::started`] before an action is sent, [`NodeState::finished`] when it has ended,
-//! [`NodeState::instances_streamed`] for the events of a launcher's watch stream. Nothing else changes [`Memory`]
-//! but [`NodeState::forget_vanished`], which drops what is about Pods that no longer exist, and the two hints.
+//! [`NodeState::instances_streamed`] for the events of a launcher's watch stream and [`NodeState::stream_opened`] for its begin
+//! and end. Nothing else changes [`Memory`] but [`NodeState::forget_vanished`], which drops what is about Pods that no longer
+//! exist.
 //!
 //! The order of answers about one launcher is not the order of its states: a list that was asked for before an instance was
 //! created may arrive after it. So each create, delete and stream event stamps the instance with the memory's clock, and a list
@@ -15,8 +16,8 @@ use jiff::Timestamp;
 use crate::action::{Action, ActionKey, DeleteInstanceReason, Do, EngineRef, Target, Verb};
 use crate::ids::{ContainerId, InstanceId, Uid};
 use crate::memory::{
-    DEATHS_MAX, Deaths, ERROR_TEXT_MAX, EngineMemory, Failure, FailureClass, Instance, InstanceEvent, InstanceReport, LauncherMemory,
-    Memory, Obs, Outcome, Sleep, StubMemory, Touch,
+    ActionOutcome, DEATHS_MAX, Deaths, ERROR_TEXT_MAX, EngineMemory, Failure, FailureClass, Instance, InstanceEvent, InstanceReport,
+    LauncherMemory, Memory, Obs, Sleep, StubMemory, Touch,
 };
 use crate::state::{Binding, NodeState};
 
@@ -31,11 +32,11 @@ impl NodeState {
     }
 
     /// An action has ended. Objects that came with the answer have been applied to the index before.
-    pub fn finished(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) {
+    pub fn finished(&mut self, action: &Action, outcome: &ActionOutcome, now: Timestamp) {
         let began = self.memory.end(&action.key, outcome, now);
         match outcome {
-            Outcome::Failed { class, .. } => self.fold_failure(action, *class, now),
-            Outcome::Conflict => {}
+            ActionOutcome::Failed { class, .. } => self.fold_failure(action, *class, now),
+            ActionOutcome::Conflict => {}
             _ => self.fold_success(action, outcome, began, now),
         }
     }
@@ -65,26 +66,26 @@ impl NodeState {
         }
     }
 
-    fn fold_success(&mut self, action: &Action, outcome: &Outcome, began: u64, now: Timestamp) {
+    fn fold_success(&mut self, action: &Action, outcome: &ActionOutcome, began: u64, now: Timestamp) {
         let container = action.container.as_ref();
         match (&action.what, outcome) {
-            (Do::ReadGpus { requester, .. }, Outcome::Gpus(gpus)) => {
+            (Do::ReadGpus { requester, .. }, ActionOutcome::Gpus(gpus)) => {
                 self.stub_memory(&requester.uid, container).gpus = Obs::Known { value: gpus.clone(), at: now };
             }
-            (Do::ReadGpuMemory { requester, .. }, Outcome::GpuMemory(usage)) => {
+            (Do::ReadGpuMemory { requester, .. }, ActionOutcome::GpuMemory(usage)) => {
                 self.stub_memory(&requester.uid, container).gpu_memory = Obs::Known { value: usage.clone(), at: now };
             }
-            (Do::ListInstances { launcher, .. }, Outcome::Instances(list)) => {
+            (Do::ListInstances { launcher, .. }, ActionOutcome::Instances(list)) => {
                 self.listed(&launcher.uid, container, list, began, now);
             }
-            (Do::ReadSleep { engine, .. }, Outcome::Sleeping(asleep)) => {
+            (Do::ReadSleep { engine, .. }, ActionOutcome::Sleeping(asleep)) => {
                 let memory = self.memory.engine(engine, container);
                 let settled = memory.sleep.known() == Some(&Sleep::Settled);
                 memory.sleep = Obs::Known { value: asleep_as(*asleep, settled), at: now };
                 memory.waiting_since = None;
                 self.memory.answered(engine);
             }
-            (Do::Sleep { engine, .. }, Outcome::Sleeping(asleep)) => {
+            (Do::Sleep { engine, .. }, ActionOutcome::Sleeping(asleep)) => {
                 let memory = self.memory.engine(engine, container);
                 memory.sleep = Obs::Known { value: asleep_as(*asleep, true), at: now };
                 memory.waiting_since = None;
@@ -93,7 +94,7 @@ impl NodeState {
                     self.memory.failed(&action.key, FailureClass::Transient, "it still says that it does not sleep", now);
                 }
             }
-            (Do::Wake { engine, .. }, Outcome::Sleeping(asleep)) => {
+            (Do::Wake { engine, .. }, ActionOutcome::Sleeping(asleep)) => {
                 let memory = self.memory.engine(engine, container);
                 memory.sleep = Obs::Known { value: asleep_as(*asleep, false), at: now };
                 memory.waiting_since = None;
@@ -254,11 +255,6 @@ impl NodeState {
         memory.stale = true;
     }
 
-    /// The requester's stub has announced itself: ask it now, whatever failed before.
-    pub fn stub_announced(&mut self, requester: &Uid) {
-        self.memory.forget_failures(|key| key.target == Target::Stub(requester.clone()));
-    }
-
     /// Drops what is about Pods that are not there any more. Cheap; call it after each change of the Pods. Gives the inference
     /// servers that have come to their end: neither requester nor provider is left (log `End of life of inference server`).
     pub fn forget_vanished(&mut self) -> Vec<Binding> {
@@ -325,12 +321,12 @@ impl Memory {
 
     /// Notes how an action ended; gives the count at its start. A 409 is no failure of ours and needs no pause: the newer object
     /// makes a new plan.
-    pub(crate) fn end(&mut self, key: &ActionKey, outcome: &Outcome, now: Timestamp) -> u64 {
+    pub(crate) fn end(&mut self, key: &ActionKey, outcome: &ActionOutcome, now: Timestamp) -> u64 {
         let began = self.in_flight.remove(key).unwrap_or(self.clock);
         self.tick();
         match outcome {
-            Outcome::Failed { class, error } => self.failed(key, *class, error, now),
-            Outcome::Conflict => {}
+            ActionOutcome::Failed { class, error } => self.failed(key, *class, error, now),
+            ActionOutcome::Conflict => {}
             _ => drop(self.failures.remove(key)),
         }
         began

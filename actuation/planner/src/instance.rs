@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::hashes;
 use crate::ids::{GpuUuid, InstanceId};
-use crate::memory::{Instance, InstanceEvent, InstanceReport};
+use crate::memory::{Instance, InstanceReport};
 use crate::state::{Configs, Isc, IscSpec};
 
 /// Variables that a launcher sets by itself and echoes; they say nothing about what was asked for.
@@ -120,41 +120,6 @@ pub fn report_from_body(id: &InstanceId, body: &Value) -> InstanceReport {
     }
 }
 
-/// Parses the answer to `GET /v2/vllm/instances`.
-///
-/// # Errors
-/// When it is not of the form `{"instances": [...]}`.
-pub fn parse_list(answer: &Value) -> Result<Vec<InstanceReport>, String> {
-    let list = answer.get("instances").and_then(Value::as_array).ok_or("the answer has no list `instances`")?;
-    list.iter().map(parse_instance).collect()
-}
-
-/// Parses one instance object of the launcher.
-///
-/// # Errors
-/// When it has no ID or no status.
-pub fn parse_instance(object: &Value) -> Result<InstanceReport, String> {
-    let id = object.get("instance_id").and_then(Value::as_str).ok_or("an instance has no `instance_id`")?;
-    let status = object.get("status").and_then(Value::as_str).ok_or_else(|| format!("instance {id:?} has no `status`"))?;
-    let exit_code = object.get("exit_code").and_then(Value::as_i64);
-    Ok(InstanceReport { stopped: status == "stopped", exit_code, ..report_from_body(&InstanceId::from(id), object) })
-}
-
-/// Parses one line of the launcher's watch stream; `None` for lines that say nothing about instances, such as bookmarks.
-///
-/// # Errors
-/// When a line of a known type has no usable object.
-pub fn parse_event(line: &Value) -> Result<Option<InstanceEvent>, String> {
-    let kind = line.get("type").and_then(Value::as_str).ok_or("an event has no `type`")?;
-    let object = line.get("object").unwrap_or(&Value::Null);
-    Ok(match kind {
-        "CREATED" => Some(InstanceEvent::Created(parse_instance(object)?)),
-        "STOPPED" => Some(InstanceEvent::Stopped(parse_instance(object)?)),
-        "DELETED" => Some(InstanceEvent::Deleted(parse_instance(object)?.id)),
-        _ => None,
-    })
-}
-
 pub(crate) fn gpu_list(value: &Value) -> Option<Vec<GpuUuid>> {
     Some(value.as_array()?.iter().filter_map(Value::as_str).map(GpuUuid::from).collect())
 }
@@ -247,20 +212,5 @@ mod tests {
         let mut foreign = instance;
         foreign.annotations.remove("isc-name");
         assert!(!foreign.obsolete(&Configs::default()));
-    }
-
-    #[test]
-    fn lists_and_events_of_the_launcher_parse() {
-        let list = json!({"revision": 3, "total_instances": 1, "running_instances": 0,
-            "instances": [{"status": "stopped", "instance_id": "a", "revision": 2, "options": "o", "gpu_uuids": ["G"], "x": 1}]});
-        let parsed = parse_list(&list).unwrap();
-        assert_eq!(parsed.len(), 1);
-        assert!(parsed[0].stopped);
-        assert_eq!(parsed[0].gpus, Some(vec![GpuUuid::from("G")]));
-        assert!(parse_list(&json!({})).is_err());
-        assert!(parse_list(&json!({"instances": [{}]})).is_err());
-        let event = json!({"type": "DELETED", "object": {"status": "stopped", "instance_id": "a", "revision": 3, "options": "o"}});
-        assert_eq!(parse_event(&event).unwrap(), Some(InstanceEvent::Deleted(InstanceId::from("a"))));
-        assert_eq!(parse_event(&json!({"type": "BOOKMARK", "object": {"revision": 3}})).unwrap(), None);
     }
 }

@@ -249,7 +249,7 @@ pub enum InstanceEvent {
 
 /// How an action ended. See [`crate::action::Do`] for which of these each action yields.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub enum ActionOutcome {
     /// Done; nothing more to tell.
     Done,
     /// Done; this is the object as the API has it now. It must have been applied to the index *before* this is reported.

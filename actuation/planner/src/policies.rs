@@ -22,7 +22,7 @@ use crate::action::{Action, ActionKey, Do, Log, Owner, Subject, Target, Verb};
 use crate::ids::Uid;
 use crate::json::{at, owned, text};
 use crate::limits::{Limits, later};
-use crate::memory::{Memory, Outcome};
+use crate::memory::{ActionOutcome, Memory};
 use crate::planned::Plan;
 use crate::state::{Configs, Desired, NodeInfo};
 use crate::write;
@@ -174,7 +174,7 @@ impl ConfigState {
     }
 
     /// As [`crate::NodeState::finished`].
-    pub fn finished(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) {
+    pub fn finished(&mut self, action: &Action, outcome: &ActionOutcome, now: Timestamp) {
         self.memory.end(&action.key, outcome, now);
     }
 }

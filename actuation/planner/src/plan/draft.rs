@@ -1,6 +1,7 @@
 //! Makes actions complete: URLs, preconditions, time-outs, log messages (3.12, D.3).
 
 use dormouse_apis::names::{path, port};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::Planner;
@@ -227,21 +228,11 @@ pub(super) fn for_requester(mut action: Action, requester: &Uid) -> Action {
     action
 }
 
-fn instance_url(ip: &str, id: &InstanceId) -> String {
-    format!("{}{}/{}", base_url(ip, port::LAUNCHER), path::INSTANCES, escape(id.as_str()))
-}
+/// What is written as it is in a path segment: the unreserved characters of RFC 3986.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// Percent-encoding of a path segment.
-fn escape(segment: &str) -> String {
-    let mut out = String::with_capacity(segment.len());
-    for byte in segment.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+fn instance_url(ip: &str, id: &InstanceId) -> String {
+    format!("{}{}/{}", base_url(ip, port::LAUNCHER), path::INSTANCES, utf8_percent_encode(id.as_str(), SEGMENT))
 }
 
 fn instance_log(reason: DeleteInstanceReason) -> &'static str {

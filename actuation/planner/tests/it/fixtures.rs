@@ -132,7 +132,7 @@ impl Harness {
     /// Instances of a launcher: model and whether it sleeps, in order of creation.
     pub(crate) fn instances(&self, launcher: &str) -> Vec<(String, bool)> {
         let uid = self.world.uid_of(launcher).unwrap();
-        let crate::model::world::Kind::Launcher { instances, .. } = &self.world.sims[&uid].kind else {
+        let crate::model::world::Program::Launcher { instances, .. } = &self.world.sims[&uid].program else {
             panic!("{launcher} is no launcher")
         };
         let mut list: Vec<_> = instances.values().collect();

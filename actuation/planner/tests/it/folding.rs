@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dormouse_planner::action::{Action, Verb};
 use dormouse_planner::ids::Uid;
 use dormouse_planner::instance::report_from_body;
-use dormouse_planner::memory::{FailureClass, InstanceEvent, InstanceReport, Memory, Outcome, Sleep};
+use dormouse_planner::memory::{ActionOutcome, FailureClass, InstanceEvent, InstanceReport, Memory, Sleep};
 use dormouse_planner::state::Written;
 use dormouse_planner::{NodeState, plan};
 use serde_json::json;
@@ -53,7 +53,7 @@ fn a_list_that_was_asked_for_before_a_deletion_does_not_bring_the_instance_back(
     p.state.started(&list);
     p.state.instances_streamed(&p.launcher, &InstanceEvent::Deleted(report.id.clone()), p.now);
     assert!(p.known().is_empty());
-    p.state.finished(&list, &Outcome::Instances(vec![report]), p.now);
+    p.state.finished(&list, &ActionOutcome::Instances(vec![report]), p.now);
     assert!(p.known().is_empty());
     assert!(p.stale(), "ask again");
 }
@@ -66,7 +66,7 @@ fn a_list_that_was_asked_for_before_a_creation_does_not_lose_the_instance() {
     report.id = "new".into();
     p.state.started(&list);
     p.state.instances_streamed(&p.launcher, &InstanceEvent::Created(report), p.now);
-    p.state.finished(&list, &Outcome::Instances(vec![old]), p.now);
+    p.state.finished(&list, &ActionOutcome::Instances(vec![old]), p.now);
     assert_eq!(p.known().len(), 2);
     assert!(p.state.consistency_check().is_empty());
 }
@@ -77,7 +77,7 @@ fn a_younger_list_settles_it() {
     let (list, report) = (p.trace[&Verb::ListInstances].clone(), p.report());
     p.state.instances_streamed(&p.launcher, &InstanceEvent::Deleted(report.id.clone()), p.now);
     p.state.started(&list);
-    p.state.finished(&list, &Outcome::Instances(vec![report]), p.now);
+    p.state.finished(&list, &ActionOutcome::Instances(vec![report]), p.now);
     assert_eq!(p.known().len(), 1, "it was created again");
     assert!(!p.stale());
 }
@@ -90,7 +90,7 @@ fn a_stream_that_opens_before_the_first_list_loses_nothing() {
     p.state.stream_opened(&p.launcher, true);
     p.state.started(&list);
     p.state.instances_streamed(&p.launcher, &InstanceEvent::Created(report.clone()), p.now);
-    p.state.finished(&list, &Outcome::Instances(vec![report]), p.now);
+    p.state.finished(&list, &ActionOutcome::Instances(vec![report]), p.now);
     assert_eq!(p.known().len(), 1);
 }
 
@@ -114,12 +114,12 @@ fn what_is_sent_makes_what_was_known_unknown() {
     sleep.what = dormouse_planner::action::Do::Sleep { engine: found, provider, base_url, level: 1 };
     p.state.started(&sleep);
     assert_eq!(p.state.memory.engines[&engine].sleep.known(), None);
-    p.state.finished(&sleep, &Outcome::Failed { class: FailureClass::Lost, error: "x".repeat(5000) }, p.now);
+    p.state.finished(&sleep, &ActionOutcome::Failed { class: FailureClass::Lost, error: "x".repeat(5000) }, p.now);
     assert_eq!(p.state.memory.engines[&engine].sleep.known(), None);
     let failure = &p.state.memory.failures[&sleep.key];
     assert!(failure.error.len() <= 1027, "long texts are cut (G39)");
     p.state.started(&sleep);
-    p.state.finished(&sleep, &Outcome::Sleeping(true), p.now);
+    p.state.finished(&sleep, &ActionOutcome::Sleeping(true), p.now);
     assert_eq!(p.state.memory.engines[&engine].sleep.known(), Some(&Sleep::Settled));
     assert!(!p.state.memory.failures.contains_key(&sleep.key));
 }
@@ -140,7 +140,7 @@ fn what_a_stub_says_before_its_container_is_known_was_said_by_the_first_start() 
     assert!(asks(&p.state, p.now));
     p.state.started(&asked);
     let mut late = p.state.clone();
-    let answer = Outcome::Gpus(vec!["GPU-0".into()]);
+    let answer = ActionOutcome::Gpus(vec!["GPU-0".into()]);
     p.state.finished(&asked, &answer, p.now);
     assert!(!asks(&p.state, p.now));
     p.state.requesters.get_mut(&uid).unwrap().pod.container.id = id.clone();

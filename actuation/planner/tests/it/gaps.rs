@@ -8,7 +8,7 @@ use dormouse_planner::limits::ReclaimOrder;
 use serde_json::json;
 
 use crate::fixtures::{calm, launchers, node, stocked, wait};
-use crate::model::world::Kind;
+use crate::model::world::Program;
 use crate::model::{Fault, Harness};
 
 /// Serves `isc` on `gpu` with a requester of this name, then lets it go again.
@@ -218,7 +218,7 @@ fn g08_a_launcher_that_does_not_answer_goes_as_a_whole() {
     calm(&mut h);
     let launcher = h.provider("r");
     let uid = h.world.uid_of(&launcher).unwrap();
-    if let Kind::Launcher { answers, .. } = &mut h.world.sims.get_mut(&uid).unwrap().kind {
+    if let Program::Launcher { answers, .. } = &mut h.world.sims.get_mut(&uid).unwrap().program {
         *answers = false;
     }
     h.crash(Duration::from_millis(100));
@@ -363,7 +363,7 @@ fn g13_an_instance_that_served_and_vanished_is_dead_also_after_a_restart_of_the_
     let id = h.instance_id(&launcher);
     h.crash(Duration::from_secs(5));
     let uid = h.world.uid_of(&launcher).unwrap();
-    if let Kind::Launcher { instances, .. } = &mut h.world.sims.get_mut(&uid).unwrap().kind {
+    if let Program::Launcher { instances, .. } = &mut h.world.sims.get_mut(&uid).unwrap().program {
         instances.remove(&id);
     }
     calm(&mut h);

@@ -116,7 +116,7 @@ fn g19_excess_goes_in_the_order_of_cost() {
     let idle: Vec<String> = h.providers().into_iter().filter(|name| !by_model.values().any(|have| have == name)).collect();
     assert_eq!(idle.len(), 2);
     let unready = h.world.uid_of(&idle[1]).unwrap();
-    if let crate::model::world::Kind::Launcher { answers, .. } = &mut h.world.sims.get_mut(&unready).unwrap().kind {
+    if let crate::model::world::Program::Launcher { answers, .. } = &mut h.world.sims.get_mut(&unready).unwrap().program {
         *answers = false;
     }
     wait(&mut h, 5_000);
@@ -250,7 +250,7 @@ fn as_the_peer_made_them(h: &mut Harness) {
                 json!("6c3oSHL1HAa8B1Hg9/O1mAxw+YTxVI8rKDrh69AQi9g");
         });
         let uid = h.world.uid_of(&name).unwrap();
-        if let crate::model::world::Kind::Launcher { instances, .. } = &mut h.world.sims.get_mut(&uid).unwrap().kind {
+        if let crate::model::world::Program::Launcher { instances, .. } = &mut h.world.sims.get_mut(&uid).unwrap().program {
             *instances =
                 std::mem::take(instances).into_values().map(|i| ("IoMQR9A6DxcI9egSszXYTh-9kpFAU7rpJ_olVmP5rhSki".to_owned(), i)).collect();
         }

@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use dormouse_planner::action::EngineRef;
 use dormouse_planner::ids::{GpuUuid, Uid};
 use dormouse_planner::instance::report_from_body;
-use dormouse_planner::memory::{FailureClass, InstanceReport, Outcome};
+use dormouse_planner::memory::{ActionOutcome, FailureClass, InstanceReport};
 use serde_json::Value;
 
-use super::kubelet::{Engine, Instance, Kind, Sim};
+use super::kubelet::{Engine, Instance, Program, Sim};
 use super::world::World;
 
-pub(crate) fn failed(class: FailureClass, why: &str) -> Outcome {
-    Outcome::Failed { class, error: why.to_owned() }
+pub(crate) fn failed(class: FailureClass, why: &str) -> ActionOutcome {
+    ActionOutcome::Failed { class, error: why.to_owned() }
 }
 
-fn refused() -> Outcome {
+fn refused() -> ActionOutcome {
     failed(FailureClass::Transient, "connection refused")
 }
 
@@ -24,33 +24,35 @@ impl World {
         self.sims.get_mut(uid).filter(|sim| sim.running)
     }
 
-    pub(crate) fn get_gpus(&mut self, requester: &Uid) -> Outcome {
-        match self.up(requester).map(|sim| &sim.kind) {
-            Some(Kind::Stub { gpus, answers: true, .. }) => Outcome::Gpus(gpus.iter().map(|gpu| GpuUuid::from(gpu.as_str())).collect()),
+    pub(crate) fn get_gpus(&mut self, requester: &Uid) -> ActionOutcome {
+        match self.up(requester).map(|sim| &sim.program) {
+            Some(Program::Stub { gpus, answers: true, .. }) => {
+                ActionOutcome::Gpus(gpus.iter().map(|gpu| GpuUuid::from(gpu.as_str())).collect())
+            }
             _ => refused(),
         }
     }
 
     /// MiB in use: 40000 for an awake engine, 1000 for a sleeper.
-    pub(crate) fn get_gpu_memory(&mut self, requester: &Uid) -> Outcome {
-        let Some(Kind::Stub { gpus, answers: true, .. }) = self.up(requester).map(|sim| sim.kind.clone()) else { return refused() };
+    pub(crate) fn get_gpu_memory(&mut self, requester: &Uid) -> ActionOutcome {
+        let Some(Program::Stub { gpus, answers: true, .. }) = self.up(requester).map(|sim| sim.program.clone()) else { return refused() };
         let mut usage: BTreeMap<GpuUuid, u64> = gpus.iter().map(|gpu| (GpuUuid::from(gpu.as_str()), self.foreign_mib)).collect();
         for (_, engine) in self.engines() {
             for gpu in &engine.gpus {
                 *usage.entry(GpuUuid::from(gpu.as_str())).or_default() += if engine.sleeping { 1000 } else { 40000 };
             }
         }
-        Outcome::GpuMemory(usage)
+        ActionOutcome::GpuMemory(usage)
     }
 
-    pub(crate) fn relay(&mut self, requester: &Uid, to: bool) -> Outcome {
+    pub(crate) fn relay(&mut self, requester: &Uid, to: bool) -> ActionOutcome {
         if to {
             self.check_routed(requester);
         }
-        match self.up(requester).map(|sim| &mut sim.kind) {
-            Some(Kind::Stub { ready, answers: true, .. }) => {
+        match self.up(requester).map(|sim| &mut sim.program) {
+            Some(Program::Stub { ready, answers: true, .. }) => {
                 *ready = to;
-                Outcome::Done
+                ActionOutcome::Done
             }
             _ => refused(),
         }
@@ -71,36 +73,36 @@ impl World {
 
     fn engine(&mut self, engine: &EngineRef) -> Option<&mut Engine> {
         let now = self.now;
-        let found = match &mut self.up(&engine.provider)?.kind {
-            Kind::Engine(found) => Some(found),
-            Kind::Launcher { instances, .. } => instances.get_mut(engine.instance.as_ref()?.as_str())?.engine.as_mut(),
-            Kind::Stub { .. } => None,
+        let found = match &mut self.up(&engine.provider)?.program {
+            Program::Engine(found) => Some(found),
+            Program::Launcher { instances, .. } => instances.get_mut(engine.instance.as_ref()?.as_str())?.engine.as_mut(),
+            Program::Stub { .. } => None,
         };
         found.filter(|found| found.up_at <= now && !found.hung)
     }
 
-    pub(crate) fn is_sleeping(&mut self, engine: &EngineRef) -> Outcome {
+    pub(crate) fn is_sleeping(&mut self, engine: &EngineRef) -> ActionOutcome {
         if let (Some(error), true) = (self.refuse_sleep_queries.clone(), self.engine(engine).is_some()) {
             return failed(FailureClass::Refused, &error);
         }
-        self.engine(engine).map_or_else(refused, |engine| Outcome::Sleeping(engine.sleeping))
+        self.engine(engine).map_or_else(refused, |engine| ActionOutcome::Sleeping(engine.sleeping))
     }
 
-    pub(crate) fn sleep(&mut self, engine: &EngineRef) -> Outcome {
+    pub(crate) fn sleep(&mut self, engine: &EngineRef) -> ActionOutcome {
         self.check_derouted(engine);
         let Some(found) = self.engine(engine) else { return refused() };
         found.sleeping = true;
         found.wild = false;
-        Outcome::Sleeping(true)
+        ActionOutcome::Sleeping(true)
     }
 
-    pub(crate) fn wake(&mut self, engine: &EngineRef) -> Outcome {
+    pub(crate) fn wake(&mut self, engine: &EngineRef) -> ActionOutcome {
         let Some(found) = self.engine(engine) else { return refused() };
         if found.stubborn {
             return failed(FailureClass::Transient, "HTTP POST returned unexpected status 500");
         }
         found.sleeping = false;
-        Outcome::Sleeping(false)
+        ActionOutcome::Sleeping(false)
     }
 
     /// (d) routing labels go off before an instance is put to sleep or deleted.
@@ -116,24 +118,24 @@ impl World {
 
     // ---- launchers
 
-    pub(crate) fn list(&mut self, launcher: &Uid) -> Outcome {
-        let Some(Kind::Launcher { instances, answers: true, .. }) = self.up(launcher).map(|sim| &sim.kind) else { return refused() };
+    pub(crate) fn list(&mut self, launcher: &Uid) -> ActionOutcome {
+        let Some(Program::Launcher { instances, answers: true, .. }) = self.up(launcher).map(|sim| &sim.program) else { return refused() };
         let mut list: Vec<(&String, &Instance)> = instances.iter().collect();
         list.sort_by_key(|(_, instance)| instance.order);
         let report = |(id, instance): (&String, &Instance)| InstanceReport {
             stopped: instance.engine.is_none(),
             ..report_from_body(&id.as_str().into(), &instance.body)
         };
-        Outcome::Instances(list.into_iter().map(report).collect())
+        ActionOutcome::Instances(list.into_iter().map(report).collect())
     }
 
-    pub(crate) fn create_instance(&mut self, engine: &EngineRef, body: &Value) -> Outcome {
+    pub(crate) fn create_instance(&mut self, engine: &EngineRef, body: &Value) -> ActionOutcome {
         if let Some(error) = &self.refuse_instances {
             return failed(FailureClass::Refused, error);
         }
         let (now, start) = (self.now, self.pace.engine_start);
         let id = engine.instance.as_ref().unwrap().to_string();
-        let Some(Kind::Launcher { instances, next, answers: true }) = self.up(&engine.provider).map(|sim| &mut sim.kind) else {
+        let Some(Program::Launcher { instances, next, answers: true }) = self.up(&engine.provider).map(|sim| &mut sim.program) else {
             return refused();
         };
         if instances.contains_key(&id) {
@@ -143,22 +145,24 @@ impl World {
         *next += 1;
         let new = Engine { up_at: now + start, sleeping: false, gpus, hung: false, stubborn: false, wild: false };
         instances.insert(id, Instance { body: body.clone(), order: *next, engine: Some(new) });
-        Outcome::Done
+        ActionOutcome::Done
     }
 
-    pub(crate) fn delete_instance(&mut self, engine: &EngineRef) -> Outcome {
+    pub(crate) fn delete_instance(&mut self, engine: &EngineRef) -> ActionOutcome {
         self.check_derouted(engine);
         let id = engine.instance.as_ref().unwrap().to_string();
-        let Some(Kind::Launcher { instances, answers: true, .. }) = self.up(&engine.provider).map(|sim| &mut sim.kind) else {
+        let Some(Program::Launcher { instances, answers: true, .. }) = self.up(&engine.provider).map(|sim| &mut sim.program) else {
             return refused();
         };
-        if instances.remove(&id).is_some() { Outcome::Done } else { Outcome::Gone }
+        if instances.remove(&id).is_some() { ActionOutcome::Done } else { ActionOutcome::Gone }
     }
 
     /// The engine process dies.
     pub(crate) fn kill_instance(&mut self, launcher: &str, id: &str) {
         let uid = self.uid_of(launcher).unwrap();
-        let Kind::Launcher { instances, .. } = &mut self.sims.get_mut(&uid).unwrap().kind else { panic!("{launcher} is no launcher") };
+        let Program::Launcher { instances, .. } = &mut self.sims.get_mut(&uid).unwrap().program else {
+            panic!("{launcher} is no launcher")
+        };
         instances.get_mut(id).unwrap().engine = None;
     }
 
@@ -166,28 +170,28 @@ impl World {
     pub(crate) fn engines(&self) -> Vec<(EngineRef, Engine)> {
         let mut found = Vec::new();
         for (uid, sim) in self.sims.iter().filter(|(_, sim)| sim.running) {
-            match &sim.kind {
-                Kind::Engine(engine) => found.push((EngineRef::direct(uid), engine.clone())),
-                Kind::Launcher { instances, .. } => {
+            match &sim.program {
+                Program::Engine(engine) => found.push((EngineRef::direct(uid), engine.clone())),
+                Program::Launcher { instances, .. } => {
                     for (id, instance) in instances {
                         if let Some(engine) = &instance.engine {
                             found.push((EngineRef::instance(uid, &id.as_str().into()), engine.clone()));
                         }
                     }
                 }
-                Kind::Stub { .. } => {}
+                Program::Stub { .. } => {}
             }
         }
         found
     }
 
     pub(crate) fn engine_mut(&mut self, engine: &EngineRef) -> &mut Engine {
-        match &mut self.sims.get_mut(&engine.provider).unwrap().kind {
-            Kind::Engine(found) => found,
-            Kind::Launcher { instances, .. } => {
+        match &mut self.sims.get_mut(&engine.provider).unwrap().program {
+            Program::Engine(found) => found,
+            Program::Launcher { instances, .. } => {
                 instances.get_mut(engine.instance.as_ref().unwrap().as_str()).unwrap().engine.as_mut().unwrap()
             }
-            Kind::Stub { .. } => panic!("a stub has no engine"),
+            Program::Stub { .. } => panic!("a stub has no engine"),
         }
     }
 
@@ -218,7 +222,7 @@ impl World {
         match (how % 3, &engine.instance) {
             (0, Some(id)) => {
                 let id = id.to_string();
-                let Kind::Launcher { instances, .. } = &mut self.sims.get_mut(&engine.provider).unwrap().kind else { return };
+                let Program::Launcher { instances, .. } = &mut self.sims.get_mut(&engine.provider).unwrap().program else { return };
                 instances.get_mut(&id).unwrap().engine = None;
             }
             (1, Some(_)) => self.engine_mut(&engine).hung = true,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use dormouse_planner::action::{Action, DeletePodReason, Do, EngineRef, Owner, Target, Verb};
 use dormouse_planner::ids::Uid;
 use dormouse_planner::limits::Limits;
-use dormouse_planner::memory::{FailureClass, Memory, Outcome};
+use dormouse_planner::memory::{ActionOutcome, FailureClass, Memory};
 use dormouse_planner::observe::{self, Observed};
 use dormouse_planner::state::NodeState;
 use dormouse_planner::{Plan, plan};
@@ -49,7 +49,7 @@ struct Running {
     action: Action,
     apply_at: Timestamp,
     done_at: Timestamp,
-    outcome: Option<Outcome>,
+    outcome: Option<ActionOutcome>,
     fault: Option<Fault>,
     /// Its process has died: the effect happens, nobody waits for the answer.
     orphan: bool,
@@ -353,11 +353,11 @@ impl Harness {
     }
 
     /// Rule 4 of the contract: answers of the API server go into the index before the action is reported.
-    fn answer(&mut self, side: usize, action: &Action, outcome: Outcome) {
+    fn answer(&mut self, side: usize, action: &Action, outcome: ActionOutcome) {
         let subject = match &action.what {
             Do::ReplacePod { pod, .. } | Do::DeletePod { pod, .. } | Do::PatchPod { pod, .. } => Some(pod.uid.clone()),
             Do::CreatePod { .. } => match &outcome {
-                Outcome::Object(object) => Some(Uid::from(object["metadata"]["uid"].as_str().unwrap())),
+                ActionOutcome::Object(object) => Some(Uid::from(object["metadata"]["uid"].as_str().unwrap())),
                 _ => None,
             },
             _ => None,
@@ -365,7 +365,7 @@ impl Harness {
         if let Some(uid) = subject {
             self.ended.extend(self.sides[side].learn(&self.world, &uid));
         }
-        if !matches!(outcome, Outcome::Failed { .. } | Outcome::Conflict)
+        if !matches!(outcome, ActionOutcome::Failed { .. } | ActionOutcome::Conflict)
             && let Some(event) = &action.event
         {
             self.world.events.push((event.pod.name.clone(), event.reason.to_owned(), event.message.clone()));
@@ -373,7 +373,7 @@ impl Harness {
         self.sides[side].seen.finished(action, &outcome, self.world.now);
     }
 
-    fn apply(&mut self, action: &Action) -> Outcome {
+    fn apply(&mut self, action: &Action) -> ActionOutcome {
         self.check_effect(action);
         let world = &mut self.world;
         match &action.what {
@@ -391,13 +391,13 @@ impl Harness {
             Do::DeletePod { pod, .. } => wrote(world.delete(&pod.uid, Some(&pod.rv))),
             Do::PatchPod { pod, patch } => {
                 if !world.pods.contains_key(&pod.uid) {
-                    return Outcome::Gone;
+                    return ActionOutcome::Gone;
                 }
                 let patch = patch.clone();
                 world.edit_uid(&pod.uid, |object| {
                     dormouse_machinery::patch::merge::apply(object, &patch);
                 });
-                Outcome::Object(world.pods[&pod.uid].clone())
+                ActionOutcome::Object(world.pods[&pod.uid].clone())
             }
             Do::SetConfigStatus { .. } => panic!("no such action in a node's plan"),
         }
@@ -465,11 +465,11 @@ fn observe_into(state: &mut NodeState, uid: &Uid, pod: &Value) {
     }
 }
 
-fn wrote(answer: Wrote) -> Outcome {
+fn wrote(answer: Wrote) -> ActionOutcome {
     match answer {
-        Wrote::Object(object) => Outcome::Object(object),
-        Wrote::Gone => Outcome::Gone,
-        Wrote::Conflict => Outcome::Conflict,
+        Wrote::Object(object) => ActionOutcome::Object(object),
+        Wrote::Gone => ActionOutcome::Gone,
+        Wrote::Conflict => ActionOutcome::Conflict,
         Wrote::Refused(why) => failed(FailureClass::Refused, &why),
     }
 }

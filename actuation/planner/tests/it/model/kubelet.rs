@@ -11,7 +11,7 @@ use super::world::World;
 /// What runs in a Pod.
 #[derive(Clone, Debug)]
 pub(crate) struct Sim {
-    pub(crate) kind: Kind,
+    pub(crate) program: Program,
     /// How often the container was started.
     pub(crate) starts: u64,
     pub(crate) running: bool,
@@ -29,7 +29,7 @@ pub(crate) struct Sim {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum Program {
     Stub { gpus: Vec<String>, ready: bool, answers: bool },
     Engine(Engine),
     Launcher { instances: BTreeMap<String, Instance>, next: u64, answers: bool },
@@ -61,18 +61,18 @@ impl Sim {
     pub(crate) fn new(pod: &Value, starts_at: Timestamp) -> Self {
         let labels = &pod["metadata"]["labels"];
         let annotations = &pod["metadata"]["annotations"];
-        let kind = if !labels["dual-pods.llm-d.ai/launcher-config-name"].is_null() {
-            Kind::Launcher { instances: BTreeMap::new(), next: 0, answers: true }
+        let program = if !labels["dual-pods.llm-d.ai/launcher-config-name"].is_null() {
+            Program::Launcher { instances: BTreeMap::new(), next: 0, answers: true }
         } else if !annotations["dual-pods.llm-d.ai/nominal"].is_null() {
             let gpus = annotations["dual-pods.llm-d.ai/accelerators"].as_str().unwrap_or_default().split(',').map(str::to_owned).collect();
-            Kind::Engine(Engine { up_at: Timestamp::MAX, sleeping: false, gpus, hung: false, stubborn: false, wild: false })
+            Program::Engine(Engine { up_at: Timestamp::MAX, sleeping: false, gpus, hung: false, stubborn: false, wild: false })
         } else {
             let gpus = annotations["test/gpus"].as_str().unwrap_or_default();
             let gpus = gpus.split(',').filter(|gpu| !gpu.is_empty()).map(str::to_owned).collect();
-            Kind::Stub { gpus, ready: false, answers: true }
+            Program::Stub { gpus, ready: false, answers: true }
         };
         Self {
-            kind,
+            program,
             starts: 0,
             running: false,
             since: None,
@@ -100,16 +100,16 @@ impl Sim {
     /// What the readiness probe would see now.
     pub(crate) fn healthy(&self, now: Timestamp) -> bool {
         self.running
-            && match &self.kind {
-                Kind::Stub { ready, .. } => *ready,
-                Kind::Engine(engine) => now >= engine.up_at && !engine.hung,
-                Kind::Launcher { answers, .. } => *answers,
+            && match &self.program {
+                Program::Stub { ready, .. } => *ready,
+                Program::Engine(engine) => now >= engine.up_at && !engine.hung,
+                Program::Launcher { answers, .. } => *answers,
             }
     }
 
     fn next_event(&self, now: Timestamp) -> Option<Timestamp> {
-        let engine = match &self.kind {
-            Kind::Engine(engine) if self.running => Some(engine.up_at),
+        let engine = match &self.program {
+            Program::Engine(engine) if self.running => Some(engine.up_at),
             _ => None,
         };
         [self.starts_at.filter(|_| !self.broken), self.stops_at, self.probe_at, self.signature_at, engine]
@@ -143,21 +143,21 @@ impl World {
             sim.running = true;
             sim.since = Some(now);
             sim.starts += 1;
-            match &mut sim.kind {
-                Kind::Stub { ready, .. } => *ready = false,
-                Kind::Engine(engine) => {
+            match &mut sim.program {
+                Program::Stub { ready, .. } => *ready = false,
+                Program::Engine(engine) => {
                     engine.up_at = now + pace.engine_start;
                     engine.sleeping = false;
                     engine.wild = sim.starts > 1;
                 }
-                Kind::Launcher { instances, .. } => instances.clear(),
+                Program::Launcher { instances, .. } => instances.clear(),
             }
         }
         if sim.stops_at.is_some_and(|at| at <= now) {
             sim.stops_at = None;
             sim.running = false;
             sim.ready = false;
-            if let Kind::Launcher { instances, .. } = &mut sim.kind {
+            if let Program::Launcher { instances, .. } = &mut sim.program {
                 instances.clear();
             }
         }
@@ -174,7 +174,7 @@ impl World {
         } else {
             sim.probe_at = None;
         }
-        let signature = signature(&sim.kind);
+        let signature = signature(&sim.program);
         self.sims.insert(uid.clone(), sim);
         self.show(uid);
         if pace.notifier {
@@ -252,7 +252,7 @@ impl World {
         sim.running = false;
         sim.ready = false;
         sim.starts_at = Some(at);
-        if let Kind::Launcher { instances, .. } = &mut sim.kind {
+        if let Program::Launcher { instances, .. } = &mut sim.program {
             instances.clear();
         }
         self.show(&uid);
@@ -275,7 +275,7 @@ impl World {
         sim.running = false;
         sim.ready = false;
         sim.starts_at = None;
-        if let Kind::Launcher { instances, .. } = &mut sim.kind {
+        if let Program::Launcher { instances, .. } = &mut sim.program {
             instances.clear();
         }
         self.show(&uid);
@@ -283,7 +283,7 @@ impl World {
     }
 }
 
-fn signature(kind: &Kind) -> Option<String> {
-    let Kind::Launcher { instances, .. } = kind else { return None };
+fn signature(program: &Program) -> Option<String> {
+    let Program::Launcher { instances, .. } = program else { return None };
     Some(instances.iter().map(|(id, instance)| format!("{id}={};", instance.engine.is_some())).collect())
 }

@@ -11,7 +11,7 @@ use dormouse_planner::{observe, policies};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-pub(crate) use super::kubelet::Kind;
+pub(crate) use super::kubelet::Program;
 use super::kubelet::Sim;
 
 pub(crate) const NODE: &str = "node-a";
