@@ -405,6 +405,12 @@ impl Harness {
 
     /// Safety properties that are about single effects.
     fn check_effect(&mut self, action: &Action) {
+        if let Do::ReplacePod { pod, .. } | Do::DeletePod { pod, .. } = &action.what
+            && self.world.pods.get(&pod.uid).is_some_and(|now| now["metadata"]["resourceVersion"] != pod.rv.as_str())
+        {
+            // The API server refuses it: somebody wrote in between.
+            return;
+        }
         match (&action.what, action.key.verb) {
             (Do::ReplacePod { pod, .. }, Verb::Unbind) => self.check_unbind(&pod.uid),
             (Do::ReplacePod { pod, .. }, Verb::Route) => {
