@@ -384,7 +384,7 @@ impl Controller {
 
     /// Statuses of configuration objects.
     fn plan_configs(&mut self, now: Timestamp) {
-        let plan = plan_configs(&self.world.configs, self.world.limits(), now);
+        let plan = plan_configs(&self.world.configs, now);
         for action in plan.actions {
             self.world.configs.started(&action);
             self.start(None, action, now);

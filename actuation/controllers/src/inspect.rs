@@ -135,7 +135,7 @@ pub(crate) fn node(state: &NodeState) -> Value {
     let launchers = state.launchers.values().map(|l| {
         let mut shown = pod(&l.pod, l.binding.as_ref().map(|b| b.name.as_str()));
         shown["launcherConfig"] = l.lc.as_str().into();
-        shown["followed"] = state.told(l).is_some_and(|m| m.followed).into();
+        shown["followed"] = state.told_by(l).is_some_and(|m| m.followed).into();
         shown["instances"] = instances(state, l);
         shown
     });

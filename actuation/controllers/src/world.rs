@@ -68,10 +68,6 @@ impl World {
         }
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
     fn versions(&mut self, kind: Kind) -> &mut Versions {
         self.versions.entry(kind).or_default()
     }

@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use crate::action::{Action, ActionKey, DeleteInstanceReason, Do, EngineRef, Target, Verb};
 use crate::ids::{ContainerId, InstanceId, Uid};
 use crate::memory::{
-    ActionOutcome, DEATHS_MAX, Deaths, ERROR_TEXT_MAX, EngineMemory, Failure, FailureClass, Instance, InstanceEvent, InstanceReport,
-    LauncherMemory, Memory, Obs, Sleep, StubMemory, Touch,
+    ActionOutcome, DEATHS_MAX, Deaths, ERROR_TEXT_MAX, Failure, FailureClass, Instance, InstanceEvent, InstanceReport, LauncherMemory,
+    Memory, Obs, Sleep, Touch,
 };
 use crate::state::{Binding, NodeState};
 
@@ -195,17 +195,6 @@ impl NodeState {
         for id in gone {
             self.memory.forget_engine(&EngineRef::instance(uid, &id));
         }
-    }
-
-    /// Memory about a stub, for what `container` answered. An answer to a question that was asked before the API told of any
-    /// start is about the first one, as long as nothing was restarted.
-    fn stub_memory(&mut self, uid: &Uid, container: Option<&ContainerId>) -> &mut StubMemory {
-        let pod = self.requesters.get(uid).map(|requester| &requester.pod).filter(|pod| pod.restarts == 0);
-        let first = pod.and_then(|pod| pod.container.id.as_ref());
-        if let (Some(first), Some(stub)) = (first, self.memory.stubs.get_mut(uid)) {
-            stub.container.get_or_insert_with(|| first.clone());
-        }
-        self.memory.stub(uid, container.or(first))
     }
 
     /// An event of a launcher's watch stream. The stream must have begun with the state of all instances (no `since`, or the
@@ -414,35 +403,5 @@ impl Memory {
         failure.last = now;
         failure.class = class;
         failure.error = error;
-    }
-
-    /// Memory about a stub, emptied when it is about another start of its container.
-    fn stub(&mut self, uid: &Uid, container: Option<&ContainerId>) -> &mut StubMemory {
-        let stub = self.stubs.entry(uid.clone()).or_default();
-        if stub.container.as_ref() != container {
-            *stub = StubMemory { container: container.cloned(), history: std::mem::take(&mut stub.history), ..StubMemory::default() };
-        }
-        stub
-    }
-
-    /// Memory about an engine, emptied when it is about another start of its container.
-    fn engine(&mut self, engine: &EngineRef, container: Option<&ContainerId>) -> &mut EngineMemory {
-        let memory = self.engines.entry(engine.clone()).or_default();
-        if memory.container.as_ref() != container {
-            *memory = EngineMemory { container: container.cloned(), ..EngineMemory::default() };
-        }
-        memory
-    }
-
-    /// Memory about a launcher, emptied when it is about another start of its container. What was seen there stays seen: an
-    /// instance that the new start does not have is dead.
-    fn launcher(&mut self, uid: &Uid, container: Option<&ContainerId>) -> &mut LauncherMemory {
-        let memory = self.launchers.entry(uid.clone()).or_default();
-        if memory.container.as_ref() != container {
-            self.engines.retain(|engine, _| engine.provider != *uid);
-            let seen = std::mem::take(&mut memory.seen);
-            *memory = LauncherMemory { container: container.cloned(), seen, ..LauncherMemory::default() };
-        }
-        memory
     }
 }

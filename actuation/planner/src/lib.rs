@@ -13,6 +13,22 @@
 //!
 //! [`policies`] does the same for the objects that belong to no node.
 //!
+//! # Where is it decided?
+//!
+//! | Question | File |
+//! |---|---|
+//! | Which provider a requester gets, and so whether its start is hot | `plan/choice.rs` |
+//! | Which engines go when room is needed (reclaim, budgets) | `plan/reclaim.rs` |
+//! | How many launchers there are (population), which are stuck | `plan/population.rs`; how many are wanted: `policies.rs` |
+//! | Who may begin on a GPU | `plan/room.rs`, over `plan/ledger.rs` |
+//! | How a bound pair comes to serve, and when it is dead | `plan/serve_instance.rs`, `plan/serve.rs`, `plan/wake.rs` |
+//! | How a provider is released | `plan/release.rs` |
+//! | What a requester is told: readiness, status, labels | `plan/told/` |
+//! | Which start of a container an answer is about | `starts.rs` |
+//! | When something that failed is tried again | `plan/emitted.rs`, with the figures of `limits.rs` |
+//!
+//! `plan/mod.rs` tells the order of the steps and what each may change.
+//!
 //! # Rules
 //!
 //! - Identity is the UID. A Pod of the same name with another UID means that the one looked for is absent.
@@ -38,6 +54,7 @@ pub mod planned;
 mod podspec;
 pub mod policies;
 mod routing;
+mod starts;
 pub mod state;
 mod status;
 pub mod template;

@@ -32,8 +32,6 @@ pub(crate) struct Place<'a> {
     pub(crate) gpus: &'a [GpuUuid],
     /// Their indices, in the same order.
     pub(crate) indices: &'a [u32],
-    /// Label keys that the hash leaves out.
-    pub(crate) ignored_labels: &'a [String],
 }
 
 /// Builds the nominal Pod.
@@ -87,9 +85,6 @@ fn check(merged: &Value) -> Result<Value, String> {
 fn hash(mut pod: Value, place: Place<'_>) -> String {
     for key in ["apiVersion", "kind", "status"] {
         map_mut(&mut pod, &[]).remove(key);
-    }
-    for key in place.ignored_labels {
-        crate::json::remove(&mut pod, &["metadata", "labels"], key);
     }
     hashes::nominal(&pod, place.indices, place.gpus, &place.node.name)
 }
@@ -216,15 +211,15 @@ spec:
         }
     }
 
-    fn build_on(requester: Value, patch: &str, ignored: &[String]) -> Result<Nominal, String> {
+    fn build_on(requester: Value, patch: &str) -> Result<Nominal, String> {
         let node = NodeInfo { name: "node-a".to_owned(), ..NodeInfo::default() };
         let gpus = [GpuUuid::from("GPU-0"), GpuUuid::from("GPU-1")];
-        let place = Place { node: &node, gpus: &gpus, indices: &[0, 1], ignored_labels: ignored };
+        let place = Place { node: &node, gpus: &gpus, indices: &[0, 1] };
         build(&meta(requester), patch, place)
     }
 
     fn built(patch: &str) -> Result<Nominal, String> {
-        build_on(requester(), patch, &[])
+        build_on(requester(), patch)
     }
 
     #[test]
@@ -289,12 +284,10 @@ spec:
         let mut other = requester();
         other["metadata"]["name"] = json!("other");
         other["metadata"]["uid"] = json!("V");
-        assert_eq!(built(PATCH).unwrap().hash, build_on(other, PATCH, &[]).unwrap().hash);
+        assert_eq!(built(PATCH).unwrap().hash, build_on(other, PATCH).unwrap().hash);
         let mut labelled = requester();
         labelled["metadata"]["labels"]["pod-template-hash"] = json!("abc");
-        assert_ne!(built(PATCH).unwrap().hash, build_on(labelled.clone(), PATCH, &[]).unwrap().hash);
-        let ignored = ["pod-template-hash".to_owned()];
-        assert_eq!(built(PATCH).unwrap().hash, build_on(labelled, PATCH, &ignored).unwrap().hash);
+        assert_ne!(built(PATCH).unwrap().hash, build_on(labelled, PATCH).unwrap().hash);
     }
 
     #[test]

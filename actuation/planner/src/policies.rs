@@ -21,8 +21,9 @@ use serde_json::Value;
 use crate::action::{Action, ActionKey, Do, Log, Owner, Subject, Target, Verb};
 use crate::ids::Uid;
 use crate::json::{at, owned, text};
-use crate::limits::{Limits, later};
+use crate::limits::timeout;
 use crate::memory::{ActionOutcome, Memory};
+use crate::plan::emitted::Emitted;
 use crate::planned::Plan;
 use crate::state::{Configs, Desired, NodeInfo};
 use crate::write;
@@ -181,57 +182,49 @@ impl ConfigState {
 
 /// Status writes of `LauncherConfig`s and `LauncherPopulationPolicy`s; all belong to the populator.
 #[must_use]
-pub fn plan_configs(state: &ConfigState, limits: &Limits, now: Timestamp) -> Plan {
-    let mut plan = Plan::default();
-    for lc in state.configs.lcs.values() {
+pub fn plan_configs(state: &ConfigState, now: Timestamp) -> Plan {
+    let mut out = Emitted::new(&state.memory, now);
+    let namespace = &state.namespace;
+    let lcs = state.configs.lcs.values().map(|lc| {
         let errors: Vec<String> = lc.template.as_ref().err().cloned().into_iter().collect();
-        write_status::<LauncherConfig>(state, limits, now, &mut plan, &lc.name, &lc.object, lc.generation, &errors);
-    }
-    for (name, policy) in &state.policies.by_name {
+        status_write::<LauncherConfig>(namespace, &lc.name, lc.generation, &lc.object, &errors)
+    });
+    let policies = state.policies.by_name.iter().map(|(name, policy)| {
         let errors = Policies::errors(policy, &state.configs);
-        write_status::<LauncherPopulationPolicy>(state, limits, now, &mut plan, name, &policy.object, policy.generation, &errors);
+        status_write::<LauncherPopulationPolicy>(namespace, name, policy.generation, &policy.object, &errors)
+    });
+    for action in lcs.chain(policies).flatten() {
+        out.emit(action);
     }
-    plan
+    let (actions, wake_at) = out.finish();
+    Plan { actions, wake_at, ..Plan::default() }
 }
 
-#[allow(clippy::too_many_arguments)] // one private caller's shape, twice
-fn write_status<K: Resource<DynamicType = ()>>(
-    state: &ConfigState,
-    limits: &Limits,
-    now: Timestamp,
-    plan: &mut Plan,
+/// The write of a custom resource's status, if that differs.
+fn status_write<K: Resource<DynamicType = ()>>(
+    namespace: &str,
     name: &str,
-    object: &Arc<Value>,
     generation: Option<i64>,
+    object: &Value,
     errors: &[String],
-) {
+) -> Option<Action> {
     let have: Status = object.get("status").cloned().and_then(|status| serde_json::from_value(status).ok()).unwrap_or_default();
     if have.observed_generation == generation && have.errors == errors {
-        return;
+        return None;
     }
-    let key = ActionKey { target: Target::Config(K::plural(&()), name.to_owned()), verb: Verb::SetConfigStatus, detail: String::new() };
-    if state.memory.in_flight.contains_key(&key) {
-        return;
-    }
-    if let Some(failure) = state.memory.failures.get(&key) {
-        let again = later(failure.last, limits.backoff(failure.attempts));
-        if now < again {
-            plan.wake_at = Some(plan.wake_at.map_or(again, |earlier| earlier.min(again)));
-            return;
-        }
-    }
+    let (kind, plural) = (K::kind(&()).into_owned(), K::plural(&()));
+    let fields = vec![("kind", kind), ("name", name.to_owned()), ("errors", errors.join("; "))];
     let object = write::config_status(object, generation, errors);
-    let fields = vec![("kind", K::kind(&()).into_owned()), ("name", name.to_owned()), ("errors", errors.join("; "))];
-    plan.actions.push(Action {
-        key,
+    Some(Action {
+        key: ActionKey { target: Target::Config(plural.clone(), name.to_owned()), verb: Verb::SetConfigStatus, detail: String::new() },
         owner: Owner::Populator,
-        what: Do::SetConfigStatus { plural: K::plural(&()), namespace: state.namespace.clone(), name: name.to_owned(), object },
+        what: Do::SetConfigStatus { plural, namespace: namespace.to_owned(), name: name.to_owned(), object },
         container: None,
-        timeout: limits.timeouts.api,
+        timeout: timeout::API,
         subject: Subject::default(),
         log: Log { done: "Updated status", failed: "Failed to update status", fields, ..Log::default() },
         event: None,
-    });
+    })
 }
 
 #[cfg(test)]
@@ -326,7 +319,7 @@ mod tests {
         let mut state = ConfigState { namespace: "ns".to_owned(), configs: Arc::new(configs(&["a"])), ..ConfigState::default() };
         let bad = json!({"matchExpressions": [{"key": "a", "operator": "Near", "values": []}]});
         state.policies.apply(&policy("u", &bad, &json!({}), &[("gone", 2)]));
-        let plan = plan_configs(&state, &Limits::default(), Timestamp::UNIX_EPOCH);
+        let plan = plan_configs(&state, Timestamp::UNIX_EPOCH);
         assert_eq!(plan.actions.len(), 1);
         let Do::SetConfigStatus { plural, object, .. } = &plan.actions[0].what else { panic!("{plan:?}") };
         assert_eq!(*plural, "launcherpopulationpolicies");
@@ -338,6 +331,6 @@ mod tests {
             ]})
         );
         state.policies.apply(&Arc::new(object.clone()));
-        assert!(plan_configs(&state, &Limits::default(), Timestamp::UNIX_EPOCH).actions.is_empty());
+        assert!(plan_configs(&state, Timestamp::UNIX_EPOCH).actions.is_empty());
     }
 }

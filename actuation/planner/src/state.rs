@@ -40,7 +40,7 @@ pub struct NodeState {
     pub configs: Arc<Configs>,
     /// Population policy for this node: `LauncherConfig` to wanted number.
     pub wanted: BTreeMap<String, Desired>,
-    /// Budgets, deadlines, patience.
+    /// Budgets and thresholds that a flag reaches.
     pub limits: Arc<Limits>,
     /// Whether the population part is planned. `false` where no populator runs, so that its actions do not hold anything up.
     pub populate: bool,
@@ -71,6 +71,14 @@ pub struct NodeInfo {
     pub allocatable: BTreeMap<String, String>,
 }
 
+impl NodeInfo {
+    /// Whether it is absent or on its way out. On such a node nothing is begun: the deletion of its Pods will tell.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        !self.exists || self.deleting
+    }
+}
+
 /// One taint of a node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Taint {
@@ -98,6 +106,14 @@ pub struct Configs {
     pub iscs: BTreeMap<String, Isc>,
     /// `LauncherConfig`s by name.
     pub lcs: BTreeMap<String, Lc>,
+}
+
+impl Configs {
+    /// The content of the `InferenceServerConfig` of this name, if it exists and can be used.
+    #[must_use]
+    pub fn isc(&self, name: &str) -> Option<&IscSpec> {
+        self.iscs.get(name)?.spec.as_ref().ok()
+    }
 }
 
 /// An `InferenceServerConfig` as far as it matters.
@@ -227,6 +243,18 @@ impl PodMeta {
     #[must_use]
     pub fn running(&self) -> bool {
         self.container.running_since.is_some()
+    }
+
+    /// Its address, while the container `inference-server` runs: where that can be called.
+    #[must_use]
+    pub fn reached_at(&self) -> Option<&str> {
+        self.ip.as_deref().filter(|_| self.running())
+    }
+
+    /// Since when a Pod that is not ready has been so.
+    #[must_use]
+    pub fn not_ready_since(&self) -> Timestamp {
+        self.ready_changed.max(self.created)
     }
 
     /// Something restarted and the Pod is not ready (3.5, step 6a).

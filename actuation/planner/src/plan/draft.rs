@@ -1,16 +1,16 @@
-//! Makes actions complete: URLs, preconditions, time-outs, log messages (3.12, D.3).
+//! Actions in full: URLs, preconditions, time-outs, log messages (3.12, D.3). Nothing is decided here.
 
 use dormouse_apis::names::{path, port};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::Planner;
-use super::view::Provider;
+use super::view::{Provider, View};
 use crate::action::{
     Action, ActionKey, DeleteInstanceReason, DeletePodReason, Do, EngineRef, EventSpec, Level, Log, Owner, PodRef, Subject, Target, Verb,
     base_url,
 };
 use crate::ids::{InstanceId, Uid, join_gpus};
+use crate::limits::{SLEEP_LEVEL, timeout};
 use crate::state::{Binding, Launcher, PodMeta, Requester};
 
 /// An engine that can be called: where it is and on whose behalf.
@@ -18,63 +18,50 @@ use crate::state::{Binding, Launcher, PodMeta, Requester};
 pub(super) struct EngineCall<'s> {
     pub(super) engine: EngineRef,
     pub(super) provider: &'s PodMeta,
+    pub(super) ip: &'s str,
     pub(super) port: u16,
     pub(super) subject: Subject,
 }
 
-impl Planner<'_> {
-    pub(super) fn pod_ref(&self, pod: &PodMeta) -> PodRef {
+impl View<'_> {
+    pub(super) fn pod_ref(self, pod: &PodMeta) -> PodRef {
         PodRef { namespace: self.state.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone(), rv: pod.rv.clone() }
     }
 
-    pub(super) fn subject(&self, requester: Option<&Binding>, provider: Option<Provider<'_>>) -> Subject {
-        let isc = match provider {
-            Some(Provider::Launcher(launcher)) => launcher.recorded.as_ref().ok().and_then(|recorded| recorded.isc.clone()),
-            _ => None,
-        };
-        let wanted = requester.and_then(|binding| self.state.requesters.get(&binding.uid)).and_then(|r| r.kind.isc());
-        Subject {
-            requester: requester.cloned(),
-            provider: provider.map(|provider| provider.pod().name.clone()),
-            instance: provider.and_then(Provider::instance).cloned(),
-            isc: isc.or_else(|| wanted.map(str::to_owned)),
-        }
-    }
-
-    fn action(&self, target: Target, verb: Verb, what: Do, subject: Subject) -> Action {
+    fn action(self, target: Target, verb: Verb, what: Do, subject: Subject) -> Action {
         Action {
             key: ActionKey { target, verb, detail: String::new() },
             owner: Owner::DualPods,
             what,
             container: None,
-            timeout: self.limits.timeouts.api,
+            timeout: timeout::API,
             subject,
             log: Log::default(),
             event: None,
         }
     }
 
-    pub(super) fn read_gpus(&self, requester: &Requester, url: &str, old_url: String) -> Action {
+    pub(super) fn read_gpus(self, requester: &Requester, url: &str, old_url: String) -> Action {
         let what = Do::ReadGpus { requester: self.pod_ref(&requester.pod), url: url.to_owned(), old_url };
         let mut action =
             self.action(Target::Stub(requester.pod.uid.clone()), Verb::ReadGpus, what, self.subject(Some(&requester.id()), None));
         action.container = requester.pod.container.id.clone();
-        action.timeout = self.limits.timeouts.query;
+        action.timeout = timeout::QUERY;
         // The field `gpuUUIDs` is the answer: the executor adds it.
         action.log = Log { done: "Found GPUs", level: Level::Debug, ..Log::default() };
         action
     }
 
-    pub(super) fn read_gpu_memory(&self, requester: &Requester, url: &str) -> Action {
+    pub(super) fn read_gpu_memory(self, requester: &Requester, url: &str) -> Action {
         let what = Do::ReadGpuMemory { requester: self.pod_ref(&requester.pod), url: url.to_owned() };
         let mut action =
             self.action(Target::Stub(requester.pod.uid.clone()), Verb::ReadGpuMemory, what, self.subject(Some(&requester.id()), None));
         action.container = requester.pod.container.id.clone();
-        action.timeout = self.limits.timeouts.query;
+        action.timeout = timeout::QUERY;
         action
     }
 
-    pub(super) fn relay(&self, requester: &Requester, ip: &str, port: u16, ready: bool, subject: Subject) -> Action {
+    pub(super) fn relay(self, requester: &Requester, ip: &str, port: u16, ready: bool, subject: Subject) -> Action {
         let route = if ready { path::BECOME_READY } else { path::BECOME_UNREADY };
         let url = format!("{}{route}", base_url(ip, port));
         let fields = vec![
@@ -87,62 +74,62 @@ impl Planner<'_> {
         let mut action = self.action(Target::Stub(requester.pod.uid.clone()), Verb::Relay, what, subject);
         action.key.detail = if ready { "ready".to_owned() } else { "unready".to_owned() };
         action.container = requester.pod.container.id.clone();
-        action.timeout = self.limits.timeouts.query;
+        action.timeout = timeout::QUERY;
         action.log = Log { done: "Successfully relayed the readiness", failed: "Failed to relay the readiness", fields, ..Log::default() };
         action
     }
 
-    pub(super) fn list_instances(&self, launcher: &Launcher, ip: &str) -> Action {
+    pub(super) fn list_instances(self, launcher: &Launcher, ip: &str) -> Action {
         let url = format!("{}{}", base_url(ip, port::LAUNCHER), path::INSTANCES);
         let what = Do::ListInstances { launcher: self.pod_ref(&launcher.pod), url };
         let subject = Subject { provider: Some(launcher.pod.name.clone()), ..Subject::default() };
         let mut action = self.action(Target::Launcher(launcher.pod.uid.clone()), Verb::ListInstances, what, subject);
         action.owner = Owner::Each;
         action.container = launcher.pod.container.id.clone();
-        action.timeout = self.limits.timeouts.query;
+        action.timeout = timeout::QUERY;
         action.log = Log { done: "Synced launcher instances", fields: vec![("launcherPod", launcher.pod.name.clone())], ..Log::default() };
         action
     }
 
-    pub(super) fn read_sleep(&self, call: &EngineCall<'_>, ip: &str) -> Action {
-        let base_url = base_url(ip, call.port);
+    pub(super) fn read_sleep(self, call: &EngineCall<'_>) -> Action {
+        let base_url = base_url(call.ip, call.port);
         let what = Do::ReadSleep { engine: call.engine.clone(), provider: self.pod_ref(call.provider), base_url };
         let mut action = self.engine_action(call, Verb::ReadSleep, what);
-        action.timeout = self.limits.timeouts.query;
+        action.timeout = timeout::QUERY;
         // The field `isSleeping` is the answer: the executor adds it.
         action.log = Log { done: "Determined whether provider is sleeping", ..Log::default() };
         action
     }
 
-    pub(super) fn put_to_sleep(&self, call: &EngineCall<'_>, ip: &str) -> Action {
-        let base_url = base_url(ip, call.port);
+    pub(super) fn put_to_sleep(self, call: &EngineCall<'_>) -> Action {
+        let base_url = base_url(call.ip, call.port);
         let fields = vec![("endpoint", base_url.trim_start_matches("http://").to_owned())];
         let provider = self.pod_ref(call.provider);
-        let what = Do::Sleep { engine: call.engine.clone(), provider, base_url, level: self.limits.sleep_level };
+        let what = Do::Sleep { engine: call.engine.clone(), provider, base_url, level: SLEEP_LEVEL };
         let mut action = self.engine_action(call, Verb::Sleep, what);
-        action.timeout = self.limits.timeouts.sleep;
+        action.timeout = timeout::SLEEP_OR_WAKE;
         action.log =
             Log { done: "Put inference server to sleep", failed: "Failed to put inference server to sleep", fields, ..Log::default() };
         action
     }
 
-    pub(super) fn wake_up(&self, call: &EngineCall<'_>, ip: &str, description: &str) -> Action {
-        let base_url = base_url(ip, call.port);
+    pub(super) fn wake_up(self, call: &EngineCall<'_>, description: &str) -> Action {
+        let base_url = base_url(call.ip, call.port);
         let fields = vec![("endpoint", base_url.trim_start_matches("http://").to_owned()), ("description", description.to_owned())];
         let what = Do::Wake { engine: call.engine.clone(), provider: self.pod_ref(call.provider), base_url };
         let mut action = self.engine_action(call, Verb::Wake, what);
-        action.timeout = self.limits.timeouts.wake;
+        action.timeout = timeout::SLEEP_OR_WAKE;
         action.log = Log { done: "Woke inference server", failed: "Failed to wake inference server", fields, ..Log::default() };
         action
     }
 
-    fn engine_action(&self, call: &EngineCall<'_>, verb: Verb, what: Do) -> Action {
+    fn engine_action(self, call: &EngineCall<'_>, verb: Verb, what: Do) -> Action {
         let mut action = self.action(Target::Engine(call.engine.clone()), verb, what, call.subject.clone());
         action.container = call.provider.container.id.clone();
         action
     }
 
-    pub(super) fn create_instance(&self, launcher: &Launcher, id: &InstanceId, body: &Value, ip: &str, subject: Subject) -> Action {
+    pub(super) fn create_instance(self, launcher: &Launcher, id: &InstanceId, body: &Value, ip: &str, subject: Subject) -> Action {
         let engine = EngineRef::instance(&launcher.pod.uid, id);
         let url = instance_url(ip, id);
         let fields = vec![("instance_id", id.to_string()), ("launcherPod", launcher.pod.name.clone())];
@@ -150,13 +137,13 @@ impl Planner<'_> {
         let what = Do::CreateInstance { engine: engine.clone(), launcher: provider, url, body: body.clone() };
         let mut action = self.action(Target::Engine(engine), Verb::CreateInstance, what, subject);
         action.container = launcher.pod.container.id.clone();
-        action.timeout = self.limits.timeouts.create_instance;
+        action.timeout = timeout::INSTANCE;
         action.log = Log { done: "Created vLLM instance", failed: "Failed to create vLLM instance", fields, ..Log::default() };
         action
     }
 
     pub(super) fn delete_instance(
-        &self,
+        self,
         launcher: &Launcher,
         id: &InstanceId,
         ip: &str,
@@ -173,7 +160,7 @@ impl Planner<'_> {
         };
         let mut action = self.action(Target::Engine(engine), Verb::DeleteInstance, what, Subject { instance: Some(id.clone()), ..subject });
         action.container = launcher.pod.container.id.clone();
-        action.timeout = self.limits.timeouts.delete_instance;
+        action.timeout = timeout::INSTANCE;
         let fields = vec![("launcherPod", launcher.pod.name.clone()), ("instanceID", id.to_string()), ("reason", format!("{reason:?}"))];
         action.log = Log { done: instance_log(reason), failed: instance_log_failed(reason), fields, ..Log::default() };
         action.log.gone = action.log.done;
@@ -181,12 +168,12 @@ impl Planner<'_> {
     }
 
     /// A PUT of a whole Pod.
-    pub(super) fn replace(&self, pod: &PodMeta, verb: Verb, object: Value, subject: Subject) -> Action {
+    pub(super) fn replace(self, pod: &PodMeta, verb: Verb, object: Value, subject: Subject) -> Action {
         let what = Do::ReplacePod { pod: self.pod_ref(pod), object };
         self.action(Target::Pod(pod.uid.clone()), verb, what, subject)
     }
 
-    pub(super) fn delete_pod(&self, pod: &PodMeta, reason: DeletePodReason, subject: Subject) -> Action {
+    pub(super) fn delete_pod(self, pod: &PodMeta, reason: DeletePodReason, subject: Subject) -> Action {
         let what = Do::DeletePod { pod: self.pod_ref(pod), reason, for_requester: None };
         let mut action = self.action(Target::Pod(pod.uid.clone()), Verb::DeletePod, what, subject);
         action.log = pod_log(reason);
@@ -195,23 +182,23 @@ impl Planner<'_> {
         action
     }
 
-    pub(super) fn create_pod(&self, target: Target, verb: Verb, object: Value, binding: Option<&Binding>, lc: Option<&str>) -> Action {
+    pub(super) fn create_pod(self, target: Target, verb: Verb, object: Value, binding: Option<&Binding>, lc: Option<&str>) -> Action {
         let what = Do::CreatePod { object, binding: binding.cloned(), lc: lc.map(str::to_owned) };
         self.action(target, verb, what, self.subject(binding, None))
     }
 
-    pub(super) fn patch_pod(&self, pod: &PodMeta, verb: Verb, patch: Value) -> Action {
+    pub(super) fn patch_pod(self, pod: &PodMeta, verb: Verb, patch: Value) -> Action {
         let what = Do::PatchPod { pod: self.pod_ref(pod), patch };
         let subject = Subject { provider: Some(pod.name.clone()), ..Subject::default() };
         self.action(Target::Pod(pod.uid.clone()), verb, what, subject)
     }
 
-    pub(super) fn event(&self, pod: &PodMeta, reason: &'static str, message: String) -> Option<EventSpec> {
+    pub(super) fn event(self, pod: &PodMeta, reason: &'static str, message: String) -> Option<EventSpec> {
         Some(EventSpec { pod: self.pod_ref(pod), reason, message })
     }
 
-    pub(super) fn bound_log(&self, done: &'static str, provider: Provider<'_>) -> Log {
-        let gpus = join_gpus(&provider.gpus(self.state));
+    pub(super) fn bound_log(self, done: &'static str, provider: Provider<'_>) -> Log {
+        let gpus = join_gpus(&provider.gpus(self));
         let mut fields = vec![("name", provider.pod().name.clone()), ("node", self.state.node.name.clone()), ("gpus", gpus)];
         if let Some(instance) = provider.instance() {
             fields.push(("instanceID", instance.to_string()));
@@ -305,12 +292,4 @@ fn pod_log(reason: DeletePodReason) -> Log {
         }
     };
     Log { done, gone, failed, ..Log::default() }
-}
-
-impl Requester {
-    /// Its identity in binding records.
-    #[must_use]
-    pub fn id(&self) -> Binding {
-        Binding { uid: self.pod.uid.clone(), name: self.pod.name.clone() }
-    }
 }

@@ -6,13 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
+use super::reclaim::Age;
+use super::view::{BoundInstance, View};
 use crate::action::{ActionKey, EngineRef, Target, Verb};
 use crate::ids::{GpuUuid, Uid};
-use crate::limits::ReclaimOrder;
-use crate::memory::{Instance, Sleep};
-use crate::state::{Direct, Launcher, NodeState, PodMeta, RequesterKind};
+use crate::memory::Sleep;
+use crate::state::{Direct, Launcher, PodMeta};
 
 /// An engine that holds GPU memory, or may.
 #[derive(Clone, Debug)]
@@ -27,15 +26,6 @@ pub(super) struct Entry {
     pub(super) leaving: bool,
     /// Its place in the order of reclaim: the smallest goes first.
     pub(super) age: Age,
-}
-
-/// Order of reclaim: time, then the order of creation, then names.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Age {
-    at: Timestamp,
-    order: u64,
-    name: String,
-    engine: EngineRef,
 }
 
 impl Entry {
@@ -62,62 +52,60 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(state: &NodeState) -> Self {
+    pub(super) fn new(view: View<'_>) -> Self {
         let mut ledger = Self::default();
-        for direct in state.directs.values() {
-            ledger.add_direct(state, direct);
+        for direct in view.state.directs.values() {
+            ledger.add_direct(view, direct);
         }
-        for launcher in state.launchers.values() {
-            ledger.add_launcher(state, launcher);
+        for launcher in view.state.launchers.values() {
+            ledger.add_launcher(view, launcher);
         }
-        for key in state.memory.in_flight.keys() {
-            ledger.add_coming(state, key);
+        for key in view.state.memory.in_flight.keys() {
+            ledger.add_coming(view, key);
         }
         ledger
     }
 
-    fn add_direct(&mut self, state: &NodeState, direct: &Direct) {
+    fn add_direct(&mut self, view: View<'_>, direct: &Direct) {
         if ended(&direct.pod) {
             return;
         }
         let engine = EngineRef::direct(&direct.pod.uid);
         let entry = Entry {
-            gpus: state.direct_gpus(direct).into_iter().collect(),
-            sleep: state.sleep(&engine, &direct.pod),
+            gpus: view.direct_gpus(direct).into_iter().collect(),
+            sleep: view.state.sleep(&engine, &direct.pod),
             bound: direct.binding.as_ref().map(|binding| binding.uid.clone()),
             leaving: direct.pod.deleting.is_some(),
-            age: direct_age(direct),
+            age: Age::direct(direct),
         };
         self.entries.insert(engine, entry);
     }
 
-    fn add_launcher(&mut self, state: &NodeState, launcher: &Launcher) {
+    fn add_launcher(&mut self, view: View<'_>, launcher: &Launcher) {
         if ended(&launcher.pod) || !launcher.pod.running() {
             return;
         }
         let bound = launcher.binding.as_ref().map(|binding| binding.uid.clone());
         let recorded = launcher.recorded.as_ref().ok();
-        for (id, instance) in state.instances(launcher).into_iter().flatten() {
+        for (id, instance) in view.state.instances(launcher).into_iter().flatten() {
             if instance.stopped {
                 continue;
             }
             let engine = EngineRef::instance(&launcher.pod.uid, id);
             let entry = Entry {
                 gpus: instance.gpus.iter().flatten().cloned().collect(),
-                sleep: state.sleep(&engine, &launcher.pod),
+                sleep: view.state.sleep(&engine, &launcher.pod),
                 bound: if recorded.is_some_and(|recorded| recorded.instance == *id) { bound.clone() } else { None },
                 leaving: launcher.pod.deleting.is_some(),
-                age: instance_age(launcher, &engine, instance, state.limits.reclaim),
+                age: Age::instance(launcher, &engine, instance, view.state.limits.reclaim),
             };
             self.entries.insert(engine, entry);
         }
         // The bound instance may run though the launcher has not told yet.
         if let (Some(recorded), Some(bound)) = (recorded, bound) {
             let engine = EngineRef::instance(&launcher.pod.uid, &recorded.instance);
-            if !self.entries.contains_key(&engine)
-                && state.bound_state(launcher, &recorded.instance) == super::view::BoundInstance::Unlisted
-            {
-                let age = Age { at: launcher.pod.created, order: 0, name: launcher.pod.name.clone(), engine: engine.clone() };
+            if !self.entries.contains_key(&engine) && view.bound_state(launcher, &recorded.instance) == BoundInstance::Unlisted {
+                let age = Age::of_pod(&launcher.pod, &engine);
                 let gpus = recorded.gpus.iter().cloned().collect();
                 self.entries.insert(engine, Entry { gpus, sleep: None, bound: Some(bound), leaving: false, age });
             }
@@ -125,12 +113,12 @@ impl Ledger {
     }
 
     /// A direct provider that is being created will be awake.
-    fn add_coming(&mut self, state: &NodeState, key: &ActionKey) {
+    fn add_coming(&mut self, view: View<'_>, key: &ActionKey) {
         let (Verb::CreateDirect, Target::NewProvider(uid)) = (key.verb, &key.target) else { return };
-        let Some(requester) = state.requesters.get(uid) else { return };
-        let Some(gpus) = state.stub(requester).and_then(|stub| stub.gpus.known()) else { return };
+        let Some(requester) = view.state.requesters.get(uid) else { return };
+        let Some(gpus) = view.reported_gpus(requester) else { return };
         let engine = EngineRef::direct(uid);
-        let age = Age { at: requester.pod.created, order: 0, name: requester.pod.name.clone(), engine: engine.clone() };
+        let age = Age::of_pod(&requester.pod, &engine);
         let gpus = gpus.iter().cloned().collect();
         self.entries.insert(engine, Entry { gpus, sleep: None, bound: Some(uid.clone()), leaving: false, age });
     }
@@ -149,28 +137,4 @@ impl Ledger {
 /// No process of this Pod can hold a GPU any more.
 fn ended(pod: &PodMeta) -> bool {
     pod.terminal || (pod.deleting.is_some() && !pod.running())
-}
-
-fn direct_age(direct: &Direct) -> Age {
-    Age { at: direct.last_used, order: 0, name: direct.pod.name.clone(), engine: EngineRef::direct(&direct.pod.uid) }
-}
-
-/// Where an instance stands in the order of reclaim.
-pub(super) fn instance_age(launcher: &Launcher, engine: &EngineRef, instance: &Instance, order: ReclaimOrder) -> Age {
-    let used = engine.instance.as_ref().and_then(|id| launcher.last_used.get(id));
-    let at = match (order, used) {
-        (ReclaimOrder::Lru, Some(used)) => *used,
-        (ReclaimOrder::Lru, None) | (ReclaimOrder::Fifo, _) => instance.first_seen,
-    };
-    Age { at, order: instance.order, name: launcher.pod.name.clone(), engine: engine.clone() }
-}
-
-impl RequesterKind {
-    /// The `InferenceServerConfig` it names.
-    pub(super) fn isc(&self) -> Option<&str> {
-        match self {
-            Self::Launcher { isc } => Some(isc),
-            Self::Direct { .. } | Self::Contradictory => None,
-        }
-    }
 }

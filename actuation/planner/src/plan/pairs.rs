@@ -5,214 +5,142 @@
 //! because they have a claim on theirs; then requesters without a provider. Within each group the order is that of age, then
 //! UID.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::Planner;
-use super::view::{BoundInstance, Provider};
-use crate::action::{DeletePodReason, Duality, EngineRef, Verb};
+use jiff::Timestamp;
+
+use super::emitted::Emitted;
+use super::release::{is_quiet, release};
+use super::room::Room;
+use super::told::{Told, readiness, written};
+use super::view::{Provider, View};
+use super::{seek, serve, serve_instance};
+use crate::action::{DeletePodReason, EngineRef};
 use crate::ids::Uid;
 use crate::memory::Sleep;
-use crate::planned::GpuFacts;
 use crate::state::{Applied, Binding, Requester};
-use crate::write;
 
-impl<'s> Planner<'s> {
-    /// Plans for all bindings and all requesters.
-    pub(super) fn pairs(&mut self) {
-        let mut bound: BTreeMap<&'s Uid, Vec<Provider<'s>>> = BTreeMap::new();
-        let state = self.state;
-        for direct in state.directs.values() {
-            if let Some(binding) = &direct.binding {
-                bound.entry(&binding.uid).or_default().push(Provider::Direct(direct));
-            }
-        }
-        for launcher in state.launchers.values() {
-            if let Some(binding) = &launcher.binding {
-                bound.entry(&binding.uid).or_default().push(Provider::Launcher(launcher));
-            }
-        }
-        let mut pairs: BTreeMap<&'s Uid, Provider<'s>> = BTreeMap::new();
-        for (uid, providers) in bound {
-            let requester = state.requesters.get(uid);
-            let kept = self.keep(requester, &providers);
-            for (index, provider) in providers.into_iter().enumerate() {
-                if requester.is_some() && index == kept {
-                    pairs.insert(uid, provider);
-                } else {
-                    // Its requester is absent, or has another provider that is kept (G23).
-                    self.release_orphan(uid, provider);
-                }
-            }
-        }
-        let mut order: Vec<&'s Requester> = state.requesters.values().collect();
-        order.sort_by_key(|requester| (requester.pod.created, &requester.pod.uid));
-        let (live, leaving): (Vec<_>, Vec<_>) = order.into_iter().partition(|requester| requester.pod.live());
-        for requester in leaving {
-            self.leave(requester, pairs.get(&requester.pod.uid).copied());
-        }
-        let (paired, seeking): (Vec<_>, Vec<_>) = live.into_iter().partition(|requester| pairs.contains_key(&requester.pod.uid));
-        for requester in &paired {
-            if let Some(provider) = pairs.get(&requester.pod.uid) {
-                self.claim(&provider.gpus(state), &requester.pod.uid);
-            }
-        }
-        for requester in paired {
-            if let Some(provider) = pairs.get(&requester.pod.uid) {
-                self.pair(requester, *provider);
-            }
-        }
-        for requester in seeking {
-            self.seek(requester);
+/// Plans for all bindings and all requesters.
+pub(super) fn pairs(view: View<'_>, room: &mut Room, told: &mut Told, out: &mut Emitted<'_>) {
+    let pairs = bound(view, out);
+    let mut order: Vec<&Requester> = view.state.requesters.values().collect();
+    order.sort_by_key(|requester| (requester.pod.created, &requester.pod.uid));
+    let (live, leaving): (Vec<_>, Vec<_>) = order.into_iter().partition(|requester| requester.pod.live());
+    for requester in leaving {
+        leave(view, out, requester, pairs.get(&requester.pod.uid).copied());
+    }
+    let (mut paired, mut seeking) = (Vec::new(), Vec::new());
+    for requester in live {
+        match pairs.get(&requester.pod.uid) {
+            Some(provider) => paired.push((requester, *provider)),
+            None => seeking.push(requester),
         }
     }
-
-    /// Of several providers bound to one requester, the one that serves, else the one that the requester names, else the one
-    /// that is furthest; then by age and UID.
-    fn keep(&self, requester: Option<&Requester>, providers: &[Provider<'s>]) -> usize {
-        let rank = |provider: &Provider<'s>| {
-            let pod = provider.pod();
-            let serves = match provider {
-                Provider::Direct(direct) => pod.ready && self.state.sleep(&EngineRef::direct(&pod.uid), &direct.pod) == Some(Sleep::Awake),
-                Provider::Launcher(launcher) => launcher
-                    .recorded
-                    .as_ref()
-                    .is_ok_and(|recorded| recorded.applied == Applied::Full && launcher.sleeping_label.as_deref() == Some("false")),
-            };
-            let named = requester.is_some_and(|requester| requester.written.dual.as_deref() == Some(pod.name.as_str()));
-            // Descending, but the oldest first.
-            (!pod.live(), !serves, !named, !pod.ready, pod.created, pod.uid.clone())
-        };
-        (0..providers.len()).min_by_key(|index| providers.get(*index).map(rank)).unwrap_or(0)
+    for (requester, provider) in &paired {
+        room.claim(&provider.gpus(view), &requester.pod.uid);
     }
-
-    /// A binding whose requester does not exist, or has a better provider.
-    fn release_orphan(&mut self, uid: &Uid, provider: Provider<'s>) {
-        let name = match provider {
-            Provider::Direct(direct) => direct.binding.as_ref(),
-            Provider::Launcher(launcher) => launcher.binding.as_ref(),
-        };
-        let binding = name.cloned().unwrap_or(Binding { uid: uid.clone(), name: String::new() });
-        self.release(&binding, provider);
+    for (requester, provider) in paired {
+        pair(view, room, told, out, requester, provider);
     }
+    for requester in seeking {
+        seek::seek(view, room, told, out, requester);
+    }
+}
 
-    /// A requester that is being deleted or has ended.
-    fn leave(&mut self, requester: &'s Requester, provider: Option<Provider<'s>>) {
-        let uid = &requester.pod.uid;
-        match provider {
-            Some(provider) => {
-                self.release(&requester.id(), provider);
-                if self.released(provider) {
-                    self.tell_unready(requester);
-                }
-            }
-            None if self.state.binding_under_way(uid) => {}
-            None => self.tell_unready(requester),
+/// The provider of each requester that exists and has one. All other bound providers are released: their requester is absent, or
+/// has another provider that is kept (G23).
+fn bound<'s>(view: View<'s>, out: &mut Emitted<'_>) -> BTreeMap<&'s Uid, Provider<'s>> {
+    let directs = view.state.directs.values().map(Provider::Direct);
+    let launchers = view.state.launchers.values().map(Provider::Launcher);
+    let mut bound: BTreeMap<&Uid, Vec<(&Binding, Provider<'s>)>> = BTreeMap::new();
+    for provider in directs.chain(launchers) {
+        if let Some(binding) = provider.binding() {
+            bound.entry(&binding.uid).or_default().push((binding, provider));
         }
-        self.record_leaving(requester, provider);
     }
+    let mut pairs = BTreeMap::new();
+    for (uid, providers) in bound {
+        let requester = view.state.requesters.get(uid);
+        let kept = providers.iter().map(|(_, provider)| KeepScore::of(view, requester, *provider)).min();
+        for (binding, provider) in providers {
+            if requester.is_some() && kept.as_ref().is_some_and(|kept| kept.uid == &provider.pod().uid) {
+                pairs.insert(uid, provider);
+            } else {
+                release(view, out, binding, provider);
+            }
+        }
+    }
+    pairs
+}
 
-    /// Whether the engine of a provider that is being released sleeps or is gone.
-    fn released(&self, provider: Provider<'s>) -> bool {
+/// Which of several providers that are bound to one requester is kept: the smallest, so the order of the fields is the policy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct KeepScore<'s> {
+    /// It is being deleted or has ended: one that lives is kept before it.
+    leaving: bool,
+    /// Its engine does not serve: what serves is kept.
+    idle: bool,
+    /// The requester does not name it: what the requester names is kept.
+    unnamed: bool,
+    /// It is not ready: the one that is furthest is kept.
+    unready: bool,
+    /// When it was made: the oldest is kept.
+    created: Timestamp,
+    /// No two are equal.
+    uid: &'s Uid,
+}
+
+impl<'s> KeepScore<'s> {
+    fn of(view: View<'_>, requester: Option<&Requester>, provider: Provider<'s>) -> Self {
         let pod = provider.pod();
-        if !pod.running() {
-            return true;
+        let serves = match provider {
+            Provider::Direct(_) => pod.ready && view.state.sleep(&EngineRef::direct(&pod.uid), pod) == Some(Sleep::Awake),
+            Provider::Launcher(launcher) => {
+                let applied = launcher.recorded.as_ref().is_ok_and(|recorded| recorded.applied == Applied::Full);
+                applied && launcher.sleeping_label.as_deref() == Some("false")
+            }
+        };
+        let named = requester.is_some_and(|requester| requester.written.dual.as_deref() == Some(pod.name.as_str()));
+        Self { leaving: !pod.live(), idle: !serves, unnamed: !named, unready: !pod.ready, created: pod.created, uid: &pod.uid }
+    }
+}
+
+/// A requester that is being deleted or has ended.
+fn leave(view: View<'_>, out: &mut Emitted<'_>, requester: &Requester, provider: Option<Provider<'_>>) {
+    match provider {
+        Some(provider) => {
+            release(view, out, &requester.id(), provider);
+            if is_quiet(view, provider) {
+                readiness::may_end(view, out, requester);
+            }
         }
+        None if view.binding_under_way(&requester.pod.uid) => {}
+        None => readiness::may_end(view, out, requester),
+    }
+    written::leaving(view, out, requester, provider);
+}
+
+/// A live requester and the provider that is bound to it.
+fn pair(view: View<'_>, room: &Room, told: &mut Told, out: &mut Emitted<'_>, requester: &Requester, provider: Provider<'_>) {
+    if !provider.pod().live() {
+        provider_leaves(view, out, requester, provider);
+    } else if view.state.node.is_gone() {
+        return;
+    } else {
         match provider {
-            Provider::Direct(_) => self.state.sleep(&EngineRef::direct(&pod.uid), pod) == Some(Sleep::Settled),
-            Provider::Launcher(launcher) => launcher.recorded.as_ref().is_ok_and(|recorded| {
-                let engine = EngineRef::instance(&pod.uid, &recorded.instance);
-                match self.state.bound_state(launcher, &recorded.instance) {
-                    BoundInstance::Absent | BoundInstance::Stopped => true,
-                    BoundInstance::Running => self.state.sleep(&engine, pod) == Some(Sleep::Settled),
-                    BoundInstance::Unlisted => false,
-                }
-            }),
+            Provider::Direct(direct) => serve::direct(view, room, told, out, requester, direct),
+            Provider::Launcher(launcher) => serve_instance::serve(view, room, told, out, requester, launcher),
         }
     }
+    written::pair(view, told, out, requester, provider);
+}
 
-    /// A live requester and the provider that is bound to it.
-    fn pair(&mut self, requester: &'s Requester, provider: Provider<'s>) {
-        if !provider.pod().live() {
-            self.provider_leaves(requester, provider);
-        } else if !self.state.node.exists || self.state.node.deleting {
-            // On a node that is gone nothing is begun; the deletion of its Pods will tell.
-            return;
-        } else {
-            match provider {
-                Provider::Direct(direct) => self.serve_direct(requester, direct),
-                Provider::Launcher(launcher) => self.serve_launcher(requester, launcher),
-            }
-        }
-        self.record_pair(requester, provider);
+/// A provider goes away though its requester is alive: the requester goes first, so that its set makes another one.
+fn provider_leaves(view: View<'_>, out: &mut Emitted<'_>, requester: &Requester, provider: Provider<'_>) {
+    // The finalizer holds the requester until the engine is gone; it has to be there before the deletion.
+    if provider.pod().running() && !requester.has_finalizer {
+        return;
     }
-
-    /// A provider goes away though its requester is alive: the requester goes first, so that its set makes another one.
-    fn provider_leaves(&mut self, requester: &'s Requester, provider: Provider<'s>) {
-        // The finalizer holds the requester until the engine is gone; it has to be there before the deletion.
-        if provider.pod().running() && !requester.has_finalizer {
-            return;
-        }
-        let subject = self.subject(Some(&requester.id()), Some(provider));
-        self.emit(self.delete_pod(&requester.pod, DeletePodReason::ProviderGone, subject));
-    }
-
-    /// Takes the provider finalizer off a provider that is being deleted; deletes one that has ended.
-    pub(super) fn dismiss(&mut self, binding: Option<&Binding>, provider: Provider<'s>) {
-        let (pod, subject) = (provider.pod(), self.subject(binding, Some(provider)));
-        if pod.deleting.is_none() {
-            if pod.terminal {
-                self.emit(self.delete_pod(pod, DeletePodReason::Terminal, subject));
-            }
-            return;
-        }
-        if provider.has_finalizer() {
-            let mut action = self.replace(pod, Verb::DropProviderFinalizer, write::drop_provider_finalizer(&pod.object), subject);
-            action.log.done = "Removed finalizer from server-providing Pod";
-            action.log.fields = vec![("provider", pod.name.clone())];
-            self.emit(action);
-        }
-    }
-
-    /// The figures of this node.
-    pub(super) fn facts(&mut self) {
-        for gpu in self.ledger.gpus() {
-            let mut facts = GpuFacts::default();
-            for (engine, entry) in self.ledger.on(&gpu) {
-                if entry.occupies() { facts.awake.push(engine.clone()) } else { facts.asleep.push(engine.clone()) }
-            }
-            self.plan.facts.gpus.insert(gpu, facts);
-        }
-        for launcher in self.state.launchers.values() {
-            let (Some(binding), Ok(recorded)) = (&launcher.binding, &launcher.recorded) else { continue };
-            self.plan.facts.duality.push(Duality {
-                requester: binding.uid.clone(),
-                requester_name: binding.name.clone(),
-                provider: launcher.pod.name.clone(),
-                instance: recorded.instance.clone(),
-                gpus: recorded.gpus.clone(),
-            });
-        }
-        for problems in self.plan.problems.values_mut() {
-            problems.sort();
-            problems.dedup();
-        }
-    }
-
-    /// Names of the Pods of `uids`, for texts.
-    pub(super) fn provider_name(&self, engine: &EngineRef) -> String {
-        let uid = &engine.provider;
-        let name = self.state.directs.get(uid).map(|direct| &direct.pod.name);
-        let name = name.or_else(|| self.state.launchers.get(uid).map(|launcher| &launcher.pod.name));
-        name.cloned().unwrap_or_else(|| "a Pod that is being created".to_owned())
-    }
-
-    /// Pods that a live requester's provider could be, for `reserved`.
-    pub(super) fn reserve(&mut self, provider: &Uid) {
-        self.reserved.insert(provider.clone());
-    }
-
-    /// Providers that are taken in this plan.
-    pub(super) fn taken(&self) -> &BTreeSet<Uid> {
-        &self.reserved
-    }
+    let subject = view.subject(Some(&requester.id()), Some(provider));
+    out.emit(view.delete_pod(&requester.pod, DeletePodReason::ProviderGone, subject));
 }

@@ -1,19 +1,42 @@
-//! Room on the GPUs: who may begin there, and which sleepers have to go (G6, G45, G52).
+//! Room: which engine holds which GPU, who is next there, and which providers are spoken for.
+//!
+//! A step that takes `&Room` can only ask; only requesters without a provider, and the claims of bound pairs, change it.
 
-use super::Planner;
-use super::draft::for_requester;
-use super::ledger::Entry;
-use crate::action::{DeleteInstanceReason, DeletePodReason, EngineRef, Subject};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ledger::Ledger;
+use super::view::View;
+use crate::action::{EngineRef, Target, Verb};
 use crate::ids::{GpuUuid, Uid};
 
-/// Why something may not begin on a GPU now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Blocked {
-    /// For the status, when it lasts.
-    pub(super) why: String,
+/// Room on a node in a plan in the making.
+pub(super) struct Room {
+    /// What occupies the GPUs.
+    pub(super) ledger: Ledger,
+    /// Which requester is next on a GPU; nobody else may begin there.
+    claims: BTreeMap<GpuUuid, Uid>,
+    /// Providers that a requester has chosen or waits for: not for others, not to be deleted.
+    reserved: BTreeSet<Uid>,
+    /// Sleeping engines that a requester has chosen: not to be deleted.
+    chosen: BTreeSet<EngineRef>,
+    /// Launchers that are being created for requesters, by `LauncherConfig`.
+    creating: BTreeMap<String, usize>,
+    /// How many of the launchers that are being created for the population a requester waits for, by `LauncherConfig`.
+    awaited: BTreeMap<String, usize>,
 }
 
-impl Planner<'_> {
+impl Room {
+    pub(super) fn new(view: View<'_>) -> Self {
+        Self {
+            ledger: Ledger::new(view),
+            claims: BTreeMap::new(),
+            reserved: BTreeSet::new(),
+            chosen: BTreeSet::new(),
+            creating: launchers_in_flight(view),
+            awaited: BTreeMap::new(),
+        }
+    }
+
     /// This requester is next on these GPUs, as far as nobody else is.
     pub(super) fn claim(&mut self, gpus: &[GpuUuid], requester: &Uid) {
         if gpus.iter().all(|gpu| self.claims.get(gpu).is_none_or(|holder| holder == requester)) {
@@ -23,84 +46,85 @@ impl Planner<'_> {
         }
     }
 
+    /// Whether a requester is next on one of these GPUs.
+    pub(super) fn claimed(&self, gpus: &[GpuUuid]) -> bool {
+        gpus.iter().any(|gpu| self.claims.contains_key(gpu))
+    }
+
     /// Whether an engine may be woken or created for this requester on these GPUs: no other engine is, or may be, awake on any
-    /// of them, and no other requester is next.
-    pub(super) fn vacant(&self, gpus: &[GpuUuid], mine: Option<&EngineRef>, requester: &Uid) -> Result<(), Blocked> {
+    /// of them, and no other requester is next. If not, why, for the status.
+    pub(super) fn vacant(&self, view: View<'_>, gpus: &[GpuUuid], mine: Option<&EngineRef>, requester: &Uid) -> Result<(), String> {
         for gpu in gpus {
             let other = self.ledger.on(gpu).find(|(engine, entry)| Some(*engine) != mine && entry.occupies());
             if let Some((engine, _)) = other {
-                let name = self.provider_name(engine);
-                return Err(Blocked { why: format!("waiting for GPU {gpu}, which an engine of {name} is not known to have released") });
+                let name = view.provider_name(engine);
+                return Err(format!("waiting for GPU {gpu}, which an engine of {name} is not known to have released"));
             }
             if let Some(holder) = self.claims.get(gpu).filter(|holder| *holder != requester) {
-                let name = self.state.requesters.get(holder).map_or("another requester", |holder| holder.pod.name.as_str());
-                return Err(Blocked { why: format!("waiting for GPU {gpu}, which {name} uses") });
+                let name = view.state.requesters.get(holder).map_or("another requester", |holder| holder.pod.name.as_str());
+                return Err(format!("waiting for GPU {gpu}, which {name} uses"));
             }
         }
         Ok(())
     }
 
-    /// Makes the sleepers on these GPUs fit the budget, `mine` not counted. False: some had to go, or are on their way; wait.
-    pub(super) fn within_budget(&mut self, gpus: &[GpuUuid], mine: Option<&EngineRef>, requester: Option<&Uid>) -> bool {
-        let limit = self.limits.sleeper_limit();
-        let mut fits = true;
-        for gpu in gpus {
-            let mut sleepers: Vec<(EngineRef, Entry)> = self
-                .ledger
-                .on(gpu)
-                .filter(|(engine, entry)| Some(*engine) != mine && entry.spare())
-                .map(|(engine, entry)| (engine.clone(), entry.clone()))
-                .collect();
-            if sleepers.len() <= limit {
-                continue;
-            }
-            fits = false;
-            let total = sleepers.len();
-            let leaving = sleepers.iter().filter(|(_, entry)| entry.leaving).count();
-            sleepers.retain(|(engine, entry)| !entry.leaving && !self.chosen.contains(engine) && !self.reserved_engine(engine));
-            sleepers.sort_by(|(_, one), (_, other)| one.age.cmp(&other.age));
-            for (engine, _) in sleepers.iter().take((total - limit).saturating_sub(leaving)) {
-                self.evict(engine, gpu, total, limit, requester);
-            }
-        }
-        fits
+    /// A requester waits for this provider.
+    pub(super) fn reserve(&mut self, provider: &Uid) {
+        self.reserved.insert(provider.clone());
     }
 
-    /// A direct provider that a requester has chosen is its engine too.
-    fn reserved_engine(&self, engine: &EngineRef) -> bool {
-        engine.instance.is_none() && self.taken().contains(&engine.provider)
+    /// A requester takes this engine, and its provider with it.
+    pub(super) fn choose(&mut self, engine: EngineRef) {
+        self.reserve(&engine.provider);
+        self.chosen.insert(engine);
     }
 
-    /// Deletes a sleeper that is one too many.
-    fn evict(&mut self, engine: &EngineRef, gpu: &GpuUuid, total: usize, limit: usize, requester: Option<&Uid>) {
-        let mut action = match &engine.instance {
-            None => {
-                let Some(direct) = self.state.directs.get(&engine.provider) else { return };
-                let subject = Subject { provider: Some(direct.pod.name.clone()), ..Subject::default() };
-                self.delete_pod(&direct.pod, DeletePodReason::SleeperLimit, subject)
-            }
-            Some(id) => {
-                let Some(launcher) = self.state.launchers.get(&engine.provider) else { return };
-                let Some(ip) = &launcher.pod.ip else { return };
-                let subject = Subject { provider: Some(launcher.pod.name.clone()), ..Subject::default() };
-                self.delete_instance(launcher, id, ip, DeleteInstanceReason::SleeperLimit, subject)
-            }
-        };
-        let index = self.state.gpu_map.by_uuid.get(gpu).map_or_else(|| gpu.to_string(), |(_, index)| index.to_string());
-        action.log.fields.extend([("idx", index), ("total", total.to_string()), ("limit", limit.to_string())]);
-        if let Some(requester) = requester {
-            action = for_requester(action, requester);
-        }
-        self.emit(action);
+    /// Whether a requester has chosen this provider, or waits for it.
+    pub(super) fn is_reserved(&self, provider: &Uid) -> bool {
+        self.reserved.contains(provider)
     }
 
-    /// Sleepers beyond the budget on GPUs where something is awake, or about to be (9.3, last).
-    pub(super) fn sleepers_beyond_budget(&mut self) {
-        for gpu in self.ledger.gpus() {
-            let awake = self.ledger.on(&gpu).any(|(_, entry)| entry.occupies());
-            if awake {
-                self.within_budget(std::slice::from_ref(&gpu), None, None);
-            }
+    /// Whether a requester has chosen this engine, or waits for the direct provider whose engine it is.
+    pub(super) fn is_spoken_for(&self, engine: &EngineRef) -> bool {
+        self.chosen.contains(engine) || (engine.instance.is_none() && self.is_reserved(&engine.provider))
+    }
+
+    /// Takes one of the launchers that the populator is creating; `false` when there is none.
+    pub(super) fn await_launcher(&mut self, view: View<'_>, lc: &str) -> bool {
+        let awaited = self.awaited.entry(lc.to_owned()).or_default();
+        let more = *awaited < stock_in_flight(view, lc).count();
+        *awaited += usize::from(more);
+        more
+    }
+
+    /// A launcher of this `LauncherConfig` is being created for a requester.
+    pub(super) fn creates_launcher(&mut self, lc: &str) {
+        *self.creating.entry(lc.to_owned()).or_default() += 1;
+    }
+
+    /// Launchers of this `LauncherConfig` that are being created, for the population or for a requester.
+    pub(super) fn launchers_coming(&self, view: View<'_>, lc: &str) -> usize {
+        stock_in_flight(view, lc).count() + self.creating.get(lc).copied().unwrap_or(0)
+    }
+}
+
+/// The ordinals of the launchers of this `LauncherConfig` that are being created for the population.
+pub(super) fn stock_in_flight<'v>(view: View<'v>, lc: &'v str) -> impl Iterator<Item = u32> + 'v {
+    view.state.memory.in_flight.keys().filter_map(move |key| match &key.target {
+        Target::NewLauncher(of, ordinal) if of == lc => Some(*ordinal),
+        _ => None,
+    })
+}
+
+/// Launchers whose creation for a requester is under way, by `LauncherConfig`.
+fn launchers_in_flight(view: View<'_>) -> BTreeMap<String, usize> {
+    let mut coming = BTreeMap::new();
+    for key in view.state.memory.in_flight.keys() {
+        let (Verb::CreateLauncher, Target::NewProvider(uid)) = (key.verb, &key.target) else { continue };
+        let isc = view.state.requesters.get(uid).and_then(|requester| requester.kind.isc());
+        if let Some(spec) = isc.and_then(|isc| view.state.configs.isc(isc)) {
+            *coming.entry(spec.launcher_config.clone()).or_default() += 1;
         }
     }
+    coming
 }

@@ -127,19 +127,6 @@ fn g06_sleepers_are_bounded_per_gpu_across_launchers() {
 }
 
 #[test]
-fn g06_a_memory_budget_bounds_sleepers_too() {
-    let mut h = stocked(1, 4, 1);
-    h.limits.sleepers_per_gpu = 5;
-    h.limits.sleeper_budget_mib = Some(5000);
-    h.limits.sleeper_footprint_mib = 4000;
-    use_once(&mut h, "r1", "GPU-0", "smol");
-    use_once(&mut h, "r2", "GPU-0", "qwen");
-    h.wants("r3", "GPU-0", "tiny");
-    calm(&mut h);
-    assert_eq!(h.instances(&h.provider("r3")).len(), 2);
-}
-
-#[test]
 fn g07_patience_with_a_launcher_that_does_not_start_is_bounded() {
     let mut h = launchers(1, 2);
     h.world.stock("lc", 1);
@@ -159,7 +146,6 @@ fn g07_patience_with_a_launcher_that_does_not_start_is_bounded() {
 #[test]
 fn g07_a_stuck_launcher_is_not_waited_for() {
     let mut h = launchers(1, 2);
-    h.limits.launcher_patience = Duration::from_secs(3600);
     h.limits.stuck_starting = Duration::from_secs(10);
     h.world.stock("lc", 1);
     wait(&mut h, 50);
@@ -344,11 +330,16 @@ fn g12_a_failing_wake_shows_in_the_status_and_is_cured_by_a_fresh_instance() {
     use_once(&mut h, "r1", "GPU-0", "smol");
     let engine = h.world.engines()[0].0.clone();
     h.world.engine_mut(&engine).stubborn = true;
-    h.limits.report_after = Duration::ZERO;
-    h.limits.wake_attempts = 11;
+    // Each try takes a while.
+    h.effort = Duration::from_secs(4);
     h.wants("r2", "GPU-0", "smol");
-    wait(&mut h, 1_600);
-    assert!(h.errors("r2").iter().any(|error| error.starts_with("failed to wake instance ")), "{:?}", h.errors("r2"));
+    let shown = |h: &Harness| h.errors("r2").iter().any(|error| error.starts_with("failed to wake instance "));
+    for _ in 0..150 {
+        if !shown(&h) {
+            wait(&mut h, 100);
+        }
+    }
+    assert!(shown(&h), "{:?}", h.errors("r2"));
     calm(&mut h);
     assert!(h.ready("r2"));
     assert!(h.world.events.iter().any(|(pod, reason, _)| pod == "r2" && reason == "InstanceReplaced"));

@@ -79,9 +79,6 @@ impl Run {
         h.latency = Duration::from_millis(40);
         h.effort = Duration::from_millis(400);
         h.faults = Faults { one_in: 6, budget: faults, ..Faults::default() };
-        h.limits.sleep_patience = Duration::from_secs(20);
-        h.limits.launcher_api_patience = Duration::from_secs(20);
-        h.limits.startup_deadline = Some(Duration::from_secs(60));
         Self { h, made: 0 }
     }
 

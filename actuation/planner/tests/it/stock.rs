@@ -41,10 +41,9 @@ fn as_many_as_wanted_and_never_more() {
 #[test]
 fn creation_is_bounded_and_waits_for_deletions() {
     let mut h = launchers(2, 2);
-    h.limits.creates_at_once = 2;
     h.world.stock("lc", 6);
     let plan = h.plan_now();
-    assert_eq!(plan.actions.len(), 2);
+    assert_eq!(plan.actions.len(), 4);
     calm(&mut h);
     assert_eq!(h.providers().len(), 6);
     // One is on its way out: nothing is made before it is gone.
