@@ -1,6 +1,6 @@
 //! Names that other software sees: annotations, labels, finalizers, ports, fixed objects.
 //!
-//! Source: the contract of llm-d Fast Model Actuation (`fma.llm-d.ai/v1alpha1`). Names of ours are in `dormouse-names`.
+//! Source: llm-d Fast Model Actuation, `fma.llm-d.ai/v1alpha1` (actuation 1). Names of ours are in `dormouse-names`.
 
 /// Prefix of the peer's annotations, labels and finalizers.
 pub const PREFIX: &str = "dual-pods.llm-d.ai/";

@@ -1,5 +1,5 @@
 //! HTTP calls to stubs, launchers and engines: bounded, counted, logged, and with failures classed by what they
-//! prove (specification 3.12).
+//! prove (actuation 3.12).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The metrics of the contract, under the peer's names.
+//! The metrics, under the peer's names (actuation 5.5).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;

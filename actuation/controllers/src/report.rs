@@ -1,4 +1,4 @@
-//! What a controller tells about itself: a log line for each action under the message names of the contract, and
+//! What a controller tells about itself: a log line for each action under the peer's messages (actuation 3.14, D), and
 //! gauges that follow from state.
 //!
 //! Held: what was told last, so that a problem or the end of an inference server is said once. Nothing here

@@ -101,7 +101,7 @@ pub(crate) enum Status {
     Stopped,
 }
 
-/// The state object. The members down to `annotations` are the contract's, in its order; `exit_code` comes last in
+/// The state object. The members down to `annotations` are the peer's, in its order (launcher 1.2); `exit_code` comes last in
 /// STOPPED events; the rest is ours and never in events.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct State {

@@ -35,7 +35,7 @@
 //! | `PatchPod` | JSON merge patch of `patch`, which carries the UID | the new object → `Object`; 404 → `Gone` |
 //! | `SetConfigStatus` | PUT to `status` of `object` | `Object`; 404 → `Gone`; 409 → `Conflict` |
 //!
-//! Engine and launcher URLs are given as in the contract (`http://<ip>:<port>`, IPv6 in brackets).
+//! Engine and launcher URLs are `http://<ip>:<port>`, IPv6 in brackets (actuation 3.12).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -120,7 +120,7 @@ impl EngineRef {
     }
 }
 
-/// What an action does (specification 9.2).
+/// What an action does (actuation 9.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verb {
     /// Ask a stub for its GPUs.
@@ -362,7 +362,7 @@ pub enum DeletePodReason {
     Terminal,
     /// Provider: its engine could not be put to sleep in time.
     WillNotSleep,
-    /// Direct provider: never came up before its requester left (G27).
+    /// Direct provider: never came up before its requester left (gap `a27`).
     NeverStarted,
     /// Direct provider: sleeper beyond the budget.
     SleeperLimit,
@@ -534,7 +534,7 @@ impl Action {
     }
 }
 
-/// Base URL of a Pod's port; IPv6 addresses in brackets (G37).
+/// Base URL of a Pod's port; IPv6 addresses in brackets (gap `a37`).
 #[must_use]
 pub fn base_url(ip: &str, port: u16) -> String {
     if ip.contains(':') { format!("http://[{ip}]:{port}") } else { format!("http://{ip}:{port}") }

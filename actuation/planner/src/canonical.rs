@@ -1,4 +1,4 @@
-//! One form for Pods that mean the same, for hashing only (G25).
+//! One form for Pods that mean the same, for hashing only (gap `a25`).
 //!
 //! A Pod is decoded and printed as the API server would, which settles the spelling of quantities, explicit nulls and unknown
 //! members; then members that Go leaves out of JSON when they are empty are left out. The table of types of the built-in kinds

@@ -19,7 +19,7 @@ const INSTANCE_TAG: &str = "dormouse.dev/instance/1";
 const NOMINAL_TAG: &str = "dormouse.dev/nominal/1";
 /// Tag and version of the launcher template hash.
 const TEMPLATE_TAG: &str = "dormouse.dev/launcher-template/1";
-/// Version of what the controller puts into launchers (probes, sidecar, environment): a change makes all of them stale (G26).
+/// Version of what the controller puts into launchers (probes, sidecar, environment): a change makes all of them stale (gap `a26`).
 pub const INJECTION_VERSION: u32 = 1;
 /// What our launcher hashes begin with.
 const LAUNCHER_HASH_PREFIX: &str = "dm1:";

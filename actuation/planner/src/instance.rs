@@ -1,4 +1,4 @@
-//! Engine instances inside launchers: what is asked for, what is reported, and when the two are the same (2.6).
+//! Engine instances inside launchers: what is asked for, what is reported, and when the two are the same (actuation 2.6).
 //!
 //! The ID is our own hash. Whether an instance can be reused, or has become obsolete, is decided by comparing *content*
 //! (command line, environment, GPUs with their order), so that instances made by another release, or by the peer, are
@@ -90,7 +90,7 @@ impl Instance {
         self.annotations.get(annotation::INSTANCE_ISC_NAME).map(String::as_str)
     }
 
-    /// Made for an `InferenceServerConfig` and on GPUs, and no such config wants this content any more (G14).
+    /// Made for an `InferenceServerConfig` and on GPUs, and no such config wants this content any more (gap `a14`).
     ///
     /// A config that exists and cannot be read wants everything: its author is about to correct it.
     #[must_use]

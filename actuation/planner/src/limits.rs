@@ -50,7 +50,7 @@ impl Limits {
         usize::try_from(self.sleepers_per_gpu).unwrap_or(usize::MAX)
     }
 
-    /// MiB that may be in use on a GPU before a wake (3.11.1): what so many sleepers are taken to keep.
+    /// MiB that may be in use on a GPU before a wake (actuation 3.11.1): what so many sleepers are taken to keep.
     #[must_use]
     pub fn wake_memory_limit_mib(&self) -> u64 {
         u64::from(self.sleepers_per_gpu) * 4096
@@ -59,15 +59,15 @@ impl Limits {
 
 /// Level of a sleep call; the peer's engines take 1 when none is given.
 pub(crate) const SLEEP_LEVEL: u8 = 1;
-/// How long a launcher that is not ready is waited for before another one is made (G7).
+/// How long a launcher that is not ready is waited for before another one is made (gap `a7`).
 pub(crate) const LAUNCHER_PATIENCE: Duration = Duration::from_secs(120);
-/// How long a sleeping direct provider that is not ready is waited for before another one is made (G11).
+/// How long a sleeping direct provider that is not ready is waited for before another one is made (gap `a11`).
 pub(crate) const DIRECT_PATIENCE: Duration = Duration::from_secs(30);
-/// How long `/sleep` is tried before the instance (or the direct provider) is deleted (G8).
+/// How long `/sleep` is tried before the instance (or the direct provider) is deleted (gap `a8`).
 pub(crate) const SLEEP_PATIENCE: Duration = Duration::from_secs(60);
-/// How long the launcher is asked to list or delete before its Pod is deleted while unbinding (G8, G9).
+/// How long the launcher is asked to list or delete before its Pod is deleted while unbinding (gaps `a8`, `a9`).
 pub(crate) const LAUNCHER_API_PATIENCE: Duration = Duration::from_secs(120);
-/// How long an instance may take to answer for the first time (G49).
+/// How long an instance may take to answer for the first time (gap `a49`).
 pub(crate) const STARTUP_DEADLINE: Duration = Duration::from_secs(1800);
 /// Failed wakes after which the instance is replaced by a fresh one.
 pub(crate) const WAKE_ATTEMPTS: u32 = 3;
@@ -94,7 +94,7 @@ pub(crate) const MEMORY_FRESH: Duration = Duration::from_secs(1);
 /// Creates of the populator in flight at once, for each node and `LauncherConfig`.
 pub(crate) const CREATES_AT_ONCE: usize = 4;
 
-/// Time-outs that the executor puts on the calls, by purpose (G30).
+/// Time-outs that the executor puts on the calls, by purpose (gap `a30`).
 pub(crate) mod timeout {
     use std::time::Duration;
 

@@ -72,7 +72,7 @@ pub struct Failure {
     pub last: Timestamp,
     /// Kind of the last.
     pub class: FailureClass,
-    /// Text of the last, at most [`ERROR_TEXT_MAX`] bytes (G39).
+    /// Text of the last, at most [`ERROR_TEXT_MAX`] bytes (gap `a39`).
     pub error: String,
 }
 

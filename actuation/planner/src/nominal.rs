@@ -1,7 +1,7 @@
-//! The Pod that a direct requester calls for (2.1-2.5).
+//! The Pod that a direct requester calls for (actuation 2).
 //!
 //! Requester, patch, node and GPUs in; the complete Pod to create and its nominal hash out. Nothing is cached here, so an edit
-//! of the patch takes effect with the next plan (G24).
+//! of the patch takes effect with the next plan (gap `a24`).
 
 use dormouse_apis::names::{annotation, finalizer, label};
 use dormouse_machinery::patch::strategic;

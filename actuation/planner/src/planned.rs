@@ -66,7 +66,7 @@ pub struct GpuFacts {
     pub asleep: Vec<EngineRef>,
 }
 
-/// Phase of a launcher (4.5).
+/// Phase of a launcher (actuation 4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LauncherPhase {
     /// Serves a requester.
@@ -82,7 +82,7 @@ pub enum LauncherPhase {
 }
 
 impl LauncherPhase {
-    /// All phases, in the order of the contract.
+    /// All phases, in their order (actuation 4.5).
     pub const ALL: [Self; 5] = [Self::Bound, Self::Stale, Self::Unbound, Self::StuckStarting, Self::StuckScheduling];
 
     /// Label value.

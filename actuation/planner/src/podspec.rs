@@ -62,7 +62,7 @@ pub(crate) fn no_gpus(container: &mut Value, make: bool) {
     }
 }
 
-/// Pins a Pod to a node: by its host name label, whose value is nearly always the node's name, else by the name itself (G36).
+/// Pins a Pod to a node: by its host name label, whose value is nearly always the node's name, else by the name itself (gap `a36`).
 pub(crate) fn pin(pod: &mut Value, node: &NodeInfo) {
     // A node that nobody has seen yet is taken to be labelled as usual.
     let hostname = if node.exists { node.hostname.as_deref() } else { Some(node.name.as_str()) };
@@ -89,7 +89,7 @@ pub(crate) fn container(pod: &Value) -> Option<&Value> {
 /// The port of the engine: that of the readiness probe.
 ///
 /// # Errors
-/// With the text of the contract when there is no such port.
+/// With the peer's text when there is no such port (actuation 2.1).
 pub(crate) fn engine_port(pod: &Value) -> Result<u16, String> {
     let container = container(pod).ok_or_else(|| format!("container {SERVER_CONTAINER:?} not found"))?;
     let probe = at(container, &["readinessProbe"]).filter(|probe| !probe.is_null());

@@ -1,5 +1,5 @@
 //! Population policies: how many launchers of which `LauncherConfig` each node should have, and the status of the two kinds
-//! that say so (4.2, G16-G18, G53).
+//! that say so (actuation 4.2; gaps `a16`, `a17`, `a18`, `a53`).
 //!
 //! [`Policies`] keeps the last object of each `LauncherPopulationPolicy` and, for each, the last node selector that could be
 //! read: while a policy cannot be read, nothing is made or deleted where it spoke. [`Policies::wanted`] is a pure function of
@@ -309,7 +309,7 @@ mod tests {
         policies.apply(&policy("u", &json!({}), &json!({}), &[("a", 2)]));
         policies.apply(&policy("u", &bad, &json!({}), &[("a", 2)]));
         assert_eq!(wanted(&policies, &node("1")), Some(Desired::HandsOff));
-        // Another policy of the same name is another policy (G18).
+        // Another policy of the same name is another policy (gap `a18`).
         policies.apply(&policy("w", &bad, &json!({}), &[("a", 2)]));
         assert_eq!(wanted(&policies, &node("1")), Some(Desired::HandsOff));
     }

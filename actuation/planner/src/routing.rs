@@ -1,4 +1,4 @@
-//! May this routing metadata go onto that Pod? (3.6.1)
+//! May this routing metadata go onto that Pod? (actuation 3.6.1)
 
 use dormouse_apis::names::RESERVED_PREFIXES;
 use dormouse_machinery::names::{label_value, qualified_name};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::json::{annotation, label};
 use crate::state::Routing;
 
-/// Everything that keeps `routing` off `pod`, sorted (G28). The texts go into the status and into an Event.
+/// Everything that keeps `routing` off `pod`, sorted (gap `a28`). The texts go into the status and into an Event.
 pub(crate) fn problems(routing: &Routing, pod: &Value) -> Vec<String> {
     let mut out = Vec::new();
     for (key, value) in &routing.labels {

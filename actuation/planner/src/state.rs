@@ -53,7 +53,7 @@ pub struct NodeState {
 pub struct NodeInfo {
     /// Name.
     pub name: String,
-    /// Value of its label `kubernetes.io/hostname`; absent: the label is missing (G36).
+    /// Value of its label `kubernetes.io/hostname`; absent: the label is missing (gap `a36`).
     pub hostname: Option<String>,
     /// Whether the object exists.
     pub exists: bool,
@@ -257,7 +257,7 @@ impl PodMeta {
         self.ready_changed.max(self.created)
     }
 
-    /// Something restarted and the Pod is not ready (3.5, step 6a).
+    /// Something restarted and the Pod is not ready (actuation 3.5, step 6a).
     #[must_use]
     pub fn in_trouble(&self) -> bool {
         self.restarts > 0 && !self.ready
@@ -294,7 +294,7 @@ pub enum RequesterKind {
         /// Name of the `InferenceServerConfig`; may be empty, which is a problem.
         isc: String,
     },
-    /// Has both annotations (G40).
+    /// Has both annotations (gap `a40`).
     Contradictory,
 }
 

@@ -1,4 +1,4 @@
-//! The status annotation of a requester (1.2).
+//! The status annotation of a requester (actuation 1.2).
 
 use dormouse_machinery::go;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ pub(crate) fn is_invalid_pod(error: &str) -> bool {
 }
 
 /// What to add to a text about something that was tried in vain: the number of tries, in steps that double, so that a
-/// requester's status does not change with each of them (G12).
+/// requester's status does not change with each of them (gap `a12`).
 pub(crate) fn tries(attempts: u32) -> String {
     let step = 1u32 << (31 - attempts.max(1).leading_zeros());
     if step < 2 { String::new() } else { format!(" (tried {step} times or more)") }

@@ -1,4 +1,4 @@
-//! The launcher Pod of a `LauncherConfig` (2.7).
+//! The launcher Pod of a `LauncherConfig` (actuation 2.7).
 //!
 //! [`build`] makes the Pod for any node and its hash, [`on_node`] the Pod for one node. The hash covers what the author of the
 //! `LauncherConfig` can change, in canonical form, and the version of what is injected; not `maxInstances`.

@@ -49,7 +49,7 @@ pub fn bind_launcher(object: &Value, requester: &Binding, record: &InstanceRecor
     put(&mut object, &ANNOTATIONS, annotation::SERVER_PORT, &record.port.to_string());
     put(&mut object, &ANNOTATIONS, annotation::VLLM_CONFIG, &record.config);
     put(&mut object, &ANNOTATIONS, annotation::ISC_ROUTING_METADATA, &routing_text(&record.routing));
-    // A launcher that is chosen is not stuck (G55).
+    // A launcher that is chosen is not stuck (gap `a55`).
     remove(&mut object, &LABELS, label::LAUNCHER_STUCK);
     object
 }

@@ -23,7 +23,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// The contract's body: MiB, keys sorted, no line end.
+    /// The body: MiB, keys sorted, no line end (launcher 4.6).
     pub(crate) fn body(&self, in_bytes: bool) -> String {
         let unit = if in_bytes { 1 } else { MIB };
         let shown: BTreeMap<&str, u64> = self.bytes.iter().map(|(k, v)| (k.as_str(), v / unit)).collect();

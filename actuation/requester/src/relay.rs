@@ -11,7 +11,7 @@ pub(crate) struct Relay {
     sink: Box<dyn Write + Send>,
 }
 
-/// What became of a chunk. Prints as the contract's reply.
+/// What became of a chunk. Prints as the reply (launcher 4.7).
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Receipt {
     #[error("Accepted startPos={start}, chunkLength={length}, but that has nothing new; still contentLength={accepted}\r\n")]

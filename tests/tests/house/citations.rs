@@ -142,6 +142,39 @@ fn what_is_cited_is_there() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// An older form says a number and not whose it is.
+#[test]
+fn citations_have_one_form() {
+    let old = regex(
+        r"//.*(?:\bspecification [0-9]|\bcontract,? section|\bsection [0-9]|\((?:[^()]*[ ,])?[0-9]\.[0-9]+(?:\.[0-9]+)?(?:[,;] [^()]*)?\)|\bG[0-9]{1,2}\b)",
+    );
+    let own = regex(r"\((?:actuation|launcher|control-plane) [^()]*\)");
+    let mut wrong = Vec::new();
+    for (path, text) in files(repository()) {
+        if path.extension() != Some("rs".as_ref()) || path.ends_with("house/citations.rs") {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            if old.is_match(&own.replace_all(line, "")) {
+                wrong.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_test_of_each_gap_is_there() {
+    let function = regex(r"\bfn ([a-z0-9_]+)\(");
+    let sources = files(repository());
+    let known: BTreeSet<&str> =
+        sources.iter().flat_map(|(_, text)| function.captures_iter(text)).filter_map(|f| f.get(1)).map(|name| name.as_str()).collect();
+    let contracts = contracts();
+    assert!(contracts.tests.len() > 50, "only {} tests are named", contracts.tests.len());
+    let missing: Vec<_> = contracts.tests.iter().filter(|(_, test)| !known.contains(test.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn what_is_made_up_is_found() {
     let (mut contracts, forms) = (Contracts::default(), Forms::new());

@@ -10,7 +10,7 @@ pub(crate) struct Range {
     pub(crate) end: Option<u64>,
 }
 
-/// Why a header is refused; prints as the contract's `detail`.
+/// Why a header is refused; prints as `detail` (launcher 1.11).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RangeError {
     #[error("Unsupported or malformed Range header: {0}")]

@@ -1,4 +1,4 @@
-//! The table of test vectors (1.12 of the launcher's contract) as data: `tests/data/launcher-api.json`.
+//! The table of test vectors (launcher 1.12) as data: `tests/data/launcher-api.json`.
 //!
 //! Each row runs against a launcher of its own. With `DORMOUSE_LAUNCHER_URL` the rows that need no start flags and no
 //! stub engine also run, one after the other, against the launcher there; the others say SKIPPED.

@@ -1,4 +1,4 @@
-//! Reading back what a provider was bound for (3.4, appendix B.3).
+//! Reading back what a provider was bound for (actuation 3.4, B.3).
 
 use std::collections::BTreeMap;
 

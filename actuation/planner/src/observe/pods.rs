@@ -1,4 +1,4 @@
-//! Pods: which of them matter, for which node, and as what (3.2).
+//! Pods: which of them matter, for which node, and as what (actuation 3.2).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -110,7 +110,7 @@ fn visible_devices(pod: &Value) -> Option<&str> {
     list(container, &["env"]).iter().find(|var| text(var, &["name"]) == Some("CUDA_VISIBLE_DEVICES")).and_then(|var| text(var, &["value"]))
 }
 
-/// Our own mark, else the time of the controller's last effective write (3.11.2), else the creation.
+/// Our own mark, else the time of the controller's last effective write (actuation 3.11.2), else the creation.
 fn direct_last_used(pod: &Value, created: Timestamp) -> Timestamp {
     if let Some(stamp) = annotation(pod, LAST_USED).and_then(|text| text.parse().ok()) {
         return stamp;

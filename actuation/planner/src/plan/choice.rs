@@ -1,4 +1,4 @@
-//! Which provider a requester gets: here a hot start is decided (3.7.1, 3.7.2).
+//! Which provider a requester gets: here a hot start is decided (actuation 3.7.1, 3.7.2).
 //!
 //! Every launcher of the wanted config makes an [`Offer`] and the smallest is taken; of direct providers that are the very same
 //! Pod, the smallest [`SleeperScore`]. Nothing is deleted here: room is made after the binding, so that the choice cannot change
@@ -170,7 +170,7 @@ fn goes_to_sleep(view: View<'_>, engine: EngineRef) -> bool {
 /// The offer of a launcher that nobody is bound to.
 fn unbound<'s>(view: View<'s>, busy: &Busy, wakes: &mut Wakes, launcher: &'s Launcher, want: Want<'s>) -> Option<Offer<'s>> {
     let pod = &launcher.pod;
-    // Bounded patience: one that is stuck, or not ready for too long, is as good as none (G7).
+    // Bounded patience: one that is stuck, or not ready for too long, is as good as none (gap `a7`).
     if !pod.ready && (launcher.stuck_label || wakes.passed(pod.not_ready_since(), limits::LAUNCHER_PATIENCE)) {
         return None;
     }
@@ -233,7 +233,7 @@ pub(super) fn sleepers<'s>(view: View<'s>, room: &Room, hash: &str) -> Vec<&'s D
     sleepers
 }
 
-/// Unbound live providers that are the wanted Pod: never one that is bound, ended or on its way out (G11, G52).
+/// Unbound live providers that are the wanted Pod: never one that is bound, ended or on its way out (gaps `a11`, `a52`).
 fn candidates<'s>(view: View<'s>, room: &Room, hash: &str) -> impl Iterator<Item = &'s Direct> {
     view.state.directs.values().filter(move |direct| {
         direct.binding.is_none()

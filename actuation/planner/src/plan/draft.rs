@@ -1,4 +1,4 @@
-//! Actions in full: URLs, preconditions, time-outs, log messages (3.12, D.3). Nothing is decided here.
+//! Actions in full: URLs, preconditions, time-outs, log messages (actuation 3.12, D.3). Nothing is decided here.
 
 use dormouse_apis::names::{path, port};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};

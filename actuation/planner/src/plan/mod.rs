@@ -1,4 +1,4 @@
-//! The plan of a node: what is to be done now (specification 9.3).
+//! The plan of a node: what is to be done now (actuation 9.3).
 //!
 //! [`plan`] goes through the node once, in a fixed order:
 //!

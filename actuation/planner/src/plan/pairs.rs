@@ -1,7 +1,7 @@
 //! Who is bound to whom, and what that calls for.
 //!
 //! A requester is a live server only while it exists under the UID in the binding record, is not being deleted and is in no
-//! terminal phase; otherwise its provider is released (G3, G44). Releases come first, because they free GPUs; then bound pairs,
+//! terminal phase; otherwise its provider is released (gaps `a3`, `a44`). Releases come first, because they free GPUs; then bound pairs,
 //! because they have a claim on theirs; then requesters without a provider. Within each group the order is that of age, then
 //! UID.
 
@@ -48,7 +48,7 @@ pub(super) fn pairs(view: View<'_>, room: &mut Room, told: &mut Told, out: &mut 
 }
 
 /// The provider of each requester that exists and has one. All other bound providers are released: their requester is absent, or
-/// has another provider that is kept (G23).
+/// has another provider that is kept (gap `a23`).
 fn bound<'s>(view: View<'s>, out: &mut Emitted<'_>) -> BTreeMap<&'s Uid, Provider<'s>> {
     let directs = view.state.directs.values().map(Provider::Direct);
     let launchers = view.state.launchers.values().map(Provider::Launcher);

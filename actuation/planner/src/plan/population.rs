@@ -1,4 +1,4 @@
-//! Launchers in stock: as many as the policies want, made from the present templates, stuck ones marked (section 4).
+//! Launchers in stock: as many as the policies want, made from the present templates, stuck ones marked (actuation 4).
 //!
 //! For each `LauncherConfig`: count what is there, what is being created and what requesters are creating for themselves; delete
 //! stale and excess ones, cheapest first; create what is missing, when nothing is on its way out; publish phases. An unbound
@@ -19,7 +19,7 @@ use crate::planned::{Facts, LauncherPhase, Stock};
 use crate::state::{Desired, Launcher, Lc, RequesterKind, Taint};
 use crate::{template, write};
 
-/// What it costs to delete a launcher: the cheapest goes first, so the order of the fields is the policy (G19).
+/// What it costs to delete a launcher: the cheapest goes first, so the order of the fields is the policy (gap `a19`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct DeletionCost<'s> {
     /// It is not stuck: one that is stuck is of no use.
@@ -62,7 +62,7 @@ pub(super) fn population(view: View<'_>, room: &Room, out: &mut Emitted<'_>, fac
         if lc.is_some() || !launchers.is_empty() {
             facts.launchers.insert(name.to_owned(), phases(view, &launchers));
         }
-        // Hands off while the config is missing or malformed, whether or not a policy names it (G53).
+        // Hands off while the config is missing or malformed, whether or not a policy names it (gap `a53`).
         if let Some(lc) = lc.filter(|lc| lc.template.is_ok())
             && let Some(stock) = populate(view, room, out, lc, launchers)
         {
@@ -109,7 +109,7 @@ fn is_stale(view: View<'_>, launcher: &Launcher, lc: &Lc) -> bool {
 }
 
 /// Stale launchers go at once, those of the peer one by one and those with instances last, so that a take-over does not throw away
-/// every sleeper (2.7). Returns how many are going.
+/// every sleeper (actuation 2.7). Returns how many are going.
 fn delete_stale(view: View<'_>, room: &Room, out: &mut Emitted<'_>, stale: &[&Launcher]) -> usize {
     let (foreign, ours): (Vec<&Launcher>, Vec<&Launcher>) = stale.iter().partition(|launcher| launcher.is_foreign());
     let cheapest = foreign.into_iter().min_by_key(|launcher| DeletionCost::of(view, launcher));
@@ -134,7 +134,7 @@ fn seekers(view: View<'_>, name: &str) -> usize {
     requesters.filter(|requester| requester.pod.live() && !bound.contains(&requester.pod.uid) && wants(&requester.kind)).count()
 }
 
-/// Whether a launcher could start here now: only creation depends on it, never keeping (G20).
+/// Whether a launcher could start here now: only creation depends on it, never keeping (gap `a20`).
 fn may_place(view: View<'_>, lc: &Lc) -> bool {
     let node = &view.state.node;
     let Ok(built) = &lc.template else { return false };
@@ -181,7 +181,7 @@ fn phases(view: View<'_>, launchers: &[&Launcher]) -> BTreeMap<LauncherPhase, u3
     phases
 }
 
-/// Marks and unmarks stuck launchers, and looks again when one may become stuck (4.5).
+/// Marks and unmarks stuck launchers, and looks again when one may become stuck (actuation 4.5).
 fn mark(view: View<'_>, out: &mut Emitted<'_>, launchers: &[&Launcher]) {
     for launcher in launchers.iter().filter(|launcher| launcher.pod.deleting.is_none()) {
         let phase = phase(view, launcher);

@@ -1,4 +1,4 @@
-//! Reclaim: which engines go when room is needed, in a launcher or on a GPU (3.7.2, 3.11.2; G5, G6, G45).
+//! Reclaim: which engines go when room is needed, in a launcher or on a GPU (actuation 3.7.2, 3.11.2; gaps `a5`, `a6`, `a45`).
 //!
 //! Only sleepers that nobody has chosen go, and instances that hold the port of a new one. The order is [`Age`], everywhere.
 
@@ -165,7 +165,7 @@ fn evict(view: View<'_>, out: &mut Emitted<'_>, engine: &EngineRef, crowd: &Crow
     out.emit(action);
 }
 
-/// Sleepers beyond the budget on GPUs where something is awake, or about to be (9.3, last).
+/// Sleepers beyond the budget on GPUs where something is awake, or about to be (actuation 9.3).
 pub(super) fn sleepers_beyond_budget(view: View<'_>, room: &Room, out: &mut Emitted<'_>) {
     for gpu in room.ledger.gpus() {
         if room.ledger.on(&gpu).any(|(_, entry)| entry.occupies()) {

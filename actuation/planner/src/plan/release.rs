@@ -1,8 +1,8 @@
-//! Releasing a provider whose requester is gone (3.8, 9.3).
+//! Releasing a provider whose requester is gone (actuation 3.8, 9.3).
 //!
 //! The order is: de-route, put to sleep (or delete the instance), unbind. The unbind write is the commit point; it is planned
 //! only when the engine was told to sleep and says that it sleeps, or is known to be gone. Everything before may be repeated.
-//! It always ends: an engine that will not sleep is deleted, a launcher that will not answer goes as a whole (G8, G9).
+//! It always ends: an engine that will not sleep is deleted, a launcher that will not answer goes as a whole (gaps `a8`, `a9`).
 
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ fn release_direct(view: View<'_>, out: &mut Emitted<'_>, direct: &Direct, subjec
     let pod = &direct.pod;
     let engine = EngineRef::direct(&pod.uid);
     let Some(ip) = pod.reached_at() else {
-        // Its kubelet is about to start an engine that nobody would put to sleep (G27).
+        // Its kubelet is about to start an engine that nobody would put to sleep (gap `a27`).
         out.emit(view.delete_pod(pod, DeletePodReason::NeverStarted, subject));
         return;
     };
@@ -161,7 +161,7 @@ impl Release<'_> {
     }
 }
 
-/// What the launcher was bound for cannot be read (G9): everything that is not known to sleep there is ended.
+/// What the launcher was bound for cannot be read (gap `a9`): everything that is not known to sleep there is ended.
 fn release_unreadable(view: View<'_>, out: &mut Emitted<'_>, launcher: &Launcher, subject: Subject) {
     let pod = &launcher.pod;
     let Some(ip) = pod.reached_at() else {
@@ -216,7 +216,7 @@ fn unbind_launcher(view: View<'_>, out: &mut Emitted<'_>, launcher: &Launcher, r
     out.emit(action);
 }
 
-/// When the instances that remain were last in use; the released one is stamped now (G5).
+/// When the instances that remain were last in use; the released one is stamped now (gap `a5`).
 fn uses(view: View<'_>, launcher: &Launcher, released: Option<&InstanceId>) -> BTreeMap<InstanceId, Timestamp> {
     let Some(instances) = view.state.instances(launcher) else {
         return launcher.last_used.clone();

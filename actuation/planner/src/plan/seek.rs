@@ -1,4 +1,4 @@
-//! A live requester without a provider: what it lacks, and then which provider it gets (3.5, 3.7).
+//! A live requester without a provider: what it lacks, and then which provider it gets (actuation 3.5, 3.7).
 
 use dormouse_apis::Resource;
 use dormouse_apis::fma::InferenceServerConfig;

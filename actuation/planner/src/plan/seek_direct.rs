@@ -1,4 +1,4 @@
-//! A provider for a direct requester: a sleeping one that is the very same, else a new one (3.7.1).
+//! A provider for a direct requester: a sleeping one that is the very same, else a new one (actuation 3.7.1).
 
 use super::emitted::Emitted;
 use super::room::Room;
@@ -72,7 +72,7 @@ fn create(view: View<'_>, told: &mut Told, out: &mut Emitted<'_>, requester: &Re
     let uid = &requester.pod.uid;
     let binding = requester.id();
     let mut action = view.create_pod(Target::NewProvider(uid.clone()), Verb::CreateDirect, nominal.pod, Some(&binding), None);
-    // Another patch makes another Pod: an older refusal says nothing about it (G24).
+    // Another patch makes another Pod: an older refusal says nothing about it (gap `a24`).
     action.key.detail = nominal.hash;
     action.log = Log {
         done: "Created server-providing pod",

@@ -1,4 +1,4 @@
-//! A launcher for a requester (3.7.2): one that is there, else one that is starting, else a new one, born bound.
+//! A launcher for a requester (actuation 3.7.2): one that is there, else one that is starting, else a new one, born bound.
 
 use dormouse_apis::fma::LauncherConfig;
 use serde_json::Value;

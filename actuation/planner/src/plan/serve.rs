@@ -1,4 +1,4 @@
-//! Bringing a bound pair to serve, and noticing when it no longer can (3.6).
+//! Bringing a bound pair to serve, and noticing when it no longer can (actuation 3.6).
 //!
 //! For direct providers: wait until the engine answers → wake → label → relay the Pod's readiness. Instances of launchers: see
 //! [`super::serve_instance`].
@@ -57,7 +57,7 @@ pub(super) fn direct(view: View<'_>, room: &Room, told: &mut Told, out: &mut Emi
 }
 
 /// An engine that does not answer yet is starting. One that refuses to tell will go on refusing: somebody has to change how it is
-/// started (G12).
+/// started (gap `a12`).
 pub(super) fn ask_whether_asleep(view: View<'_>, told: &mut Told, out: &mut Emitted<'_>, requester: &Requester, call: &EngineCall<'_>) {
     let action = view.read_sleep(call);
     let failure = view.state.memory.failures.get(&action.key).filter(|failure| failure.class == FailureClass::Refused);

@@ -1,4 +1,4 @@
-//! Bringing an instance of a bound launcher to serve (3.6).
+//! Bringing an instance of a bound launcher to serve (actuation 3.6).
 //!
 //! List → create the instance (or find it) → wait until it answers → wake → route → relay ready. An instance that is known to have
 //! existed and is gone or stopped is dead: the launcher is de-routed and the requester deleted, so that its set makes a new one.
@@ -39,7 +39,7 @@ impl Pair<'_> {
         self.launcher.sleeping_label.as_deref() == Some("false") || self.recorded.applied == Applied::Partial
     }
 
-    /// Whether the bound instance is known to have existed under this binding (G4, G13): it was seen, or what is written only
+    /// Whether the bound instance is known to have existed under this binding (gaps `a4`, `a13`): it was seen, or what is written only
     /// once it is awake is there. That the requester is ready proves nothing: it may be so from an earlier provider, or always.
     fn existed(self, view: View<'_>) -> bool {
         let memory = view.state.memory.launchers.get(&self.launcher.pod.uid);
@@ -154,7 +154,7 @@ fn running(view: View<'_>, room: &Room, told: &mut Told, out: &mut Emitted<'_>, 
     match view.state.sleep(&call.engine, &launcher.pod) {
         None => {
             tell_failed_starts(view, told, pair);
-            // It has not answered yet (G49).
+            // It has not answered yet (gap `a49`).
             match memory.and_then(|memory| memory.waiting_since) {
                 Some(since) if out.wakes.passed(since, limits::STARTUP_DEADLINE) => {
                     replace(view, out, pair, DeleteInstanceReason::NeverStarted);
@@ -198,7 +198,7 @@ fn route(view: View<'_>, out: &mut Emitted<'_>, pair: Pair<'_>) {
         readiness::relay(view, out, requester, true, &pair.subject(view));
         return;
     }
-    // What was applied before and has drifted is repaired; only at the first time can a key be somebody else's (G29).
+    // What was applied before and has drifted is repaired; only at the first time can a key be somebody else's (gap `a29`).
     let problems =
         if routed || recorded.applied == Applied::Full { Vec::new() } else { routing::problems(&recorded.routing, &launcher.pod.object) };
     if problems.is_empty() {

@@ -1,6 +1,6 @@
-//! Tidying up what nobody is bound to (9.3, "then, per launcher").
+//! Tidying up what nobody is bound to (actuation 9.3).
 //!
-//! Evaluated in every plan, so that nothing depends on having seen an event (G14). An unbound engine must sleep: one that does
+//! Evaluated in every plan, so that nothing depends on having seen an event (gap `a14`). An unbound engine must sleep: one that does
 //! not is put to sleep, whatever brought it about; one that will not is deleted when a requester needs its GPU.
 
 use super::draft::EngineCall;

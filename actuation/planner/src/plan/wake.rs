@@ -1,4 +1,4 @@
-//! Waking a bound engine (3.11.1): room, memory, call.
+//! Waking a bound engine (actuation 3.11.1): room, memory, call.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

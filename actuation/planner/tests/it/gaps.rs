@@ -1,4 +1,4 @@
-//! Each gap of the peer that this planner closes (specification 8), by its number: G1 to G15. The others
+//! Each gap of the peer that this planner closes (actuation 8), by its number: up to gap `a15`. The others
 //! are in `gaps_more`.
 
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn models(h: &Harness, launcher: &str) -> Vec<String> {
 }
 
 #[test]
-fn g01_a_launcher_config_that_comes_later_is_noticed() {
+fn a01_a_launcher_config_that_comes_later_is_noticed() {
     let mut h = node(1);
     h.world.isc("smol", 8005, "--model smol", json!({}), "lc");
     h.wants("r", "GPU-0", "smol");
@@ -38,7 +38,7 @@ fn g01_a_launcher_config_that_comes_later_is_noticed() {
 }
 
 #[test]
-fn g02_a_finalizer_is_removed_however_often_the_write_fails() {
+fn a02_a_finalizer_is_removed_however_often_the_write_fails() {
     let mut h = node(1);
     h.direct("r", "GPU-0");
     calm(&mut h);
@@ -50,7 +50,7 @@ fn g02_a_finalizer_is_removed_however_often_the_write_fails() {
 }
 
 #[test]
-fn g03_a_requester_of_the_same_name_is_another_requester() {
+fn a03_a_requester_of_the_same_name_is_another_requester() {
     let mut h = node(1);
     h.direct("web-0", "GPU-0");
     calm(&mut h);
@@ -67,7 +67,7 @@ fn g03_a_requester_of_the_same_name_is_another_requester() {
 }
 
 #[test]
-fn g04_facts_about_a_binding_do_not_outlive_it() {
+fn a04_facts_about_a_binding_do_not_outlive_it() {
     let mut h = stocked(1, 2, 0);
     h.populate = false;
     h.wants("r", "GPU-0", "smol");
@@ -84,7 +84,7 @@ fn g04_facts_about_a_binding_do_not_outlive_it() {
 }
 
 #[test]
-fn g05_reclaim_is_least_recently_used_and_survives_a_restart() {
+fn a05_reclaim_is_least_recently_used_and_survives_a_restart() {
     for (order, victim, kept) in [(ReclaimOrder::Lru, "qwen", "smol"), (ReclaimOrder::Fifo, "smol", "qwen")] {
         for crash in [false, true] {
             let mut h = stocked(1, 2, 1);
@@ -106,7 +106,7 @@ fn g05_reclaim_is_least_recently_used_and_survives_a_restart() {
 }
 
 #[test]
-fn g06_sleepers_are_bounded_per_gpu_across_launchers() {
+fn a06_sleepers_are_bounded_per_gpu_across_launchers() {
     let mut h = stocked(1, 4, 2);
     h.limits.sleepers_per_gpu = 1;
     use_once(&mut h, "r1", "GPU-0", "smol");
@@ -127,7 +127,7 @@ fn g06_sleepers_are_bounded_per_gpu_across_launchers() {
 }
 
 #[test]
-fn g07_patience_with_a_launcher_that_does_not_start_is_bounded() {
+fn a07_patience_with_a_launcher_that_does_not_start_is_bounded() {
     let mut h = launchers(1, 2);
     h.world.stock("lc", 1);
     wait(&mut h, 50);
@@ -144,7 +144,7 @@ fn g07_patience_with_a_launcher_that_does_not_start_is_bounded() {
 }
 
 #[test]
-fn g07_a_stuck_launcher_is_not_waited_for() {
+fn a07_a_stuck_launcher_is_not_waited_for() {
     let mut h = launchers(1, 2);
     h.limits.stuck_starting = Duration::from_secs(10);
     h.world.stock("lc", 1);
@@ -157,7 +157,7 @@ fn g07_a_stuck_launcher_is_not_waited_for() {
 }
 
 #[test]
-fn g08_an_engine_that_will_not_sleep_is_ended() {
+fn a08_an_engine_that_will_not_sleep_is_ended() {
     // A launcher's instance that is hung.
     let mut h = stocked(1, 2, 1);
     h.wants("r", "GPU-0", "smol");
@@ -181,7 +181,7 @@ fn g08_an_engine_that_will_not_sleep_is_ended() {
 }
 
 #[test]
-fn g08_an_instance_that_ended_is_deleted_at_unbinding_without_a_sleep() {
+fn a08_an_instance_that_ended_is_deleted_at_unbinding_without_a_sleep() {
     let mut h = stocked(1, 2, 1);
     h.world.pace.notifier = false;
     h.wants("r", "GPU-0", "smol");
@@ -198,7 +198,7 @@ fn g08_an_instance_that_ended_is_deleted_at_unbinding_without_a_sleep() {
 }
 
 #[test]
-fn g08_a_launcher_that_does_not_answer_goes_as_a_whole() {
+fn a08_a_launcher_that_does_not_answer_goes_as_a_whole() {
     let mut h = stocked(1, 2, 1);
     h.wants("r", "GPU-0", "smol");
     calm(&mut h);
@@ -214,7 +214,7 @@ fn g08_a_launcher_that_does_not_answer_goes_as_a_whole() {
 }
 
 #[test]
-fn g09_a_binding_that_cannot_be_read_is_ended_not_kept_for_ever() {
+fn a09_a_binding_that_cannot_be_read_is_ended_not_kept_for_ever() {
     let mut h = stocked(1, 2, 1);
     h.wants("r", "GPU-0", "smol");
     calm(&mut h);
@@ -236,7 +236,7 @@ fn g09_a_binding_that_cannot_be_read_is_ended_not_kept_for_ever() {
 }
 
 #[test]
-fn g09_annotations_of_older_releases_are_read() {
+fn a09_annotations_of_older_releases_are_read() {
     let mut h = stocked(1, 2, 1);
     h.wants("r", "GPU-0", "smol");
     calm(&mut h);
@@ -256,7 +256,7 @@ fn g09_annotations_of_older_releases_are_read() {
 }
 
 #[test]
-fn g10_a_restarted_stub_is_told_again() {
+fn a10_a_restarted_stub_is_told_again() {
     let mut h = stocked(1, 2, 1);
     h.wants("r", "GPU-0", "smol");
     calm(&mut h);
@@ -267,7 +267,7 @@ fn g10_a_restarted_stub_is_told_again() {
 }
 
 #[test]
-fn g11_a_provider_that_has_ended_counts_as_deleted() {
+fn a11_a_provider_that_has_ended_counts_as_deleted() {
     let mut h = node(1);
     h.direct("r", "GPU-0");
     calm(&mut h);
@@ -278,7 +278,7 @@ fn g11_a_provider_that_has_ended_counts_as_deleted() {
 }
 
 #[test]
-fn g11_only_live_unbound_answering_providers_are_reused() {
+fn a11_only_live_unbound_answering_providers_are_reused() {
     for how in ["ended", "leaving", "unready", "hung"] {
         let mut h = node(1);
         h.direct("r1", "GPU-0");
@@ -309,7 +309,7 @@ fn g11_only_live_unbound_answering_providers_are_reused() {
 }
 
 #[test]
-fn g12_a_failing_create_shows_in_the_status_and_goes_away() {
+fn a12_a_failing_create_shows_in_the_status_and_goes_away() {
     let mut h = stocked(1, 2, 1);
     h.world.refuse_instances = Some("launcher error 409: GPU UUID 'GPU-0' not found".to_owned());
     h.wants("r", "GPU-0", "smol");
@@ -325,7 +325,7 @@ fn g12_a_failing_create_shows_in_the_status_and_goes_away() {
 }
 
 #[test]
-fn g12_a_failing_wake_shows_in_the_status_and_is_cured_by_a_fresh_instance() {
+fn a12_a_failing_wake_shows_in_the_status_and_is_cured_by_a_fresh_instance() {
     let mut h = stocked(1, 2, 1);
     use_once(&mut h, "r1", "GPU-0", "smol");
     let engine = h.world.engines()[0].0.clone();
@@ -346,7 +346,7 @@ fn g12_a_failing_wake_shows_in_the_status_and_is_cured_by_a_fresh_instance() {
 }
 
 #[test]
-fn g13_an_instance_that_served_and_vanished_is_dead_also_after_a_restart_of_the_controller() {
+fn a13_an_instance_that_served_and_vanished_is_dead_also_after_a_restart_of_the_controller() {
     let mut h = stocked(1, 2, 1);
     h.wants("r", "GPU-0", "smol");
     calm(&mut h);
@@ -368,7 +368,7 @@ fn g13_an_instance_that_served_and_vanished_is_dead_also_after_a_restart_of_the_
 }
 
 #[test]
-fn g14_obsolete_sleepers_are_found_whenever_the_config_changed() {
+fn a14_obsolete_sleepers_are_found_whenever_the_config_changed() {
     let mut h = stocked(1, 2, 1);
     use_once(&mut h, "r1", "GPU-0", "smol");
     let launcher = h.providers()[0].clone();
@@ -387,7 +387,7 @@ fn g14_obsolete_sleepers_are_found_whenever_the_config_changed() {
 }
 
 #[test]
-fn g15_a_slow_launcher_holds_nobody_up() {
+fn a15_a_slow_launcher_holds_nobody_up() {
     let mut h = stocked(2, 2, 2);
     h.wants("slow", "GPU-0", "smol");
     calm(&mut h);

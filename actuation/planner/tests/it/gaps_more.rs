@@ -1,4 +1,4 @@
-//! Gaps of the peer from G21 on, and those that concern both controllers (specification 8).
+//! Gaps of the peer from gap `a21` on, and those that concern both controllers (actuation 8).
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::fixtures::{PATCH, calm, launchers, node, stocked, wait};
 use crate::model::{Fault, Harness};
 
 #[test]
-fn g21_changes_of_the_node_are_acted_on() {
+fn a21_changes_of_the_node_are_acted_on() {
     let mut h = launchers(1, 2);
     h.populate = false;
     h.wants("r", "GPU-0", "smol");
@@ -32,7 +32,7 @@ fn g21_changes_of_the_node_are_acted_on() {
 }
 
 #[test]
-fn g22_the_deletion_on_a_cordoned_node_has_preconditions_and_is_repeated() {
+fn a22_the_deletion_on_a_cordoned_node_has_preconditions_and_is_repeated() {
     let mut h = node(1);
     h.world.node.as_mut().unwrap()["spec"]["unschedulable"] = json!(true);
     h.faults.verbs.insert(Verb::DeletePod, (Fault::Refused, 3));
@@ -48,7 +48,7 @@ fn g22_the_deletion_on_a_cordoned_node_has_preconditions_and_is_repeated() {
 }
 
 #[test]
-fn g23_of_two_providers_bound_to_one_requester_the_serving_one_is_kept() {
+fn a23_of_two_providers_bound_to_one_requester_the_serving_one_is_kept() {
     let mut h = stocked(1, 2, 2);
     h.wants("r", "GPU-0", "smol");
     calm(&mut h);
@@ -70,7 +70,7 @@ fn g23_of_two_providers_bound_to_one_requester_the_serving_one_is_kept() {
 }
 
 #[test]
-fn g24_an_edited_patch_is_looked_at_again() {
+fn a24_an_edited_patch_is_looked_at_again() {
     let mut h = node(1);
     let invalid = "Pod \"r-dual-x\" is invalid: spec.containers[0].image: Invalid value";
     h.world.refuse_pods = Some(("\"image\":\"wrong\"".to_owned(), invalid.to_owned()));
@@ -84,7 +84,7 @@ fn g24_an_edited_patch_is_looked_at_again() {
 }
 
 #[test]
-fn g27_a_provider_that_has_not_started_is_deleted_not_unbound() {
+fn a27_a_provider_that_has_not_started_is_deleted_not_unbound() {
     let mut h = node(1);
     h.world.pace.container_start = Duration::from_secs(5);
     h.direct("r", "GPU-0");
@@ -97,7 +97,7 @@ fn g27_a_provider_that_has_not_started_is_deleted_not_unbound() {
 }
 
 #[test]
-fn g44_a_requester_that_has_ended_releases_its_provider() {
+fn a44_a_requester_that_has_ended_releases_its_provider() {
     let mut h = node(1);
     h.direct("r1", "GPU-0");
     calm(&mut h);
@@ -111,7 +111,7 @@ fn g44_a_requester_that_has_ended_releases_its_provider() {
 }
 
 #[test]
-fn g45_the_sleeper_limit_never_takes_what_is_awake_or_bound() {
+fn a45_the_sleeper_limit_never_takes_what_is_awake_or_bound() {
     let mut h = node(1);
     h.limits.sleepers_per_gpu = 0;
     h.direct("r1", "GPU-0");
@@ -129,7 +129,7 @@ fn g45_the_sleeper_limit_never_takes_what_is_awake_or_bound() {
 }
 
 #[test]
-fn g52_a_gpu_is_occupied_until_its_last_engine_sleeps() {
+fn a52_a_gpu_is_occupied_until_its_last_engine_sleeps() {
     // The scheduler gives the GPU away as soon as the stub has ended: the next requester comes at once.
     let mut h = node(1);
     h.direct("r1", "GPU-0");
@@ -156,7 +156,7 @@ fn g52_a_gpu_is_occupied_until_its_last_engine_sleeps() {
 }
 
 #[test]
-fn g29_a_routing_label_that_drifted_is_repaired() {
+fn a29_a_routing_label_that_drifted_is_repaired() {
     let mut h = stocked(1, 2, 1);
     h.wants("r", "GPU-0", "smol");
     calm(&mut h);
@@ -169,7 +169,7 @@ fn g29_a_routing_label_that_drifted_is_repaired() {
 }
 
 #[test]
-fn g33_the_path_of_an_actuation_is_what_was_done() {
+fn a33_the_path_of_an_actuation_is_what_was_done() {
     let path = |h: &Harness, requester: &str| {
         h.trace.iter().find_map(|(_, action)| match &action.what {
             Do::Relay { requester: pod, first: Some(first), .. } if pod.name == requester => Some((first.path.as_str(), first.deleted)),
@@ -190,13 +190,13 @@ fn g33_the_path_of_an_actuation_is_what_was_done() {
 }
 
 #[test]
-fn g37_ipv6_addresses_are_bracketed() {
+fn a37_ipv6_addresses_are_bracketed() {
     assert_eq!(dormouse_planner::action::base_url("fd00::1", 8081), "http://[fd00::1]:8081");
     assert_eq!(dormouse_planner::action::base_url("10.0.0.1", 80), "http://10.0.0.1:80");
 }
 
 #[test]
-fn g40_contradictory_requesters_are_told_so() {
+fn a40_contradictory_requesters_are_told_so() {
     let mut h = node(1);
     h.direct("r", "GPU-0");
     h.world.edit("r", |pod| pod["metadata"]["annotations"]["dual-pods.llm-d.ai/inference-server-config"] = json!("smol"));
@@ -205,7 +205,7 @@ fn g40_contradictory_requesters_are_told_so() {
     assert!(h.providers().is_empty());
 }
 
-/// Gaps 12 and 49 for engines that end by themselves: the configuration is wrong, and each new requester would start the engine again.
+/// Gaps `a12` and `a49` for engines that end by themselves: the configuration is wrong, and each new requester would start the engine again.
 #[test]
 fn an_engine_that_ends_at_its_start_is_started_again_with_growing_pauses() {
     let mut h = stocked(1, 2, 1);
@@ -251,7 +251,7 @@ fn an_engine_that_ends_at_its_start_is_started_again_with_growing_pauses() {
     assert!(h.ready("next"));
 }
 
-/// Gap 12: an engine without vLLM's development mode has no `/is_sleeping`.
+/// Gap `a12`: an engine without vLLM's development mode has no `/is_sleeping`.
 #[test]
 fn an_engine_that_refuses_to_say_whether_it_sleeps_is_a_problem_of_its_requesters() {
     for launcher in [false, true] {

@@ -1,4 +1,4 @@
-//! The properties of specification 9.5 over generated worlds and histories.
+//! The properties (actuation 9.5) over generated worlds and histories.
 //!
 //! A history is a seed and a list of things that happen to a node with delays, failures and a lagging watch. The safety
 //! properties are checked by the model as the effects happen; the others when the node has come to rest. A failing case prints

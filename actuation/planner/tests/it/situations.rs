@@ -1,4 +1,4 @@
-//! The situations of specification 3.13, one test for each row. Rows that describe a gap expect the better behaviour.
+//! One test for each situation (actuation 3.13). Rows that describe a gap expect the better behaviour.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -181,7 +181,7 @@ fn isc_routing_edited_while_instance_sleeps_keeps_it() {
     assert_eq!(h.count(Verb::CreateInstance), 1, "the same content is reused");
 }
 
-/// Better (G14): nobody can ask for a sleeper again whose config is gone, so it goes.
+/// Better (gap `a14`): nobody can ask for a sleeper again whose config is gone, so it goes.
 #[test]
 fn isc_deleted() {
     let (mut h, launcher) = serving();
@@ -308,7 +308,7 @@ fn launcher_selected_but_not_ready() {
     assert_eq!(h.providers().len(), 1);
 }
 
-/// 3.6.1: a key that somebody else put on the launcher after the binding.
+/// A key (actuation 3.6.1) that somebody else put on the launcher after the binding.
 #[test]
 fn outdated_routing_metadata() {
     let mut h = stocked(1, 2, 1);
@@ -323,7 +323,7 @@ fn outdated_routing_metadata() {
     assert!(h.world.events.contains(&("r".to_owned(), "OutdatedRoutingMetadata".to_owned(), message.to_owned())), "{:?}", h.world.events);
 }
 
-/// 3.7.2: routing metadata that cannot be applied is refused before anything is bound.
+/// Routing metadata that cannot be applied is refused before anything is bound (actuation 3.7.2).
 #[test]
 fn routing_metadata_that_cannot_be_applied() {
     let mut h = stocked(1, 2, 1);
@@ -385,7 +385,7 @@ fn older_annotation_prefix() {
     assert_eq!(annotations["dual-pod.llm-d.ai/status"], r#"{"Errors":null}"#);
 }
 
-/// 3.11.1: the memory in use is looked at before a wake.
+/// The memory in use is looked at before a wake (actuation 3.11.1).
 #[test]
 fn memory_is_checked_before_a_wake() {
     let mut h = node(1);
@@ -403,7 +403,7 @@ fn memory_is_checked_before_a_wake() {
     assert!(h.ready("r2"));
 }
 
-/// 3.5, step 3: when requester and provider are gone the server has ended.
+/// When requester and provider are gone the server has ended (actuation 3.5, step 3).
 #[test]
 fn end_of_life() {
     let (mut h, _) = serving();

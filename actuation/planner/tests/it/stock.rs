@@ -75,7 +75,7 @@ fn the_count_is_a_total_and_bound_ones_are_never_deleted() {
 }
 
 #[test]
-fn g16_a_new_template_replaces_idle_launchers_at_once() {
+fn a16_a_new_template_replaces_idle_launchers_at_once() {
     let mut h = stocked(1, 2, 2);
     let old = h.providers();
     h.world.lc("lc", 2, "launcher:new");
@@ -86,7 +86,7 @@ fn g16_a_new_template_replaces_idle_launchers_at_once() {
 }
 
 #[test]
-fn g16_max_instances_is_no_part_of_the_template() {
+fn a16_max_instances_is_no_part_of_the_template() {
     let mut h = stocked(1, 2, 2);
     let old = h.providers();
     h.world.lc("lc", 5, "launcher:1");
@@ -95,7 +95,7 @@ fn g16_max_instances_is_no_part_of_the_template() {
 }
 
 #[test]
-fn g19_excess_goes_in_the_order_of_cost() {
+fn a19_excess_goes_in_the_order_of_cost() {
     let mut h = stocked(3, 3, 5);
     let mut by_model: BTreeMap<&str, String> = BTreeMap::new();
     // One with two instances, two with one (used at different times), two without; of those one is not ready.
@@ -130,7 +130,7 @@ fn g19_excess_goes_in_the_order_of_cost() {
 }
 
 #[test]
-fn g20_a_node_that_cannot_take_launchers_keeps_those_it_has() {
+fn a20_a_node_that_cannot_take_launchers_keeps_those_it_has() {
     for obstacle in ["cordon", "taint", "unready"] {
         let mut h = stocked(1, 2, 1);
         match obstacle {
@@ -145,7 +145,7 @@ fn g20_a_node_that_cannot_take_launchers_keeps_those_it_has() {
 }
 
 #[test]
-fn g53_hands_off_while_the_config_is_missing_or_malformed() {
+fn a53_hands_off_while_the_config_is_missing_or_malformed() {
     for policy in [true, false] {
         let mut h = stocked(1, 2, 2);
         if !policy {

@@ -1,4 +1,4 @@
-//! Golden vectors of the contract that bind us (appendix A): the merge corpus. Status texts, create bodies and the merged text of
+//! Golden vectors that bind us (actuation A): the merge corpus. Status texts, create bodies and the merged text of
 //! the nominal Pod stand beside the code that makes them.
 
 use dormouse_machinery::patch::strategic;
@@ -80,7 +80,7 @@ fn merge_corpus_in_the_metadata() {
     assert_eq!(finalizers["metadata"]["finalizers"], json!(["b"]));
 }
 
-/// The order of a merged list (2.3, rule 5).
+/// The order of a merged list (actuation 2.3, step 5).
 #[test]
 fn merge_order() {
     let list = |names: &str| json!({"spec": {"containers": names.chars().map(|c| json!({"name": c.to_string()})).collect::<Vec<_>>()}});

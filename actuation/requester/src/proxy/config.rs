@@ -13,7 +13,7 @@ pub(crate) struct Target {
     pub(crate) port: u16,
 }
 
-/// Why a body is refused; prints as the contract's text.
+/// Why a body is refused; prints as the refusal (launcher 4.8).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TargetError {
     #[error("failed to parse JSON: {0}")]

@@ -1,4 +1,4 @@
-//! The tables of test vectors 4.9 (requester) and 5.5 (test server) of the launcher's contract as data.
+//! The tables of test vectors of requester (launcher 4.9) and test server (launcher 5.5) as data.
 //!
 //! Each row runs against a program of its own. With `DORMOUSE_SPI_URL` and `DORMOUSE_PROBES_URL` the requester's rows that
 //! need no start flags run against the one there, with `DORMOUSE_TEST_SERVER_URL` those of the test server; others say SKIPPED.

@@ -1,4 +1,4 @@
-//! An image is a name that resolves to a command (control-plane contract, section 4). Pure.
+//! An image is a name that resolves to a command (control-plane 4). Pure.
 //!
 //! Order: 1. the rules of `--images`; 2. names of our own programs, from the table that the kubelet was given; 3. the
 //! container's `command` on the host's PATH. After rule 1 a container's `command` wins, and the image's name decides only

@@ -1,5 +1,5 @@
 //! The end-to-end recipe of llm-d Fast Model Actuation, examples 1 to 8, by `kubectl` (Show 4 of the issue on the main
-//! job). Observations are those of `specs/actuation.md` 7.4; where the recipe contradicts the peer's code (a provider at
+//! job). Observations are those of the recipe (actuation 7.4); where the recipe contradicts the peer's code (a provider at
 //! scale to zero) the code is right: it sleeps and stays.
 
 mod cycling;

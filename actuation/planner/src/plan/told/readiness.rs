@@ -1,11 +1,11 @@
-//! Telling a stub whether its server serves; its readiness probe passes that on (3.6, 3.8).
+//! Telling a stub whether its server serves; its readiness probe passes that on (actuation 3.6, 3.8).
 
 use crate::action::{Action, Actuation, Do, Path, Subject};
 use crate::plan::emitted::Emitted;
 use crate::plan::view::View;
 use crate::state::Requester;
 
-/// Tells the stub, unless it was told since its container started or the kubelet already sees it so (G10).
+/// Tells the stub, unless it was told since its container started or the kubelet already sees it so (gap `a10`).
 pub(in crate::plan) fn relay(view: View<'_>, out: &mut Emitted<'_>, requester: &Requester, ready: bool, subject: &Subject) {
     let told = view.state.stub(requester).and_then(|stub| stub.relayed);
     let as_wanted = match told {

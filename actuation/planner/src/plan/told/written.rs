@@ -1,4 +1,4 @@
-//! What is written on requesters: status, GPUs, the partner's name, the finalizer (3.9). One write, and none when nothing
+//! What is written on requesters: status, GPUs, the partner's name, the finalizer (actuation 3.9). One write, and none when nothing
 //! differs.
 
 use super::Told;
