@@ -5,20 +5,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_engine_client::{Call, Driver, EngineError, Transport, Vllm};
 use dormouse_planner::action::Action;
 use dormouse_planner::ids::{GpuUuid, InstanceId};
 use dormouse_planner::memory::{FailureClass, InstanceReport};
 use dormouse_runtime::SharedClock;
+use dormouse_runtime::http::{self, Answer, Cause, Failure, Method};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 
-/// Longest answer that is read of a call that succeeded.
-const BODY_MAX: usize = 8 << 20;
-/// Longest part of the answer to a failed call that is kept.
-const ERROR_BODY_MAX: usize = 512;
 /// Shortest and longest pause between two looks at an engine that was told to wake.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
 
@@ -30,10 +31,39 @@ pub(crate) struct CallError {
     pub text: String,
 }
 
+impl From<Failure> for CallError {
+    /// The sentences are the peer's.
+    fn from(failure: Failure) -> Self {
+        let status = failure.status();
+        let Failure { method, url, cause } = failure;
+        let (class, text) = match cause {
+            Cause::Unreachable(why) => (FailureClass::Transient, format!("failed to do HTTP {method} {url:?}: {why}")),
+            Cause::Unanswered(why) => (FailureClass::Lost, format!("failed to do HTTP {method} {url:?}: {why}")),
+            Cause::Refused { status, text, .. } => {
+                let class = if matches!(status, 400..=499) && status != 429 { FailureClass::Refused } else { FailureClass::Transient };
+                let returned = format!("HTTP {method} {url:?} returned unexpected status {status}");
+                (class, format!("{returned}; bodyReadErr=<nil>; responseBody={text}"))
+            }
+            Cause::TooLarge(max) => (FailureClass::Transient, format!("response to {method} {url:?} is larger than {max} bytes")),
+            Cause::Malformed(why) => (FailureClass::Transient, format!("failed to decode response to {method} {url:?}: {why}")),
+        };
+        Self { status, class, text }
+    }
+}
+
+impl From<EngineError> for CallError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Call(failure) | EngineError::Unsupported { failure, .. } => failure.into(),
+            EngineError::NotReached { .. } => Self { status: None, class: FailureClass::Transient, text: error.to_string() },
+        }
+    }
+}
+
 /// The client.
 #[derive(Clone)]
 pub(crate) struct Caller {
-    http: reqwest::Client,
+    http: http::Client,
     metrics: Arc<Metrics>,
     namespace: String,
     clock: SharedClock,
@@ -41,7 +71,7 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// `http` has no time-out for whole calls: actions have one.
-    pub(crate) fn new(http: reqwest::Client, metrics: Arc<Metrics>, namespace: String, clock: SharedClock) -> Self {
+    pub(crate) fn new(http: http::Client, metrics: Arc<Metrics>, namespace: String, clock: SharedClock) -> Self {
         Self { http, metrics, namespace, clock }
     }
 
@@ -65,113 +95,64 @@ impl Caller {
 
     /// `/sleep`, and what the engine then says: a 200 alone proves nothing.
     pub(crate) async fn sleep(&self, action: &Action, base_url: &str, level: u8) -> Result<bool, CallError> {
-        let query = if level == 1 { String::new() } else { format!("?level={level}") };
-        self.post(action, &format!("{base_url}/sleep{query}")).await?;
-        self.is_sleeping(action, base_url).await
+        let engine = self.engine(action, base_url);
+        engine.sleep(level, None).await?;
+        Ok(engine.is_sleeping().await?)
     }
 
     /// `/wake_up`, then asks until the engine says that it is awake; the action's time-out ends that.
     pub(crate) async fn wake(&self, action: &Action, base_url: &str) -> Result<bool, CallError> {
-        self.post(action, &format!("{base_url}/wake_up")).await?;
+        let engine = self.engine(action, base_url);
+        engine.wake(&[]).await?;
         let begun = Instant::now();
-        while self.is_sleeping(action, base_url).await? {
+        while engine.is_sleeping().await? {
             tokio::time::sleep((begun.elapsed() / 20).clamp(LOOKS.0, LOOKS.1)).await;
         }
         Ok(false)
     }
 
+    /// `/is_sleeping`.
     pub(crate) async fn is_sleeping(&self, action: &Action, base_url: &str) -> Result<bool, CallError> {
-        #[derive(Deserialize)]
-        struct Wire {
-            is_sleeping: bool,
-        }
-        Ok(self.get::<Wire>(action, &format!("{base_url}/is_sleeping")).await?.is_sleeping)
+        Ok(self.engine(action, base_url).is_sleeping().await?)
+    }
+
+    fn engine<'a>(&'a self, action: &'a Action, base_url: &str) -> Vllm<Carrier<'a>> {
+        Vllm::new(base_url, Carrier { caller: self, action })
     }
 
     pub(crate) async fn post(&self, action: &Action, url: &str) -> Result<(), CallError> {
-        self.call(action, "POST", url, None).await.map(drop)
+        Ok(self.call(action, Method::POST, url, None).await.map(drop)?)
     }
 
-    pub(crate) async fn get<T: for<'de> Deserialize<'de>>(&self, action: &Action, url: &str) -> Result<T, CallError> {
-        let body = self.call(action, "GET", url, None).await?;
-        serde_json::from_slice(&body).map_err(|e| CallError {
-            status: None,
-            class: FailureClass::Transient,
-            text: format!("failed to decode response to GET {url:?}: {e}"),
-        })
+    pub(crate) async fn get<T: DeserializeOwned>(&self, action: &Action, url: &str) -> Result<T, CallError> {
+        Ok(self.call(action, Method::GET, url, None).await?.json()?)
     }
 
     /// One call, counted and logged.
-    pub(crate) async fn call(&self, action: &Action, method: &'static str, url: &str, body: Option<&Value>) -> Result<Vec<u8>, CallError> {
+    pub(crate) async fn call(&self, action: &Action, method: Method, url: &str, body: Option<&Value>) -> Result<Answer, Failure> {
         let (start, begun) = (self.clock.now(), Instant::now());
-        let result = self.send(method, url, body).await;
-        let status = match &result {
-            Ok((status, _)) => *status,
-            Err(e) => e.status.unwrap_or(0),
-        };
+        let result = http::call(&self.http, method.clone(), url, body, None).await;
+        let status = result.as_ref().map_or_else(|e| e.status().unwrap_or(0), |answer| answer.status);
         let purpose = action.purpose().unwrap_or_default();
         let took = begun.elapsed().as_secs_f64();
-        self.metrics.http(purpose, method, &self.namespace, action.subject.isc.as_deref().unwrap_or_default(), status, took);
-        let err = result.as_ref().err().map(|e| e.text.as_str());
+        let (method, isc) = (method.as_str(), action.subject.isc.as_deref().unwrap_or_default());
+        self.metrics.http(purpose, method, &self.namespace, isc, status, took);
+        let err = result.as_ref().err().map(|failure| CallError::from(failure.clone()).text);
         tracing::debug!(purpose, method, url, httpCallStartTime = %start, latencySecs = took, statusCode = status, err, "HTTP call done");
-        result.map(|(_, body)| body)
-    }
-
-    async fn send(&self, method: &str, url: &str, body: Option<&Value>) -> Result<(u16, Vec<u8>), CallError> {
-        let failed = |e: &reqwest::Error| CallError {
-            status: None,
-            // Nobody listens: it was not done. Anything later may have been.
-            class: if e.is_connect() || e.is_builder() { FailureClass::Transient } else { FailureClass::Lost },
-            text: format!("failed to do HTTP {method} {url:?}: {}", chain(e)),
-        };
-        let verb = reqwest::Method::from_bytes(method.as_bytes()).unwrap_or(reqwest::Method::GET);
-        let mut request = self.http.request(verb, url);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        if method == "GET" {
-            request = request.header("accept", "application/json");
-        }
-        let mut response = request.send().await.map_err(|e| failed(&e))?;
-        let status = response.status();
-        let max = if status.is_success() { BODY_MAX } else { ERROR_BODY_MAX };
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| failed(&e))? {
-            if bytes.len() + chunk.len() > max {
-                if status.is_success() {
-                    return Err(CallError {
-                        status: None,
-                        class: FailureClass::Transient,
-                        text: format!("response to {method} {url:?} is larger than {max} bytes"),
-                    });
-                }
-                bytes.extend_from_slice(&chunk[..max - bytes.len()]);
-                break;
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        if status.is_success() {
-            return Ok((status.as_u16(), bytes));
-        }
-        let class = if status.is_client_error() && status.as_u16() != 429 { FailureClass::Refused } else { FailureClass::Transient };
-        let text = format!(
-            "HTTP {method} {url:?} returned unexpected status {}; bodyReadErr=<nil>; responseBody={}",
-            status.as_u16(),
-            String::from_utf8_lossy(&bytes)
-        );
-        Err(CallError { status: Some(status.as_u16()), class, text })
+        result
     }
 }
 
-/// An error with its causes: reqwest says the interesting part in the last one.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(e) = cause {
-        text.push_str(&format!(": {e}"));
-        cause = e.source();
+/// Carries what a driver asks of an engine as calls of an action, whose time bounds them.
+struct Carrier<'a> {
+    caller: &'a Caller,
+    action: &'a Action,
+}
+
+impl Transport for Carrier<'_> {
+    fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
+        self.caller.call(self.action, call.method.clone(), call.url, call.body).boxed()
     }
-    text
 }
 
 /// A launcher's list.

@@ -12,6 +12,7 @@ use dormouse_planner::action::{Action, Do, EventSpec, Owner, PodRef};
 use dormouse_planner::ids::Uid;
 use dormouse_planner::memory::{ActionOutcome, FailureClass};
 use dormouse_runtime::SharedClock;
+use dormouse_runtime::http::Method;
 use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
@@ -118,11 +119,11 @@ impl Executor {
             Do::Sleep { base_url, level, .. } => ActionOutcome::Sleeping(caller.sleep(action, base_url, *level).await?),
             Do::Wake { base_url, .. } => ActionOutcome::Sleeping(caller.wake(action, base_url).await?),
             Do::CreateInstance { url, body, .. } => {
-                caller.call(action, "PUT", url, Some(body)).await?;
+                caller.call(action, Method::PUT, url, Some(body)).await?;
                 ActionOutcome::Done
             }
-            Do::DeleteInstance { url, .. } => match caller.call(action, "DELETE", url, None).await {
-                Err(e) if e.status == Some(404) => ActionOutcome::Gone,
+            Do::DeleteInstance { url, .. } => match caller.call(action, Method::DELETE, url, None).await {
+                Err(e) if e.status() == Some(404) => ActionOutcome::Gone,
                 result => result.map(|_| ActionOutcome::Done)?,
             },
             Do::Relay { url, .. } => {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use dormouse_planner::ids::{InstanceId, Uid};
 use dormouse_planner::memory::InstanceEvent;
+use dormouse_runtime::http;
+use futures::StreamExt;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -55,7 +57,7 @@ pub(crate) struct Place {
 
 /// The streams under way.
 pub(crate) struct Follower {
-    http: reqwest::Client,
+    client: http::Client,
     tasks: BTreeMap<Uid, (Place, JoinHandle<()>)>,
     news: mpsc::Sender<Report>,
 }
@@ -68,8 +70,8 @@ impl Drop for Follower {
 
 impl Follower {
     /// `news` is bounded: a launcher that talks faster than we plan waits.
-    pub(crate) fn new(http: reqwest::Client, news: mpsc::Sender<Report>) -> Self {
-        Self { http, tasks: BTreeMap::new(), news }
+    pub(crate) fn new(client: http::Client, news: mpsc::Sender<Report>) -> Self {
+        Self { client, tasks: BTreeMap::new(), news }
     }
 
     /// Follow exactly these launchers.
@@ -83,7 +85,7 @@ impl Follower {
         });
         for (uid, place) in wanted {
             if !self.tasks.contains_key(uid) {
-                let task = tokio::spawn(follow(self.http.clone(), uid.clone(), place.clone(), self.news.clone()));
+                let task = tokio::spawn(follow(self.client.clone(), uid.clone(), place.clone(), self.news.clone()));
                 self.tasks.insert(uid.clone(), (place.clone(), task));
             }
         }
@@ -104,12 +106,12 @@ impl Line {
     }
 }
 
-async fn follow(http: reqwest::Client, launcher: Uid, place: Place, news: mpsc::Sender<Report>) {
+async fn follow(client: http::Client, launcher: Uid, place: Place, news: mpsc::Sender<Report>) {
     let url = format!("{}{}/watch?heartbeat={HEARTBEAT_S}", place.base_url, dormouse_apis::names::path::INSTANCES);
     let line = Line { launcher, container: place.container, news };
     let mut failing = Instant::now();
     loop {
-        match tokio::time::timeout(Duration::from_secs(10), http.get(&url).send()).await {
+        match tokio::time::timeout(Duration::from_secs(10), client.get(&url).send()).await {
             Ok(Ok(response)) if response.status().is_success() => {
                 if !response.headers().contains_key(EPOCH) {
                     return;
@@ -132,40 +134,32 @@ async fn follow(http: reqwest::Client, launcher: Uid, place: Place, news: mpsc::
 }
 
 /// Reads lines until the stream ends, falls silent, or cannot be understood.
-async fn read(mut response: reqwest::Response, line: &Line) {
-    let mut buffer = Vec::new();
-    while let Ok(Ok(Some(chunk))) = tokio::time::timeout(SILENCE, response.chunk()).await {
-        buffer.extend_from_slice(&chunk);
-        while let Some(end) = buffer.iter().position(|b| *b == b'\n') {
-            let text: Vec<u8> = buffer.drain(..=end).collect();
-            match event(&text) {
-                Ok(Some(event)) => {
-                    if !line.tell(News::Event(event)).await {
-                        return;
-                    }
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(%error, launcher = line.launcher.as_str(), "a launcher's watch stream cannot be understood");
-                    return;
-                }
+async fn read(response: reqwest::Response, line: &Line) {
+    let mut lines = http::lines(response, LINE_MAX);
+    while let Ok(Some(text)) = tokio::time::timeout(SILENCE, lines.next()).await {
+        let event = match text.map_err(|e| e.to_string()).and_then(|text| event(&text).map_err(|e| e.to_string())) {
+            Ok(event) => event,
+            Err(error) => {
+                tracing::warn!(%error, launcher = line.launcher.as_str(), "a launcher's watch stream cannot be read on");
+                return;
             }
-        }
-        if buffer.len() > LINE_MAX {
-            tracing::warn!(launcher = line.launcher.as_str(), "a line of a launcher's watch stream is too long");
+        };
+        if let Some(event) = event
+            && !line.tell(News::Event(event)).await
+        {
             return;
         }
     }
 }
 
-fn event(line: &[u8]) -> Result<Option<InstanceEvent>, serde_json::Error> {
+fn event(line: &str) -> Result<Option<InstanceEvent>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Wire {
         #[serde(rename = "type")]
         type_: String,
         object: serde_json::Value,
     }
-    let wire: Wire = serde_json::from_slice(line)?;
+    let wire: Wire = serde_json::from_str(line)?;
     let instance = |object| serde_json::from_value::<WireInstance>(object);
     Ok(match wire.type_.as_str() {
         "CREATED" => Some(InstanceEvent::Created(instance(wire.object)?.into())),
@@ -183,13 +177,13 @@ mod tests {
     #[test]
     fn the_three_types_are_read_and_others_passed_over() {
         let created =
-            event(br#"{"type":"CREATED","object":{"status":"running","instance_id":"a","revision":1,"options":"--port 1"}}"#).unwrap();
+            event(r#"{"type":"CREATED","object":{"status":"running","instance_id":"a","revision":1,"options":"--port 1"}}"#).unwrap();
         assert!(matches!(created, Some(InstanceEvent::Created(r)) if r.id.as_str() == "a" && !r.stopped));
         // The type counts, whatever the status says.
-        let stopped = event(br#"{"type":"STOPPED","object":{"status":"running","instance_id":"a","exit_code":null}}"#).unwrap();
+        let stopped = event(r#"{"type":"STOPPED","object":{"status":"running","instance_id":"a","exit_code":null}}"#).unwrap();
         assert!(matches!(stopped, Some(InstanceEvent::Stopped(_))));
-        assert!(matches!(event(br#"{"type":"DELETED","object":{"instance_id":"a"}}"#).unwrap(), Some(InstanceEvent::Deleted(_))));
-        assert!(event(br#"{"type":"BOOKMARK","object":{"revision":7}}"#).unwrap().is_none());
-        assert!(event(b"{").is_err());
+        assert!(matches!(event(r#"{"type":"DELETED","object":{"instance_id":"a"}}"#).unwrap(), Some(InstanceEvent::Deleted(_))));
+        assert!(event(r#"{"type":"BOOKMARK","object":{"revision":7}}"#).unwrap().is_none());
+        assert!(event("{").is_err());
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use dormouse_apis::names::{self, annotation};
+use dormouse_runtime::http::Method;
 use dormouse_runtime::{CancellationToken, http, net};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
@@ -18,8 +19,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
-use tokio_util::codec::{FramedRead, LinesCodec};
-use tokio_util::io::StreamReader;
 
 /// The further annotation with `--publish-revision`.
 pub const REVISION_ANNOTATION: &str = "dual-pods.llm-d.ai/vllm-instance-revision";
@@ -189,9 +188,9 @@ impl Notifier {
 
     async fn list(&self) -> Result<Seen, RoundError> {
         let failed = |e: &dyn std::fmt::Display| RoundError::Launcher(e.to_string());
-        let response = self.lists.get(&self.list_url).send().await.and_then(reqwest::Response::error_for_status).map_err(|e| failed(&e))?;
-        let epoch = response.headers().get(crate::api::EPOCH).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let body: Value = response.json().await.map_err(|e| failed(&e))?;
+        let response = http::open(&self.lists, Method::GET, &self.list_url, None, None).await.map_err(|e| failed(&e))?;
+        let epoch = response.header(crate::api::EPOCH.as_str()).map(str::to_owned);
+        let body: Value = response.whole().await.and_then(|answer| answer.json()).map_err(|e| failed(&e))?;
         let mut seen = listed(&body).map_err(|e| failed(&e))?;
         seen.epoch = epoch;
         Ok(seen)
@@ -203,8 +202,7 @@ impl Notifier {
         let url = format!("{}/watch?since={}&epoch={epoch}&heartbeat={HEARTBEAT_SECONDS}", self.list_url, seen.revision);
         let connect = tokio::time::timeout(LIST_TIMEOUT, self.streams.get(url).send());
         let response = connect.await.map_err(|e| failed(&e))?.and_then(reqwest::Response::error_for_status).map_err(|e| failed(&e))?;
-        let body = StreamReader::new(response.bytes_stream().map(|chunk| chunk.map_err(std::io::Error::other)));
-        let mut lines = FramedRead::new(body, LinesCodec::new_with_max_length(MAX_LINE));
+        let mut lines = http::lines(response, MAX_LINE);
         let mut pairs: BTreeMap<String, String> = seen.pairs.drain(..).collect();
         // A launcher that says nothing, not even that nothing happened, is gone.
         let silence = Duration::from_secs(3 * HEARTBEAT_SECONDS);

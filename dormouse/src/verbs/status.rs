@@ -12,9 +12,10 @@ use clap::{Args, ValueEnum};
 use dormouse_apis::names::{annotation, label, path, port};
 use dormouse_controller::{Credentials, NoClient};
 use dormouse_devices::{Client as Devices, Identity, LeaseState};
-use dormouse_names::annotation::NODE_GPUS;
+use dormouse_engine_client::{self as engine, Direct};
+use dormouse_names::annotation::{ENGINE, NODE_GPUS};
 use dormouse_runtime::clock::{Clock, SystemClock};
-use dormouse_runtime::http::{Timeouts, client as http_client};
+use dormouse_runtime::http::{self, Method};
 use dormouse_runtime::output::Out;
 use dormouse_runtime::{net, tls};
 use jiff::Timestamp;
@@ -276,21 +277,22 @@ async fn launcher_row(pod: &Pod) -> LauncherRow {
 
 async fn instances(pod: &Pod) -> Option<Vec<InstanceRow>> {
     let ip = pod.status.as_ref()?.pod_ip.as_ref()?;
-    let brief = Timeouts { connect: Duration::from_millis(500), total: Some(Duration::from_secs(1)) };
-    let http = http_client(brief).ok()?;
-    let url = format!("http://{}{}", net::authority(ip, port::LAUNCHER), path::INSTANCES);
-    let list: serde_json::Value = http.get(url).send().await.ok()?.json().await.ok()?;
+    let brief = Duration::from_secs(1);
+    let client = http::client(http::Timeouts { connect: brief / 2, total: Some(brief) }).ok()?;
+    let engines = Direct { client: client.clone(), timeouts: engine::Timeouts { is_sleeping: brief, ..engine::Timeouts::default() } };
+    let url = net::base_url(ip, port::LAUNCHER) + path::INSTANCES;
+    let list: serde_json::Value = http::call(&client, Method::GET, &url, None, None).await.ok()?.json().ok()?;
     let mut rows = Vec::new();
     for instance in list["instances"].as_array()? {
         let engine_port = instance["annotations"][annotation::INSTANCE_INFERENCE_PORT].as_str().and_then(|p| p.parse().ok());
         let mut state = instance["status"].as_str().unwrap_or("unknown").to_owned();
         if let (Some(engine_port), "running") = (engine_port, state.as_str()) {
-            let url = format!("http://{}/is_sleeping", net::authority(ip, engine_port));
-            let answer: Option<serde_json::Value> = match http.get(url).send().await {
-                Ok(response) => response.json().await.ok(),
-                Err(_) => None,
+            let adapter = instance["annotations"][ENGINE].as_str().unwrap_or(engine::DEFAULT_ADAPTER);
+            let sleeps = match engine::driver(adapter, &net::base_url(ip, engine_port), engines.clone()) {
+                Some(driver) => driver.is_sleeping().await.ok(),
+                None => None,
             };
-            state = match answer.and_then(|a| a["is_sleeping"].as_bool()) {
+            state = match sleeps {
                 Some(true) => "asleep".into(),
                 Some(false) => "awake".into(),
                 None => "starting".into(),

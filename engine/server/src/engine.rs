@@ -13,6 +13,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use dormouse_engine_client::admin::SleepMode;
 use dormouse_runtime::monotonic;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
@@ -27,14 +28,6 @@ use crate::metrics::Metrics;
 const MAX_IN_FLIGHT: usize = 4096;
 /// Longest wait for running requests when sleep is asked to wait for them.
 const DRAIN_LIMIT: Duration = Duration::from_secs(600);
-
-/// What to do with running requests at sleep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Abort,
-    Wait,
-    Keep,
-}
 
 /// Why a request or a transition was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -180,7 +173,7 @@ impl Engine {
     }
 
     /// Puts the engine to sleep. Asleep already: done, except that a deeper level releases more.
-    pub(crate) async fn sleep(&self, level: u8, mode: Mode) -> Result<(), EngineError> {
+    pub(crate) async fn sleep(&self, level: u8, mode: SleepMode) -> Result<(), EngineError> {
         let engine = self.clone();
         run_to_its_end(async move {
             let _one = engine.0.transition.lock().await;
@@ -189,7 +182,7 @@ impl Engine {
         .await
     }
 
-    async fn sleep_now(&self, level: u8, mode: Mode) -> Result<(), EngineError> {
+    async fn sleep_now(&self, level: u8, mode: SleepMode) -> Result<(), EngineError> {
         let before = {
             let mut state = lock(&self.0.state);
             let before = *state;
@@ -227,11 +220,11 @@ impl Engine {
 
     /// Waits until nothing computes, as `mode` says. While paused nothing does: requests kept by an earlier sleep stay kept
     /// unless they are to be aborted, which the release then does.
-    async fn drain(&self, mode: Mode, paused: bool) -> Result<(), EngineError> {
+    async fn drain(&self, mode: SleepMode, paused: bool) -> Result<(), EngineError> {
         match mode {
-            Mode::Keep => return Ok(()),
-            Mode::Abort => std::mem::take(&mut *lock(&self.0.abort)).cancel(),
-            Mode::Wait => {}
+            SleepMode::Keep => return Ok(()),
+            SleepMode::Abort => std::mem::take(&mut *lock(&self.0.abort)).cancel(),
+            SleepMode::Wait => {}
         }
         if paused {
             return Ok(());

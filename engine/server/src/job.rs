@@ -5,6 +5,7 @@
 //! every token. The channel is unbounded in type and bounded in fact: at most one event per token, `max_tokens` in all,
 //! so that one slow client never holds up the others' computation.
 
+use dormouse_engine_client::openai::StopReason;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -57,12 +58,8 @@ impl Finish {
     }
 }
 
-/// What in particular stopped it; absent for the model's own end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum StopReason {
-    Text(String),
-    Token(u32),
-}
+/// How an answer ended: why, and what in particular stopped it.
+pub(crate) type End = (Finish, Option<StopReason>);
 
 /// A piece of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
+use dormouse_engine_client::admin::SleepState;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -60,8 +61,6 @@ fn seconds() -> Histogram {
 }
 
 const ENGINE: &str = "0";
-/// States by how much is gone, as vLLM names them.
-const STATES: [&str; 3] = ["awake", "weights_offloaded", "discard_all"];
 
 impl Metrics {
     pub(crate) fn new(model: &str) -> Self {
@@ -107,8 +106,8 @@ impl Metrics {
     /// `None` is awake; level 0 keeps everything and counts as awake, as in vLLM.
     pub(crate) fn sleeping(&self, level: Option<u8>) {
         let now = usize::from(level.unwrap_or(0).min(2));
-        for (k, state) in STATES.iter().enumerate() {
-            let label = StateLabel { model_name: self.model.clone(), engine: ENGINE, sleep_state: state };
+        for (k, state) in SleepState::ALL.iter().enumerate() {
+            let label = StateLabel { model_name: self.model.clone(), engine: ENGINE, sleep_state: state.as_str() };
             self.sleep_state.get_or_create(&label).set(i64::from(k == now));
         }
     }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dormouse_devices::{Bytes, LeaseState};
+use dormouse_engine_client::openai::StopReason;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 use crate::accelerators::Accelerators;
 use crate::args::ServeArgs;
 use crate::backend::{Backend, Facts, Message, Parts};
-use crate::job::{Event, Finish, Job, Outlet, StopReason, send_text};
+use crate::job::{End, Event, Finish, Job, Outlet, send_text};
 use crate::metrics::Metrics;
 
 mod words;
@@ -246,8 +247,8 @@ impl Backend for Simulator {
         let (seats, open, speed) = (self.seats.clone(), self.open.subscribe(), self.speed);
         let metrics = self.metrics.clone();
         tokio::spawn(async move {
-            let (outcome, tokens, mut outlet) = compute(&job, answer, &seats, open, speed, &metrics).await;
-            let Some((finish, stop)) = outcome else {
+            let (end, tokens, mut outlet) = compute(&job, answer, &seats, open, speed, &metrics).await;
+            let Some((finish, stop)) = end else {
                 return; // nobody listens any more
             };
             if stop.is_none() {
@@ -274,8 +275,6 @@ impl Backend for Simulator {
     }
 }
 
-type Outcome = Option<(Finish, Option<StopReason>)>;
-
 /// One answer, token by token, in modelled time. `None`: the client has gone.
 async fn compute(
     job: &Job,
@@ -284,7 +283,7 @@ async fn compute(
     mut open: watch::Receiver<bool>,
     speed: Speed,
     metrics: &Metrics,
-) -> (Outcome, usize, Outlet) {
+) -> (Option<End>, usize, Outlet) {
     let mut outlet = Outlet::new(&job.params);
     let producing = async {
         let _seat = {
@@ -319,13 +318,13 @@ async fn compute(
             due += scaled(speed.next, speed.jitter, &mut answer);
         }
     };
-    let outcome = tokio::select! {
-        outcome = producing => Some(outcome),
+    let end = tokio::select! {
+        end = producing => Some(end),
         () = job.abort.cancelled() => Some((Finish::Abort, None)),
         () = job.events.closed() => None,
     };
     let tokens = outlet.tokens();
-    (outcome, tokens, outlet)
+    (end, tokens, outlet)
 }
 
 fn scaled(time: Duration, jitter: f64, answer: &mut words::Answer) -> Duration {

@@ -56,6 +56,12 @@ pub fn authority(host: &str, port: u16) -> String {
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
+/// `http://host:port`, with brackets where IPv6 needs them.
+#[must_use]
+pub fn base_url(host: &str, port: u16) -> String {
+    format!("http://{}", authority(host, port))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +78,6 @@ mod tests {
         assert_eq!(map_url_to("http://localhost:8001/x/", ip), "http://127.16.1.7:8001/x/");
         assert_eq!(map_url_to("http://example.com:1", ip), "http://example.com:1");
         assert_eq!(authority("::1", 80), "[::1]:80");
+        assert_eq!(base_url("fd00::7", 8000), "http://[fd00::7]:8000");
     }
 }

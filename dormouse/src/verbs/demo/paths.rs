@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use dormouse_apis::names::{SERVER_CONTAINER, annotation, path, port};
+use dormouse_engine_client::Endpoint;
+use dormouse_engine_client::openai::{ChatMessage, ChatRequest, Common};
 use dormouse_runtime::clock::{Clock, SystemClock};
 use dormouse_runtime::{http as clients, monotonic, net};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use serde_json::{Value, json};
 
 use super::DemoArgs;
 use super::manifests::{self, Model};
@@ -25,6 +26,8 @@ const STORAGE: f64 = 5e9;
 /// GPUs: launcher flow on one, direct flow and the plain Pod on the other.
 const GPU: &str = "GPU-0";
 const OTHER_GPU: &str = "GPU-1";
+/// Time of a call, its whole answer included.
+const CALL: Duration = Duration::from_secs(60);
 const PROMPT: &str = "Who are you?";
 
 struct Player<'a> {
@@ -40,7 +43,7 @@ struct Player<'a> {
 
 /// Plays all paths (or those asked for) and puts what was seen into the report.
 pub(super) async fn all(args: &DemoArgs, scene: &mut Scene, report: &mut Report) -> anyhow::Result<()> {
-    let http = clients::client(clients::Timeouts { connect: Duration::from_secs(2), total: Some(Duration::from_secs(60)) })?;
+    let http = clients::client(clients::Timeouts { connect: Duration::from_secs(2), total: Some(CALL) })?;
     let offset = Offset::new(SystemClock.now(), monotonic::now_us());
     let (models, ports) = (scene.models.clone(), scene.ports);
     let mut p = Player { args, stage: &mut scene.stage, models, ports, http, offset, said: [None, None] };
@@ -242,37 +245,27 @@ impl Player<'_> {
     /// The log of the bound instance, from the launcher.
     async fn instance_log(&self, launcher: &Pod) -> anyhow::Result<String> {
         let id = launcher.annotations().get(annotation::INSTANCE_ID).context("the launcher names no instance")?;
-        let host = net::authority(ip(launcher).context("the launcher has no address")?, port::LAUNCHER);
-        let url = format!("http://{host}{}/{id}/log", path::INSTANCES);
+        let base = net::base_url(ip(launcher).context("the launcher has no address")?, port::LAUNCHER);
+        let url = format!("{base}{}/{id}/log", path::INSTANCES);
         let response = self.http.get(&url).header("range", "bytes=0-16777215").send().await?.error_for_status()?;
         Ok(response.text().await?)
     }
 
     /// Asks the engine and streams the answer: its text, and the time to its first token.
     async fn ask(&self, pod: &Pod, model: &Model) -> anyhow::Result<(String, f64)> {
-        let host = net::authority(ip(pod).context("the provider has no address")?, model.port);
-        let models: Value = self.http.get(format!("http://{host}/v1/models")).send().await?.json().await?;
-        let name = models["data"][0]["id"].as_str().context("the engine names no model")?.to_owned();
-        let body =
-            json!({"model": name, "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 24, "temperature": 0, "stream": true});
+        let base = net::base_url(ip(pod).context("the provider has no address")?, model.port);
+        let engine = Endpoint::new(&base, self.http.clone(), CALL);
+        let name = engine.models().await?.data.into_iter().next().context("the engine names no model")?.id;
+        let common = Common { model: Some(name), max_tokens: Some(24), temperature: Some(0.0), stream: Some(true), ..Common::default() };
+        let messages = vec![ChatMessage::user(PROMPT)];
         let begun = Instant::now();
-        let mut response = self.http.post(format!("http://{host}/v1/chat/completions")).json(&body).send().await?;
-        let status = response.status();
-        if !status.is_success() {
-            bail!("the engine answered {status}: {}", response.text().await.unwrap_or_default());
-        }
-        let (mut text, mut first, mut buffer) = (String::new(), None, Vec::new());
-        while let Some(chunk) = response.chunk().await? {
-            buffer.extend_from_slice(&chunk);
-            while let Some(end) = buffer.iter().position(|b| *b == b'\n') {
-                let line: Vec<u8> = buffer.drain(..=end).collect();
-                let line = String::from_utf8_lossy(&line);
-                let Some(data) = line.trim().strip_prefix("data: ").filter(|d| *d != "[DONE]") else { continue };
-                let event: Value = serde_json::from_str(data).with_context(|| format!("the engine streamed {data:?}"))?;
-                if let Some(piece) = event["choices"][0]["delta"]["content"].as_str().filter(|p| !p.is_empty()) {
-                    first.get_or_insert_with(|| begun.elapsed().as_secs_f64());
-                    text.push_str(piece);
-                }
+        let mut answer = engine.chat(&ChatRequest { messages, max_completion_tokens: None, add_generation_prompt: None, common }).await?;
+        let (mut text, mut first) = (String::new(), None);
+        while let Some(chunk) = answer.next().await? {
+            let piece = chunk.choices.into_iter().next().and_then(|choice| choice.delta?.content);
+            if let Some(piece) = piece.filter(|p| !p.is_empty()) {
+                first.get_or_insert_with(|| begun.elapsed().as_secs_f64());
+                text.push_str(&piece);
             }
         }
         Ok((text.trim().to_owned(), first.context("the engine answered nothing")?))

@@ -5,13 +5,13 @@ use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use dormouse_engine_client::admin::{IsSleeping, SleepMode, WakeTag};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Api;
 use super::error::ApiError;
 use crate::backend::Parts;
-use crate::engine::Mode;
 
 type Pairs = Query<Vec<(String, String)>>;
 
@@ -28,8 +28,8 @@ pub(super) async fn load(State(api): State<Api>) -> Json<Value> {
     Json(json!({"server_load": api.engine().in_flight()}))
 }
 
-pub(super) async fn is_sleeping(State(api): State<Api>) -> Json<Value> {
-    Json(json!({"is_sleeping": api.engine().is_sleeping()}))
+pub(super) async fn is_sleeping(State(api): State<Api>) -> Json<IsSleeping> {
+    Json(IsSleeping { is_sleeping: api.engine().is_sleeping() })
 }
 
 pub(super) async fn sleep(State(api): State<Api>, Query(query): Pairs) -> Result<Response, ApiError> {
@@ -39,11 +39,9 @@ pub(super) async fn sleep(State(api): State<Api>, Query(query): Pairs) -> Result
         Ok(level @ 0..=2u8) => level,
         _ => return Err(ApiError::invalid("level must be 0, 1 or 2")),
     };
-    let mode = match last("mode").unwrap_or("abort") {
-        "abort" => Mode::Abort,
-        "wait" => Mode::Wait,
-        "keep" => Mode::Keep,
-        other => return Err(ApiError::invalid(format!("mode must be abort, wait or keep, not {other:?}"))),
+    let mode = last("mode").unwrap_or(SleepMode::Abort.as_str());
+    let Some(mode) = SleepMode::named(mode) else {
+        return Err(ApiError::invalid(format!("mode must be abort, wait or keep, not {mode:?}")));
     };
     api.engine().sleep(level, mode).await?;
     Ok(Json(json!({"status": "sleeping", "level": level})).into_response())
@@ -55,8 +53,8 @@ pub(super) async fn wake_up(State(api): State<Api>, Query(query): Pairs) -> Resu
         (Parts::ALL, true)
     } else {
         // An unknown tag wakes nothing and is no error: as in vLLM.
-        let parts = Parts { weights: tags.contains(&"weights"), kv_cache: tags.contains(&"kv_cache") };
-        (parts, tags.contains(&"scheduling"))
+        let named = |tag: WakeTag| tags.contains(&tag.as_str());
+        (Parts { weights: named(WakeTag::Weights), kv_cache: named(WakeTag::KvCache) }, named(WakeTag::Scheduling))
     };
     api.engine().wake(parts, scheduling).await?;
     let tags = if tags.is_empty() { Value::Null } else { json!(tags) };

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use dormouse_engine_client::openai::{ErrorAnswer, ErrorBody};
 
 use crate::engine::EngineError;
 
@@ -11,14 +11,14 @@ use crate::engine::EngineError;
 #[derive(Clone, Debug)]
 pub(super) struct ApiError {
     status: StatusCode,
-    kind: &'static str,
+    type_: &'static str,
     message: String,
     param: Option<&'static str>,
 }
 
 impl ApiError {
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, kind: "BadRequestError", message: message.into(), param: None }
+        Self { status: StatusCode::BAD_REQUEST, type_: "BadRequestError", message: message.into(), param: None }
     }
 
     /// A bad value of a member.
@@ -28,30 +28,29 @@ impl ApiError {
 
     /// What vLLM says to a request it cannot parse, and to a bad query.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
-        Self { kind: "Bad Request", ..Self::bad_request(message) }
+        Self { type_: "Bad Request", ..Self::bad_request(message) }
     }
 
     pub(super) fn unknown_model(name: &str) -> Self {
         Self {
             status: StatusCode::NOT_FOUND,
-            kind: "NotFoundError",
+            type_: "NotFoundError",
             message: format!("The model `{name}` does not exist."),
             param: Some("model"),
         }
     }
 
     pub(super) fn internal(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, kind: "InternalServerError", message: message.into(), param: None }
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, type_: "InternalServerError", message: message.into(), param: None }
     }
 
     pub(super) fn too_large(limit: usize) -> Self {
         Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..Self::invalid(format!("the request's body is larger than {limit} bytes")) }
     }
 
-    pub(super) fn body(&self) -> Value {
-        json!({"error": {
-            "message": self.message, "type": self.kind, "param": self.param, "code": self.status.as_u16()
-        }})
+    pub(super) fn body(&self) -> ErrorAnswer {
+        let (message, param) = (self.message.clone(), self.param.map(Into::into));
+        ErrorAnswer { error: ErrorBody { code: self.status.as_u16().into(), message, param, type_: self.type_.into() } }
     }
 }
 
@@ -60,7 +59,7 @@ impl From<EngineError> for ApiError {
         let message = e.to_string();
         match e {
             EngineError::Asleep { .. } | EngineError::Full | EngineError::Ending => {
-                Self { status: StatusCode::SERVICE_UNAVAILABLE, kind: "ServiceUnavailableError", message, param: None }
+                Self { status: StatusCode::SERVICE_UNAVAILABLE, type_: "ServiceUnavailableError", message, param: None }
             }
             EngineError::Busy | EngineError::Failed(_) => Self::internal(message),
         }

@@ -6,13 +6,13 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
+use dormouse_engine_client::openai::{ChatRequest, Common, CompletionRequest, Model, Models, Prompt};
 use uuid::Uuid;
 
 use super::answers::Answers;
 use super::error::ApiError;
 use super::params::{self, DefaultLength};
-use super::request::{self, ChatRequest, Common, CompletionRequest, Prompt};
+use super::request;
 use super::respond::{self, Form, Head};
 use super::{Api, MAX_BODY};
 use crate::backend::Message;
@@ -23,19 +23,19 @@ const COMPLETION_TOKENS: usize = 16;
 /// Beyond this many bytes tokenizing is no job for an asynchronous thread.
 const LONG_TEXT: usize = 16 << 10;
 
-pub(super) async fn models(State(api): State<Api>) -> Json<Value> {
+pub(super) async fn models(State(api): State<Api>) -> Json<Models> {
     let engine = api.engine();
-    let data: Vec<Value> = engine
-        .names()
-        .iter()
-        .map(|name| {
-            json!({
-                "id": name, "object": "model", "created": api.0.started, "owned_by": "dormouse", "root": api.0.root,
-                "parent": null, "max_model_len": engine.backend().facts().max_model_len, "permission": [],
-            })
-        })
-        .collect();
-    Json(json!({"object": "list", "data": data}))
+    let model = |name: &String| Model {
+        created: api.0.started,
+        id: name.clone(),
+        max_model_len: u64::try_from(engine.backend().facts().max_model_len).ok(),
+        object: "model".into(),
+        owned_by: "dormouse".into(),
+        parent: None,
+        permission: Vec::new(),
+        root: Some(api.0.root.clone()),
+    };
+    Json(Models { data: engine.names().iter().map(model).collect(), object: "list".into() })
 }
 
 type Body = Result<Bytes, BytesRejection>;
@@ -96,7 +96,7 @@ pub(super) async fn chat(State(api): State<Api>, body: Body) -> Result<Response,
     if request.messages.is_empty() {
         return Err(ApiError::bad_value("messages", "there must be at least one message"));
     }
-    let messages: Vec<Message> = request.messages.into_iter().map(request::RawMessage::message).collect::<Result<_, _>>()?;
+    let messages: Vec<Message> = request.messages.into_iter().map(request::message).collect::<Result<_, _>>()?;
     let n = params::choices(&request.common, 1)?;
     let answer = request.add_generation_prompt.unwrap_or(true);
     let bytes = messages.iter().map(|m| m.content.len()).sum();

@@ -1,7 +1,8 @@
 //! From what a request says to what a backend computes: defaults, limits, refusals.
 
+use dormouse_engine_client::openai::{Common, OneOrMany};
+
 use super::error::ApiError;
-use super::request::Common;
 use crate::backend::Facts;
 use crate::job::Params;
 
@@ -20,7 +21,7 @@ pub(super) enum DefaultLength {
     Rest,
 }
 
-/// Refuses what this engine does not do.
+/// Refuses what this engine does not do: asked for, it is an error and not silence.
 pub(super) fn refuse_unsupported(c: &Common) -> Result<(), ApiError> {
     let asked = |v: &Option<serde_json::Value>| v.as_ref().is_some_and(|v| !v.is_null() && *v != serde_json::Value::Bool(false));
     if asked(&c.logprobs) {
@@ -113,7 +114,7 @@ pub(super) fn params(
             usize::try_from(k).map_err(|_| ApiError::bad_value("top_k", format!("top_k must be 0 (disable), or at least 1, got {k}.")))?
         }
     };
-    let stop: Vec<String> = c.stop.clone().map(super::request::OneOrMany::list).unwrap_or_default();
+    let stop: Vec<String> = c.stop.clone().map(OneOrMany::list).unwrap_or_default();
     if stop.len() > MAX_STOPS || stop.iter().any(|s| s.len() > MAX_STOP_BYTES) {
         let message = format!("at most {MAX_STOPS} stop texts of {MAX_STOP_BYTES} bytes");
         return Err(ApiError::bad_value("stop", message));
@@ -179,7 +180,7 @@ mod tests {
             (Some(-3), 1, "got -3"),
         ] {
             let e = made(json!({}), max, prompt).unwrap_err();
-            assert!(e.body()["error"]["message"].as_str().unwrap().contains(text), "{:?}", e.body());
+            assert!(e.body().error.message.contains(text), "{:?}", e.body());
         }
     }
 
@@ -197,7 +198,7 @@ mod tests {
             (json!({"stop": ["a", ""]}), "stop"),
         ] {
             let e = made(value.clone(), None, 1).unwrap_err();
-            assert_eq!(e.body()["error"]["param"], param, "{value}");
+            assert_eq!(e.body().error.param.as_deref(), Some(param), "{value}");
         }
         assert!(made(json!({"top_k": -1, "seed": -5, "stop": "x"}), None, 1).is_ok());
     }

@@ -4,12 +4,13 @@ use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use dormouse_engine_client::openai::{self, Answer, Choice, Delta, Message};
 use futures::stream;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::answers::{Answers, Tally};
 use super::error::ApiError;
-use crate::job::{Event, Finish, StopReason};
+use crate::job::{End, Event};
 
 /// Which of the two APIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,56 +39,37 @@ pub(super) struct Usage {
 }
 
 impl Head {
-    fn usage(&self, tally: &Tally) -> Value {
-        json!({
-            "prompt_tokens": self.prompt_tokens,
-            "total_tokens": self.prompt_tokens + tally.completion_tokens,
-            "completion_tokens": tally.completion_tokens,
-            "prompt_tokens_details": null,
-        })
+    fn usage(&self, tally: &Tally) -> openai::Usage {
+        let (prompt_tokens, completion_tokens) = (self.prompt_tokens as u64, tally.completion_tokens as u64);
+        let total_tokens = prompt_tokens + completion_tokens;
+        openai::Usage { completion_tokens, prompt_tokens, prompt_tokens_details: None, total_tokens }
     }
 
-    fn object(&self, streamed: bool) -> &'static str {
-        match (self.form, streamed) {
+    fn answer(&self, streamed: bool, choices: Vec<Choice>) -> Answer {
+        let object = match (self.form, streamed) {
             (Form::Completion, _) => "text_completion",
             (Form::Chat, false) => "chat.completion",
             (Form::Chat, true) => "chat.completion.chunk",
-        }
-    }
-
-    fn message(&self, streamed: bool, choices: &[Value]) -> Value {
-        json!({
-            "id": self.id, "object": self.object(streamed), "created": self.created, "model": self.model,
-            "choices": choices,
-        })
+        };
+        let (id, model) = (self.id.clone(), self.model.clone());
+        Answer { choices, created: self.created, error: None, id, model, object: object.into(), usage: None }
     }
 
     /// One choice of a chunk.
-    fn delta(&self, index: usize, text: Option<String>, end: Option<(Finish, Option<StopReason>)>) -> Value {
-        let mut choice = match self.form {
-            Form::Completion => json!({"index": index, "text": text.unwrap_or_default()}),
-            Form::Chat => {
-                let delta = text.map_or_else(|| json!({}), |text| json!({"content": text}));
-                json!({"index": index, "delta": delta})
-            }
-        };
-        mark_end(&mut choice, end);
+    fn piece(&self, index: usize, text: Option<String>, end: Option<End>) -> Choice {
+        let mut choice = choice(index, end);
+        match self.form {
+            Form::Completion => choice.text = Some(text.unwrap_or_default()),
+            Form::Chat => choice.delta = Some(Delta { content: text, role: None }),
+        }
         choice
     }
 }
 
-fn mark_end(choice: &mut Value, end: Option<(Finish, Option<StopReason>)>) {
-    let (finish, stop) = match end {
-        Some((finish, stop)) => (json!(finish.as_str()), stop),
-        None => (Value::Null, None),
-    };
-    choice["logprobs"] = Value::Null;
-    choice["finish_reason"] = finish;
-    choice["stop_reason"] = match stop {
-        Some(StopReason::Text(text)) => json!(text),
-        Some(StopReason::Token(token)) => json!(token),
-        None => Value::Null,
-    };
+/// A choice of which only the text is still to be said.
+fn choice(index: usize, end: Option<End>) -> Choice {
+    let (finish, stop_reason) = end.unzip();
+    Choice { finish_reason: finish.map(|f| f.as_str().into()), index, stop_reason: stop_reason.flatten(), ..Choice::default() }
 }
 
 /// Waits for all answers and returns them in one body.
@@ -107,19 +89,18 @@ pub(super) async fn whole(head: Head, mut answers: Answers) -> Result<Response, 
         if end.is_none() {
             return Err(ApiError::internal("the engine ended before the answer did"));
         }
-        let mut choice = match head.form {
-            Form::Completion => json!({"index": index, "text": text}),
-            Form::Chat => json!({
-                "index": index,
-                "message": {"role": "assistant", "content": text, "refusal": null, "tool_calls": []},
-            }),
-        };
-        mark_end(&mut choice, end);
+        let mut choice = choice(index, end);
+        match head.form {
+            Form::Completion => choice.text = Some(text),
+            Form::Chat => {
+                let tool_calls = Some(Vec::new());
+                choice.message = Some(Message { content: Some(text), refusal: None, role: "assistant".into(), tool_calls });
+            }
+        }
         choices.push(choice);
     }
-    let mut body = head.message(false, &choices);
-    body["usage"] = head.usage(&answers.tally());
-    Ok(Json(body).into_response())
+    let answer = Answer { usage: Some(head.usage(&answers.tally())), ..head.answer(false, choices) };
+    Ok(Json(answer).into_response())
 }
 
 /// Sends events as they come. When the client goes, the body is dropped, and with it the answers.
@@ -128,12 +109,11 @@ pub(super) fn stream(head: Head, answers: Answers, usage: Usage) -> Response {
     for index in 0..answers.count() {
         match (head.form, head.echoes.get(index)) {
             (Form::Chat, _) => {
-                let mut choice = json!({"index": index, "delta": {"role": "assistant", "content": ""}});
-                mark_end(&mut choice, None);
-                opening.push(head.message(true, &[choice]));
+                let delta = Some(Delta { content: Some(String::new()), role: Some("assistant".into()) });
+                opening.push(head.answer(true, vec![Choice { delta, ..choice(index, None) }]));
             }
             (Form::Completion, Some(echo)) => {
-                opening.push(head.message(true, &[head.delta(index, Some(echo.clone()), None)]));
+                opening.push(head.answer(true, vec![head.piece(index, Some(echo.clone()), None)]));
             }
             (Form::Completion, None) => {}
         }
@@ -162,12 +142,16 @@ struct Streaming {
     head: Head,
     answers: Answers,
     usage: Usage,
-    opening: std::vec::IntoIter<Value>,
+    opening: std::vec::IntoIter<Answer>,
     stage: Stage,
 }
 
-fn line(value: &Value) -> Bytes {
-    Bytes::from(format!("data: {value}\n\n"))
+/// An event of this value, which is one that can be written.
+fn event(value: &impl Serialize) -> Bytes {
+    let mut bytes = b"data: ".to_vec();
+    let _ = serde_json::to_writer(&mut bytes, value);
+    bytes.extend_from_slice(b"\n\n");
+    bytes.into()
 }
 
 impl Streaming {
@@ -176,9 +160,8 @@ impl Streaming {
             Stage::Running => Some(self.running().await),
             Stage::Usage => {
                 self.stage = Stage::Done;
-                let mut last = self.head.message(true, &[]);
-                last["usage"] = self.head.usage(&self.answers.tally());
-                Some(line(&last))
+                let usage = Some(self.head.usage(&self.answers.tally()));
+                Some(event(&Answer { usage, ..self.head.answer(true, Vec::new()) }))
             }
             Stage::Done => {
                 self.stage = Stage::Over;
@@ -193,11 +176,11 @@ impl Streaming {
             return self.chunk(chunk);
         }
         let choice = match self.answers.next().await {
-            Some((index, Event::Text { delta, .. })) => self.head.delta(index, Some(delta), None),
-            Some((index, Event::End { finish, stop, .. })) => self.head.delta(index, None, Some((finish, stop))),
+            Some((index, Event::Text { delta, .. })) => self.head.piece(index, Some(delta), None),
+            Some((index, Event::End { finish, stop, .. })) => self.head.piece(index, None, Some((finish, stop))),
             Some((_, Event::Failed(why))) => {
                 self.stage = Stage::Done;
-                return line(&ApiError::internal(why).body());
+                return event(&ApiError::internal(why).body());
             }
             None => {
                 self.stage = if self.usage.at_end { Stage::Usage } else { Stage::Done };
@@ -205,14 +188,14 @@ impl Streaming {
                 return Box::pin(self.next()).await.unwrap_or_default();
             }
         };
-        let chunk = self.head.message(true, &[choice]);
+        let chunk = self.head.answer(true, vec![choice]);
         self.chunk(chunk)
     }
 
-    fn chunk(&self, mut chunk: Value) -> Bytes {
+    fn chunk(&self, mut chunk: Answer) -> Bytes {
         if self.usage.always {
-            chunk["usage"] = self.head.usage(&self.answers.tally());
+            chunk.usage = Some(self.head.usage(&self.answers.tally()));
         }
-        line(&chunk)
+        event(&chunk)
     }
 }

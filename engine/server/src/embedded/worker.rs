@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 
+use dormouse_engine_client::openai::StopReason;
 use tokio::sync::{oneshot, watch};
 
 use super::cache::Cache;
@@ -24,7 +25,7 @@ use super::model::{Model, Segment};
 use super::sampler::Sampler;
 use super::text::{Decoder, Text};
 use super::weights::Weights;
-use crate::job::{Event, Finish, Job, Outlet, StopReason, send_text};
+use crate::job::{Event, Finish, Job, Outlet, send_text};
 use crate::metrics::Metrics;
 
 /// Tokens of prompts in one step, over all sequences.

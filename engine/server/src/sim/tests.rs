@@ -1,8 +1,9 @@
 use dormouse_devices::{Config, Devices, Gpu, LeaseState, Rates};
+use dormouse_engine_client::admin::SleepMode;
 
 use super::*;
 use crate::args;
-use crate::engine::{Engine, EngineError, Mode};
+use crate::engine::{Engine, EngineError};
 use crate::job::Params;
 use crate::job::tests::params;
 
@@ -66,7 +67,7 @@ async fn start_sleep_and_wake_take_what_the_links_take() {
 
     for (level, down, up) in [(1, 160, 160), (2, 0, 1600 + 160)] {
         let begun = Instant::now();
-        e.sleep(level, Mode::Abort).await.unwrap();
+        e.sleep(level, SleepMode::Abort).await.unwrap();
         assert_eq!(millis(begun.elapsed()), down, "sleep at level {level}");
         assert!(e.is_sleeping());
         assert_eq!(used(&d, 0), (GIB, 0));
@@ -89,7 +90,7 @@ async fn two_awake_models_do_not_fit_and_a_failed_wake_stays_asleep() {
     assert!(e.contains("CUDA out of memory. Tried to allocate 72.00 GiB."), "{e}");
     assert_eq!(used(&d, 0), (72 * GIB, 1));
 
-    a.sleep(1, Mode::Abort).await.unwrap();
+    a.sleep(1, SleepMode::Abort).await.unwrap();
     let b = engine(&d, "b --enable-sleep-mode").await;
     let before = d.snapshot().gpus.remove(0);
     let e = a.wake(Parts::ALL, true).await.unwrap_err();
@@ -99,7 +100,7 @@ async fn two_awake_models_do_not_fit_and_a_failed_wake_stays_asleep() {
     assert_eq!(after.leases, before.leases, "a failed wake leaves the memory as it was");
     assert_eq!(after.refused, before.refused + 1);
 
-    b.sleep(2, Mode::Abort).await.unwrap();
+    b.sleep(2, SleepMode::Abort).await.unwrap();
     a.wake(Parts::ALL, true).await.unwrap();
     assert_eq!(used(&d, 0), (73 * GIB, 1));
 }
@@ -146,7 +147,7 @@ async fn sleep_aborts_waits_or_keeps_as_asked() {
 
     let job = running(&e, &p);
     tokio::time::sleep(Duration::from_millis(350)).await;
-    e.sleep(1, Mode::Abort).await.unwrap();
+    e.sleep(1, SleepMode::Abort).await.unwrap();
     let (text, finish, tokens, _) = job.await.unwrap();
     assert_eq!((finish, tokens), (Finish::Abort, 3));
     assert!(whole.0.starts_with(&text));
@@ -156,14 +157,14 @@ async fn sleep_aborts_waits_or_keeps_as_asked() {
     let job = running(&e, &p);
     tokio::time::sleep(Duration::from_millis(350)).await;
     let begun = Instant::now();
-    e.sleep(1, Mode::Wait).await.unwrap();
+    e.sleep(1, SleepMode::Wait).await.unwrap();
     assert_eq!(millis(begun.elapsed()), 650 + 160);
     assert_eq!(job.await.unwrap().0, whole.0);
     e.wake(Parts::ALL, true).await.unwrap();
 
     let job = running(&e, &p);
     tokio::time::sleep(Duration::from_millis(350)).await;
-    e.sleep(1, Mode::Keep).await.unwrap();
+    e.sleep(1, SleepMode::Keep).await.unwrap();
     assert_eq!(e.in_flight(), 1);
     tokio::time::sleep(Duration::from_secs(5)).await;
     e.wake(Parts::ALL, true).await.unwrap();
@@ -175,7 +176,7 @@ async fn sleep_aborts_waits_or_keeps_as_asked() {
 async fn parts_wake_one_by_one() {
     let d = devices(1);
     let e = engine(&d, "a --enable-sleep-mode").await;
-    e.sleep(2, Mode::Abort).await.unwrap();
+    e.sleep(2, SleepMode::Abort).await.unwrap();
     let (weights, cache) = (Parts { weights: true, ..Parts::default() }, Parts { kv_cache: true, ..Parts::default() });
     e.wake(Parts::default(), false).await.unwrap();
     assert_eq!(used(&d, 0), (GIB, 0), "an unknown tag wakes nothing");
@@ -187,7 +188,7 @@ async fn parts_wake_one_by_one() {
     assert!(!e.is_sleeping() && e.check_admission().is_ok());
     // Level 0 only stops: nothing moves.
     let before = d.snapshot().links;
-    e.sleep(0, Mode::Abort).await.unwrap();
+    e.sleep(0, SleepMode::Abort).await.unwrap();
     assert!(e.is_sleeping());
     assert_eq!(used(&d, 0), (72 * GIB, 1));
     e.wake(Parts::ALL, true).await.unwrap();
@@ -199,7 +200,7 @@ async fn parts_wake_one_by_one() {
 async fn without_sleep_mode_nothing_is_freed() {
     let d = devices(1);
     let e = engine(&d, "a").await;
-    e.sleep(1, Mode::Abort).await.unwrap();
+    e.sleep(1, SleepMode::Abort).await.unwrap();
     assert!(e.is_sleeping());
     assert_eq!(used(&d, 0).0, 72 * GIB);
     assert_eq!(d.snapshot().gpus[0].leases[0].state, LeaseState::Asleep);
@@ -212,7 +213,7 @@ async fn a_model_on_two_gpus_moves_over_both_links_at_once() {
     let d = devices(2);
     let e = engine(&d, "a --enable-sleep-mode -tp 2").await;
     let begun = Instant::now();
-    e.sleep(1, Mode::Abort).await.unwrap();
+    e.sleep(1, SleepMode::Abort).await.unwrap();
     assert_eq!(millis(begun.elapsed()), 80);
     assert_eq!((used(&d, 0), used(&d, 1)), ((GIB, 0), (GIB, 0)));
     // One of the two is taken: the wake fails and holds neither.
@@ -235,7 +236,7 @@ async fn weights_that_do_not_fit_at_all_are_refused_before_loading() {
 async fn the_ready_delay_comes_after_the_wake() {
     let d = devices(1);
     let e = engine(&d, "a --enable-sleep-mode --sim-ready-delay 100ms").await;
-    e.sleep(1, Mode::Abort).await.unwrap();
+    e.sleep(1, SleepMode::Abort).await.unwrap();
     let begun = Instant::now();
     e.wake(Parts::ALL, true).await.unwrap();
     assert_eq!(millis(begun.elapsed()), 260);

@@ -8,9 +8,11 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use dormouse_engine_admin::{
-    AdminError, Driver, EngineMetrics, Health, SleepMode, Timeouts, WakeTag, base_url, driver, put_to_sleep, wake_up,
-};
+use dormouse_engine_client::admin::{SleepMode, SleepState, WakeTag};
+use dormouse_engine_client::openai::{ChatMessage, ChatRequest, Common};
+use dormouse_engine_client::{DEFAULT_ADAPTER, Direct, Driver, Endpoint, EngineError, Health, Timeouts, driver, put_to_sleep, wake_up};
+use dormouse_runtime::http::{Cause, Client};
+use dormouse_runtime::net::base_url;
 use serde_json::json;
 
 /// A pretended engine: what it does, and what was asked of it.
@@ -53,11 +55,15 @@ async fn answer(State(stub): State<Shared>, request: Request) -> Response {
     if hangs {
         std::future::pending::<()>().await;
     }
+    const CHAT: &str = ": begins\n\ndata: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\r\n\r\n\
+        data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
     match path.as_str() {
+        "/chat/v1/chat/completions" => format!("{CHAT}data: [DONE]\n\n").into_response(),
+        "/broken/v1/chat/completions" => format!("{CHAT}data: {{\"error\":{{\"message\":\"why\",\"code\":503}}}}\n\n").into_response(),
+        "/garbage/v1/chat/completions" => format!("{CHAT}data: {{").into_response(),
         "/is_sleeping" => axum::Json(json!({"is_sleeping": stub.lock().unwrap().asleep})).into_response(),
         "/v1/models" => axum::Json(json!({"data": [{"id": "m", "max_model_len": 7}, {"id": "n"}]})).into_response(),
-        "/version" => axum::Json(json!({"version": "1.2"})).into_response(),
-        "/metrics" => "vllm:num_requests_running{a=\"b\"} 3\n".into_response(),
+        "/metrics" => "vllm:engine_sleep_state{sleep_state=\"awake\"} 1\n".into_response(),
         "/health" | "/sleep" | "/wake_up" | "/collective_rpc" | "/reset_prefix_cache" => ().into_response(),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
@@ -69,6 +75,11 @@ fn timeouts() -> Timeouts {
 }
 
 async fn engine(stub: Stub, timeouts: Timeouts) -> (Shared, Box<dyn Driver>) {
+    let (shared, base) = served(stub).await;
+    (shared, at(&base, timeouts))
+}
+
+async fn served(stub: Stub) -> (Shared, String) {
     let shared = Arc::new(Mutex::new(stub));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -79,12 +90,15 @@ async fn engine(stub: Stub, timeouts: Timeouts) -> (Shared, Box<dyn Driver>) {
         dormouse_runtime::serve::Limits::default(),
         dormouse_runtime::CancellationToken::new(),
     ));
-    (shared, at(&base_url(&address.ip().to_string(), address.port()), timeouts))
+    (shared, base_url(&address.ip().to_string(), address.port()))
+}
+
+fn client() -> Client {
+    dormouse_runtime::http::client(dormouse_runtime::http::Timeouts { total: None, ..Default::default() }).unwrap()
 }
 
 fn at(base: &str, timeouts: Timeouts) -> Box<dyn Driver> {
-    let client = dormouse_runtime::http::client(dormouse_runtime::http::Timeouts { total: None, ..Default::default() });
-    driver("vllm", base, client.unwrap(), timeouts).unwrap()
+    driver(DEFAULT_ADAPTER, base, Direct { client: client(), timeouts }).unwrap()
 }
 
 fn calls(stub: &Shared) -> Vec<String> {
@@ -96,30 +110,51 @@ async fn every_call_is_the_one_vllm_knows() {
     let (stub, d) = engine(Stub::default(), timeouts()).await;
     assert_eq!(d.health().await, Ok(Health::Ready));
     assert_eq!(d.is_sleeping().await, Ok(false));
-    d.sleep(1, SleepMode::Default).await.unwrap();
-    d.sleep(2, SleepMode::Keep).await.unwrap();
+    d.sleep(1, None).await.unwrap();
+    d.sleep(2, None).await.unwrap();
+    d.sleep(2, Some(SleepMode::Keep)).await.unwrap();
     d.wake(&[]).await.unwrap();
     d.wake(&[WakeTag::Weights, WakeTag::KvCache]).await.unwrap();
     d.restore_weights().await.unwrap();
     d.release_cache().await.unwrap();
-    let models = d.models().await.unwrap();
-    assert_eq!((models[0].id.as_str(), models[0].max_model_len, models[1].max_model_len), ("m", Some(7), None));
-    assert_eq!(d.version().await.unwrap(), "1.2");
-    assert_eq!(d.metrics().await.unwrap(), EngineMetrics { running: Some(3.0), ..EngineMetrics::default() });
+    assert_eq!(d.memory().await, Ok(Some(SleepState::Awake)));
     let expected = [
         "GET /health",
         "GET /is_sleeping",
-        "POST /sleep?level=1",
+        "POST /sleep",
+        "POST /sleep?level=2",
         "POST /sleep?level=2&mode=keep",
         "POST /wake_up",
         "POST /wake_up?tags=weights&tags=kv_cache",
         "POST /collective_rpc",
         "POST /reset_prefix_cache",
-        "GET /v1/models",
-        "GET /version",
         "GET /metrics",
     ];
     assert_eq!(calls(&stub), expected);
+}
+
+#[tokio::test]
+async fn users_see_models_and_answers_as_they_come() {
+    let (_stub, base) = served(Stub::default()).await;
+    let endpoint = |path: &str| Endpoint::new(&format!("{base}{path}"), client(), Duration::from_secs(20));
+    let models = endpoint("").models().await.unwrap().data;
+    assert_eq!((models[0].id.as_str(), models[0].max_model_len, models[1].max_model_len), ("m", Some(7), None));
+
+    let common = Common { stream: Some(true), ..Common::default() };
+    let request = ChatRequest { messages: vec![ChatMessage::user("?")], max_completion_tokens: None, add_generation_prompt: None, common };
+    let said = async |path: &str| {
+        let mut answer = endpoint(path).chat(&request).await?;
+        let mut text = String::new();
+        while let Some(chunk) = answer.next().await? {
+            text.extend(chunk.choices.into_iter().filter_map(|c| c.delta?.content));
+        }
+        Ok::<_, dormouse_runtime::http::Failure>(text)
+    };
+    assert_eq!(said("/chat").await.unwrap(), "Hi");
+    assert_eq!(said("/broken").await.unwrap_err().cause, Cause::Refused { status: 503, text: "why".into(), whole: true });
+    let e = said("/garbage").await.unwrap_err();
+    assert!(matches!(&e.cause, Cause::Malformed(why) if why.ends_with("in \"{\"")), "{e}");
+    assert_eq!(said("/none").await.unwrap_err().status(), Some(404));
 }
 
 #[tokio::test]
@@ -129,15 +164,17 @@ async fn failures_are_told_apart() {
         vec![("/sleep", 500, format!("  out of memory {long}")), ("/health", 503, String::new()), ("/wake_up", 404, String::new())];
     let stub = Stub { refuse, hang: vec!["/is_sleeping"], ..Stub::default() };
     let (_stub, d) = engine(stub, Timeouts { is_sleeping: Duration::from_millis(50), ..timeouts() }).await;
-    match d.sleep(1, SleepMode::Default).await.unwrap_err() {
-        AdminError::Refused { status: 500, body, url } => {
-            assert!(body.starts_with("out of memory x") && body.ends_with('…') && body.len() < 600, "{body}");
-            assert!(url.ends_with("/sleep?level=1"));
+    match d.sleep(2, None).await.unwrap_err() {
+        EngineError::Call(failure) => {
+            let shown = failure.to_string();
+            assert!(failure.url.ends_with("/sleep?level=2") && failure.status() == Some(500));
+            assert!(shown.contains(": out of memory x") && shown.ends_with('…') && shown.len() < 650, "{shown}");
         }
         e => panic!("{e}"),
     }
     assert_eq!(d.health().await, Ok(Health::Dead));
-    assert!(matches!(d.wake(&[]).await, Err(AdminError::Unsupported { .. })));
+    let e = d.wake(&[]).await.unwrap_err();
+    assert!(matches!(e, EngineError::Unsupported { .. }) && e.to_string().contains("VLLM_SERVER_DEV_MODE"), "{e}");
     let e = d.is_sleeping().await.unwrap_err();
     assert!(e.is_unknown() && e.to_string().contains("timed out"), "{e}");
 
@@ -146,29 +183,23 @@ async fn failures_are_told_apart() {
     let d = at(&format!("http://{free}"), timeouts());
     assert_eq!(d.health().await, Ok(Health::Starting));
     let e = d.wake(&[]).await.unwrap_err();
-    assert!(matches!(e, AdminError::Unreachable { .. }) && e.to_string().contains("refused"), "{e}");
-}
-
-#[tokio::test]
-async fn unknown_adapters_are_named_with_the_known_ones() {
-    dormouse_runtime::tls::install_provider();
-    let e = driver("warp", "http://h:1", reqwest::Client::new(), timeouts()).unwrap_err().to_string();
-    assert_eq!(e, "no engine adapter \"warp\"; there are: vllm, dormouse");
-    assert_eq!(driver("dormouse", "http://h:1", reqwest::Client::new(), timeouts()).unwrap().name(), "dormouse");
+    let EngineError::Call(failure) = e else { panic!("{e}") };
+    assert!(matches!(&failure.cause, Cause::Unreachable(why) if why.contains("refused")), "{failure}");
+    assert!(driver("warp", "http://h:1", Direct { client: client(), timeouts: timeouts() }).is_none());
 }
 
 #[tokio::test]
 async fn sleep_and_wake_are_confirmed_and_done_once() {
     let (stub, d) = engine(Stub { slow: 3, ..Stub::default() }, timeouts()).await;
-    put_to_sleep(&*d, 1, SleepMode::Default, &timeouts()).await.unwrap();
+    put_to_sleep(&*d, 1, None, &timeouts()).await.unwrap();
     assert!(stub.lock().unwrap().asleep);
     assert_eq!(calls(&stub).iter().filter(|c| c.starts_with("POST")).count(), 1);
-    put_to_sleep(&*d, 1, SleepMode::Default, &timeouts()).await.unwrap();
+    put_to_sleep(&*d, 1, None, &timeouts()).await.unwrap();
     assert_eq!(calls(&stub), ["GET /is_sleeping"], "asleep already");
     wake_up(&*d, 2, &timeouts()).await.unwrap();
     assert!(!stub.lock().unwrap().asleep);
     let posts: Vec<String> = calls(&stub).into_iter().filter(|c| c.starts_with("POST")).collect();
-    assert_eq!(posts, ["POST /wake_up?tags=weights", "POST /collective_rpc", "POST /wake_up?tags=kv_cache"]);
+    assert_eq!(posts, ["POST /wake_up?tags=weights", "POST /collective_rpc", "POST /wake_up?tags=kv_cache", "POST /reset_prefix_cache"]);
     wake_up(&*d, 1, &timeouts()).await.unwrap();
     assert_eq!(calls(&stub), ["GET /is_sleeping"], "awake already");
 }
@@ -177,7 +208,7 @@ async fn sleep_and_wake_are_confirmed_and_done_once() {
 async fn an_unanswered_sleep_counts_if_it_took_effect() {
     let short = Timeouts { sleep: Duration::from_millis(100), ..timeouts() };
     let (stub, d) = engine(Stub { hang: vec!["/sleep"], ..Stub::default() }, short).await;
-    put_to_sleep(&*d, 1, SleepMode::Default, &timeouts()).await.unwrap();
+    put_to_sleep(&*d, 1, None, &timeouts()).await.unwrap();
     assert!(stub.lock().unwrap().asleep);
 }
 
@@ -186,14 +217,14 @@ async fn a_wake_that_fails_is_followed_by_a_sleep() {
     let refuse = vec![("/wake_up", 500, "CUDA out of memory".to_owned())];
     let (stub, d) = engine(Stub { asleep: true, refuse, ..Stub::default() }, timeouts()).await;
     let e = wake_up(&*d, 1, &timeouts()).await.unwrap_err();
-    assert!(matches!(&e, AdminError::Refused { status: 500, body, .. } if body == "CUDA out of memory"), "{e}");
-    assert_eq!(calls(&stub), ["GET /is_sleeping", "POST /wake_up", "POST /sleep?level=1"]);
+    assert!(matches!(&e, EngineError::Call(failure) if failure.to_string().ends_with("status 500: CUDA out of memory")), "{e}");
+    assert_eq!(calls(&stub), ["GET /is_sleeping", "POST /wake_up", "POST /sleep"]);
 }
 
 #[tokio::test]
 async fn an_engine_that_says_yes_and_does_not_is_found_out() {
     let short = Timeouts { sleep: Duration::from_millis(60), ..timeouts() };
     let (_stub, d) = engine(Stub { slow: 1_000_000, ..Stub::default() }, timeouts()).await;
-    let e = put_to_sleep(&*d, 1, SleepMode::Default, &short).await.unwrap_err();
-    assert!(matches!(e, AdminError::NotReached { state: "is awake", .. }), "{e}");
+    let e = put_to_sleep(&*d, 1, None, &short).await.unwrap_err();
+    assert!(matches!(e, EngineError::NotReached { state: "is awake", .. }), "{e}");
 }

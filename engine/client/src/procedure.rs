@@ -6,11 +6,12 @@
 
 use std::time::Duration;
 
+use dormouse_runtime::http::Cause;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::error::AdminError;
-use crate::http::Timeouts;
-use crate::{Driver, SleepMode, WakeTag};
+use crate::admin::{SleepMode, WakeTag};
+use crate::driver::{Driver, Timeouts};
+use crate::error::EngineError;
 
 /// First and longest pause between two looks.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
@@ -19,8 +20,8 @@ const LAST_LOOK: Duration = Duration::from_millis(250);
 /// Puts an engine to sleep and confirms it. Asleep already: done.
 ///
 /// # Errors
-/// The call's own failure, or [`AdminError::NotReached`] when the engine stays awake.
-pub async fn put_to_sleep(driver: &dyn Driver, level: u8, mode: SleepMode, timeouts: &Timeouts) -> Result<(), AdminError> {
+/// The call's own failure, or [`EngineError::NotReached`] when the engine stays awake.
+pub async fn put_to_sleep(driver: &dyn Driver, level: u8, mode: Option<SleepMode>, timeouts: &Timeouts) -> Result<(), EngineError> {
     if driver.is_sleeping().await? {
         return Ok(());
     }
@@ -37,8 +38,8 @@ pub async fn put_to_sleep(driver: &dyn Driver, level: u8, mode: SleepMode, timeo
 /// Wakes an engine that slept at `level` and confirms it. Awake already: done.
 ///
 /// # Errors
-/// The call's own failure, or [`AdminError::NotReached`] when the engine stays asleep; it was then told to sleep again.
-pub async fn wake_up(driver: &dyn Driver, level: u8, timeouts: &Timeouts) -> Result<(), AdminError> {
+/// The call's own failure, or [`EngineError::NotReached`] when the engine stays asleep; it was then told to sleep again.
+pub async fn wake_up(driver: &dyn Driver, level: u8, timeouts: &Timeouts) -> Result<(), EngineError> {
     if !driver.is_sleeping().await? {
         return Ok(());
     }
@@ -54,36 +55,50 @@ pub async fn wake_up(driver: &dyn Driver, level: u8, timeouts: &Timeouts) -> Res
     let Err(failed) = result else {
         return Ok(());
     };
-    if !matches!(failed, AdminError::Unreachable { .. } | AdminError::Unsupported { .. })
-        && let Err(e) = driver.sleep(level, SleepMode::Default).await
+    if !never_done(&failed)
+        && let Err(e) = driver.sleep(level, None).await
     {
         tracing::warn!(error = %e, "sleep after a failed wake failed");
     }
     Err(failed)
 }
 
-/// From level 2 the contents are gone: weights, their contents, cache, in this order.
-async fn wake_calls(driver: &dyn Driver, level: u8) -> Result<(), AdminError> {
+/// From level 2 the contents are gone: weights, their contents, cache, in this order, and nothing that the old contents gave.
+async fn wake_calls(driver: &dyn Driver, level: u8) -> Result<(), EngineError> {
     if level < 2 {
         return driver.wake(&[]).await;
     }
     driver.wake(&[WakeTag::Weights]).await?;
     driver.restore_weights().await?;
-    driver.wake(&[WakeTag::KvCache]).await
+    driver.wake(&[WakeTag::KvCache]).await?;
+    match driver.release_cache().await {
+        // Releases that lack it drop it at sleep.
+        Err(EngineError::Unsupported { .. }) => Ok(()),
+        result => result,
+    }
+}
+
+/// Whether the engine cannot have done it, and will not.
+fn never_done(error: &EngineError) -> bool {
+    match error {
+        EngineError::Call(failure) => matches!(failure.cause, Cause::Unreachable(_)),
+        EngineError::Unsupported { .. } => true,
+        EngineError::NotReached { .. } => false,
+    }
 }
 
 /// Looks until the engine is (or is not) asleep. A look that fails is one that told nothing.
-async fn confirm(driver: &dyn Driver, asleep: bool, deadline: Instant, limit: Duration) -> Result<(), AdminError> {
+async fn confirm(driver: &dyn Driver, asleep: bool, deadline: Instant, limit: Duration) -> Result<(), EngineError> {
     let mut pause = FIRST_LOOK;
     loop {
         match timeout_at(deadline, driver.is_sleeping()).await {
             Ok(Ok(now)) if now == asleep => return Ok(()),
-            Ok(Err(e @ (AdminError::Unreachable { .. } | AdminError::Unsupported { .. }))) => return Err(e),
+            Ok(Err(e)) if never_done(&e) => return Err(e),
             _ => {}
         }
         if Instant::now() + pause >= deadline {
             let state = if asleep { "is awake" } else { "sleeps" };
-            return Err(AdminError::NotReached { state, after: limit });
+            return Err(EngineError::NotReached { state, after: limit });
         }
         sleep(pause).await;
         pause = (pause * 2).min(LAST_LOOK);
