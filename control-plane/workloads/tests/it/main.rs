@@ -1,6 +1,10 @@
 //! The workload controllers against the API server, in process: no sockets, no nodes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "../../examples/in_test.rs"]
+#[allow(dead_code, unreachable_pub, reason = "its main is not run here")]
+mod in_test;
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -63,6 +67,11 @@ async fn names(pods: &Api<Pod>) -> Vec<String> {
 
 async fn count(pods: &Api<Pod>, n: usize) {
     until(&format!("{n} Pods"), || async { names(pods).await.len() == n }).await;
+}
+
+#[tokio::test]
+async fn the_example_holds() {
+    in_test::run().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
