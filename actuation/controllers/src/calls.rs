@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_controller::Fence;
 use dormouse_engine_client::{Call, Driver, EngineError, Transport, Vllm};
 use dormouse_planner::action::Action;
 use dormouse_planner::ids::{GpuUuid, InstanceId};
@@ -67,12 +68,13 @@ pub(crate) struct Caller {
     metrics: Arc<Metrics>,
     namespace: String,
     clock: SharedClock,
+    fence: Fence,
 }
 
 impl Caller {
-    /// `http` has no time-out for whole calls: actions have one.
-    pub(crate) fn new(http: http::Client, metrics: Arc<Metrics>, namespace: String, clock: SharedClock) -> Self {
-        Self { http, metrics, namespace, clock }
+    /// `http` has no time-out for whole calls: actions have one. The fence is asked before each.
+    pub(crate) fn new(http: http::Client, metrics: Arc<Metrics>, namespace: String, clock: SharedClock, fence: Fence) -> Self {
+        Self { http, metrics, namespace, clock, fence }
     }
 
     /// The GPUs of a stub, from the older path where the present one is unknown.
@@ -130,6 +132,9 @@ impl Caller {
 
     /// One call, counted and logged.
     pub(crate) async fn call(&self, action: &Action, method: Method, url: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+        if let Err(fenced) = self.fence.ask() {
+            return Err(Failure { method, url: url.to_owned(), cause: Cause::Unreachable(fenced.to_string()) });
+        }
         let (start, begun) = (self.clock.now(), Instant::now());
         let result = http::call(&self.http, method.clone(), url, body, None).await;
         let status = result.as_ref().map_or_else(|e| e.status().unwrap_or(0), |answer| answer.status);

@@ -13,8 +13,10 @@ use std::time::Duration;
 use dormouse_apis::CustomResourceExt;
 use dormouse_apis::fma::{InferenceServerConfig, LauncherConfig, LauncherPopulationPolicy};
 use dormouse_apis::names::{DUAL_PODS_CONTROLLER, GPU_MAP, LAUNCHER_POPULATOR};
-use dormouse_controller::{Change, changes};
-use dormouse_planner::action::{Action, Owner};
+use dormouse_controller::inspect::{self, Inspector, Question};
+use dormouse_controller::metrics::{Metrics as FrameMetrics, QueueCounts};
+use dormouse_controller::{Change, Consistent, Fence, JsonClient, Note, Reason, Reasons, Recorder, Source, Touched, changes};
+use dormouse_planner::action::{Action, EventSpec, Owner};
 use dormouse_planner::limits::Limits;
 use dormouse_planner::memory::{ActionOutcome, FailureClass};
 use dormouse_planner::plan;
@@ -23,7 +25,7 @@ use dormouse_runtime::{CancellationToken, SharedClock};
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, ObjectReference, Pod};
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::watcher;
 use kube::{Api, Client};
@@ -36,10 +38,10 @@ use tokio::time::Instant;
 use crate::calls::Caller;
 use crate::executor::{Answer, Executor, Seen};
 use crate::follow::{Follower, News, Report};
-use crate::inspect::{self, Inspector, Question};
 use crate::metrics::Metrics;
 use crate::report::{Performed, Reporter};
-use crate::world::{Dirty, World};
+use crate::shown;
+use crate::world::{Dirty, Watched, World, touched};
 
 /// Events that are taken in before planning again, so that a burst is planned once.
 const BATCH: usize = 256;
@@ -82,22 +84,11 @@ pub struct Options {
     pub limits: Limits,
     /// Wall time.
     pub clock: SharedClock,
+    /// Asked before each call to the API, a stub, a launcher or an engine.
+    pub fence: Fence,
 }
 
-/// The kinds that are watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
-    Pod,
-    Node,
-    GpuMap,
-    Isc,
-    Lc,
-    Lpp,
-}
-
-const KINDS: usize = 6;
-
-type Watches = SelectAll<BoxStream<'static, (Kind, Change<Value>)>>;
+type Watches = SelectAll<BoxStream<'static, (Watched, Change<Value>)>>;
 
 /// Sets a controller up; the future runs it until `shutdown`. Metrics go into `registry`.
 ///
@@ -127,9 +118,14 @@ pub fn run_inspected(
     let clock = options.clock;
     // One for both: each loads the certificates of the system. Whole calls are bounded by their actions, streams by silence.
     let http = dormouse_runtime::http::client(dormouse_runtime::http::Timeouts { total: None, ..Default::default() })?;
-    let caller = Caller::new(http.clone(), Arc::clone(&metrics), options.namespace.clone(), Arc::clone(&clock));
-    let executor =
-        Executor::new(client.clone(), caller, options.namespace.clone(), options.role.manager(), Arc::clone(&metrics), Arc::clone(&clock));
+    let manager = options.role.manager();
+    let frame = FrameMetrics::default();
+    frame.register(registry);
+    let api = JsonClient::from(client.clone()).manager(manager).fence(options.fence.clone()).counted(frame.calls(manager));
+    let source = Source { component: manager.to_owned(), host: None };
+    let recorder = Recorder::start(api.clone(), source, Arc::clone(&clock), frame.events(manager));
+    let caller = Caller::new(http.clone(), Arc::clone(&metrics), options.namespace.clone(), Arc::clone(&clock), options.fence);
+    let executor = Executor::new(api, caller, options.namespace.clone(), Arc::clone(&metrics));
     let (news_tx, news) = mpsc::channel(1_024);
     let follower = Follower::new(http, news_tx);
     let populate = options.role != Role::DualPods;
@@ -146,7 +142,8 @@ pub fn run_inspected(
         reporter,
         calls: JoinSet::new(),
         running: HashMap::new(),
-        events: JoinSet::new(),
+        recorder,
+        counts: frame.queue(manager),
         config_wake: None,
         listed: BTreeSet::new(),
         dirty: BTreeMap::new(),
@@ -160,21 +157,21 @@ pub fn run_inspected(
 }
 
 fn watches(client: &Client, namespace: &str) -> Watches {
-    let one = |kind: Kind, resource: &ApiResource, namespaced: bool, config: watcher::Config| {
+    let one = |watched: Watched, resource: &ApiResource, namespaced: bool, config: watcher::Config| {
         let api: Api<DynamicObject> =
             if namespaced { Api::namespaced_with(client.clone(), namespace, resource) } else { Api::all_with(client.clone(), resource) };
         let (api_version, name) = (resource.api_version.clone(), resource.kind.clone());
-        changes(api, config).map(move |change| (kind, values(change, &api_version, &name))).boxed()
+        changes(api, config).map(move |change| (watched, values(change, &api_version, &name))).boxed()
     };
     let all = watcher::Config::default;
     let gpu_map = watcher::Config::default().fields(&format!("metadata.name={GPU_MAP}"));
     [
-        one(Kind::Pod, &ApiResource::erase::<Pod>(&()), true, all()),
-        one(Kind::Node, &ApiResource::erase::<Node>(&()), false, all()),
-        one(Kind::GpuMap, &ApiResource::erase::<ConfigMap>(&()), true, gpu_map),
-        one(Kind::Isc, &InferenceServerConfig::api_resource(), true, all()),
-        one(Kind::Lc, &LauncherConfig::api_resource(), true, all()),
-        one(Kind::Lpp, &LauncherPopulationPolicy::api_resource(), true, all()),
+        one(Watched::Pods, &ApiResource::erase::<Pod>(&()), true, all()),
+        one(Watched::Nodes, &ApiResource::erase::<Node>(&()), false, all()),
+        one(Watched::GpuMap, &ApiResource::erase::<ConfigMap>(&()), true, gpu_map),
+        one(Watched::InferenceServerConfigs, &InferenceServerConfig::api_resource(), true, all()),
+        one(Watched::LauncherConfigs, &LauncherConfig::api_resource(), true, all()),
+        one(Watched::PopulationPolicies, &LauncherPopulationPolicy::api_resource(), true, all()),
     ]
     .into_iter()
     .collect()
@@ -216,13 +213,13 @@ struct Controller {
     calls: JoinSet<Answer>,
     /// What each call is about, so that one that panics is accounted for.
     running: HashMap<tokio::task::Id, Call>,
-    /// Events being sent; nobody waits for them.
-    events: JoinSet<()>,
+    recorder: Recorder,
+    counts: QueueCounts,
     /// When time alone makes the configuration objects worth planning.
     config_wake: Option<Timestamp>,
-    listed: BTreeSet<Kind>,
-    /// Nodes to plan, and since when.
-    dirty: BTreeMap<String, Instant>,
+    listed: BTreeSet<Watched>,
+    /// Nodes to plan, since when, and why.
+    dirty: BTreeMap<String, (Instant, Reasons)>,
     /// When time alone makes a node worth planning.
     wakes: BTreeMap<String, Timestamp>,
     /// When the gauges are due, if anything changed, and when they were last set.
@@ -245,13 +242,12 @@ impl Controller {
             let pause = self.until_wake();
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                Some((kind, change)) = watches.next() => self.on_change(kind, change),
+                Some((watched, change)) = watches.next() => self.on_change(watched, change),
                 Some(done) = self.calls.join_next_with_id() => self.on_done(done),
                 Some(report) = news.recv() => self.on_news(report),
-                Some(_) = self.events.join_next() => continue,
                 Some(question) = questions.recv() => {
-                    // Who asked may have gone.
-                    let _ = question.send(self.shown());
+                    let state = self.shown(&question.query);
+                    question.answer(state);
                     continue;
                 }
                 () = tokio::time::sleep(pause) => {}
@@ -259,15 +255,15 @@ impl Controller {
             for _ in 0..BATCH {
                 if let Some(done) = self.calls.try_join_next_with_id() {
                     self.on_done(done);
-                } else if let Some(Some((kind, change))) = watches.next().now_or_never() {
-                    self.on_change(kind, change);
+                } else if let Some(Some((watched, change))) = watches.next().now_or_never() {
+                    self.on_change(watched, change);
                 } else if let Ok(report) = news.try_recv() {
                     self.on_news(report);
                 } else {
                     break;
                 }
             }
-            if self.listed.len() == KINDS {
+            if self.listed.len() == Watched::COUNT {
                 self.plan_dirty();
             }
             if self.gauges.is_some_and(|due| due <= Instant::now()) {
@@ -277,14 +273,14 @@ impl Controller {
         }
     }
 
-    /// What is shown on the debug port.
-    fn shown(&self) -> Value {
-        let nodes: Value = self.world.nodes.iter().map(|(name, state)| (name.clone(), inspect::node(state))).collect();
+    /// What is shown on the debug port, of one node with `?node=`.
+    fn shown(&self, query: &BTreeMap<String, String>) -> Value {
+        let nodes = shown::nodes(&self.world, query.get("node").map(String::as_str));
         json!({
             "role": format!("{:?}", self.role), "namespace": self.world.configs.namespace, "ready": self.started,
-            "listed": self.listed.iter().map(|kind| format!("{kind:?}")).collect::<Vec<_>>(),
+            "listed": self.listed.iter().map(|watched| format!("{watched:?}")).collect::<Vec<_>>(),
             "callsUnderWay": self.calls.len(), "nodesToPlan": self.dirty.keys().collect::<Vec<_>>(), "wakes": self.wakes,
-            "nodes": nodes,
+            "inconsistent": self.world.consistency_check().err().map(|e| e.to_string()), "nodes": nodes,
         })
     }
 
@@ -297,20 +293,21 @@ impl Controller {
         pause.min(gauges).max(Duration::from_millis(1))
     }
 
-    fn mark(&mut self, nodes: Dirty) {
-        for node in nodes {
+    fn mark(&mut self, nodes: Touched<String>) {
+        for (node, reason) in nodes {
             let depth = i64::try_from(self.dirty.len()).unwrap_or(i64::MAX);
             self.metrics.marked(&node, depth);
-            self.dirty.entry(node).or_insert_with(Instant::now);
+            self.counts.enqueued(reason);
+            self.dirty.entry(node).or_insert_with(|| (Instant::now(), Reasons::default())).1.merge(reason);
         }
     }
 
-    fn on_change(&mut self, kind: Kind, change: Change<Value>) {
+    fn on_change(&mut self, watched: Watched, change: Change<Value>) {
         if matches!(change, Change::Reset(_)) {
-            self.listed.insert(kind);
+            self.listed.insert(watched);
         }
-        let dirty = self.world.change(kind, change);
-        self.mark(dirty);
+        let touched = change.fold_into(&mut self.world.of(watched));
+        self.mark(touched);
     }
 
     fn on_news(&mut self, report: Report) {
@@ -321,7 +318,7 @@ impl Controller {
             News::Event(event) => state.instances_streamed(&report.launcher, &event, now),
         }
         let node = node.to_owned();
-        self.mark([node].into());
+        self.mark(vec![(node, Reason::Reported)]);
     }
 
     fn on_done(&mut self, done: Result<(tokio::task::Id, Answer), tokio::task::JoinError>) {
@@ -337,15 +334,14 @@ impl Controller {
         let mut dirty = match answer.seen {
             Some(Seen::Pod(object)) => self.world.apply_pod(&Arc::new(object)),
             Some(Seen::NoPod(uid)) => self.world.delete_pod(&uid),
-            Some(Seen::Config(kind, object)) => self.world.change(kind, Change::Apply(object)),
-            Some(Seen::NoConfig(kind, object)) => self.world.change(kind, Change::Delete(object)),
+            Some(Seen::Config(watched, object)) => self.world.apply(watched, object),
+            Some(Seen::NoConfig(watched, object)) => self.world.delete(watched, &object),
             None => Dirty::new(),
         };
         let (now, outcome) = (self.clock.now(), answer.outcome);
         self.reporter.performed(&Performed { node: node.as_deref().unwrap_or_default(), action: &action, begun, ended: now }, &outcome);
         if let (Some(event), ActionOutcome::Done | ActionOutcome::Object(_)) = (&action.event, &outcome) {
-            let (executor, event) = (self.executor.clone(), event.clone());
-            self.events.spawn(async move { executor.event(&event).await });
+            self.recorder.record(&about(event), Note::warning(event.reason, event.message.as_str()));
         }
         match node {
             Some(node) => {
@@ -356,13 +352,13 @@ impl Controller {
             }
             None => self.world.configs.finished(&action, &outcome, now),
         }
-        self.mark(dirty);
+        self.mark(touched(dirty, Reason::Answered));
     }
 
     fn plan_dirty(&mut self) {
         let now = self.clock.now();
         let due: Dirty = self.wakes.iter().filter(|(_, at)| **at <= now).map(|(node, _)| node.clone()).collect();
-        self.mark(due);
+        self.mark(touched(due, Reason::Due));
         if self.role != Role::DualPods {
             self.plan_configs(now);
         }
@@ -370,7 +366,8 @@ impl Controller {
         if dirty.is_empty() && self.started {
             return;
         }
-        for (node, since) in dirty {
+        for (node, (since, why)) in dirty {
+            tracing::trace!(node, %why, "plan");
             self.plan_node(&node, since, now);
         }
         self.follower.set(&self.world.launcher_places());
@@ -425,6 +422,20 @@ impl Controller {
     }
 }
 
+/// The Pod that an event is about, as it was when it was planned with.
+fn about(event: &EventSpec) -> ObjectReference {
+    let pod = &event.pod;
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        namespace: Some(pod.namespace.clone()),
+        name: Some(pod.name.clone()),
+        uid: Some(pod.uid.as_str().to_owned()),
+        resource_version: Some(pod.rv.clone()),
+        ..ObjectReference::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
@@ -454,25 +465,26 @@ mod tests {
     async fn a_controller_is_ready_when_everything_was_listed() {
         dormouse_runtime::tls::install_provider();
         let (tell, told) = watch::channel(false);
-        let options = Options { namespace: "ns".into(), role: Role::Both, limits: Limits::default(), clock: clock::system() };
+        let options =
+            Options { namespace: "ns".into(), role: Role::Both, limits: Limits::default(), clock: clock::system(), fence: Fence::none() };
         let end = CancellationToken::new();
         let (inspector, work) = run_inspected(&slow_api(told), options, &mut Registry::default(), end.clone()).unwrap();
         let work = tokio::spawn(work);
         let until_listed = async |kinds: usize| loop {
-            let state = inspector.state().await.unwrap();
+            let state = inspector.state(BTreeMap::new()).await.unwrap();
             if state["listed"].as_array().unwrap().len() == kinds {
                 break state;
             }
             tokio::task::yield_now().await;
         };
         let soon = Duration::from_secs(20);
-        let state = tokio::time::timeout(soon, until_listed(KINDS - 1)).await.unwrap();
+        let state = tokio::time::timeout(soon, until_listed(Watched::COUNT - 1)).await.unwrap();
         assert!(!inspector.ready() && state["ready"] == false && state["namespace"] == "ns", "{state}");
         tell.send_replace(true);
-        let state = tokio::time::timeout(soon, until_listed(KINDS)).await.unwrap();
+        let state = tokio::time::timeout(soon, until_listed(Watched::COUNT)).await.unwrap();
         assert!(inspector.ready() && state["ready"] == true, "{state}");
         end.cancel();
         work.await.unwrap();
-        assert_eq!(inspector.state().await, None, "it has ended");
+        assert_eq!(inspector.state(BTreeMap::new()).await, None, "it has ended");
     }
 }

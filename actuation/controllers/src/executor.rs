@@ -7,25 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_apis::Resource;
-use dormouse_apis::fma::LauncherConfig;
-use dormouse_planner::action::{Action, Do, EventSpec, Owner, PodRef};
+use dormouse_apis::fma::{LauncherConfig, LauncherPopulationPolicy};
+use dormouse_controller::{ApiError, At, CallError as ApiCallError, JsonClient, Patch};
+use dormouse_planner::action::{Action, Do, Owner, PodRef};
 use dormouse_planner::ids::Uid;
 use dormouse_planner::memory::{ActionOutcome, FailureClass};
-use dormouse_runtime::SharedClock;
 use dormouse_runtime::http::Method;
-use jiff::Timestamp;
-use kube::Client;
-use serde_json::{Value, json};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, Preconditions};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::calls::{CallError, Caller};
-use crate::controller::Kind;
 use crate::metrics::Metrics;
+use crate::world::Watched;
 
-/// Time for a look at an object after a write whose answer was lost, and for an event.
+/// Time for a look at an object after a write whose answer was lost.
 const ASIDE: Duration = Duration::from_secs(5);
-/// Longest text of an event.
-const EVENT_MAX: usize = 1_000;
 
 /// What an action brought: an observation for the index, and the outcome for the planner.
 #[derive(Debug)]
@@ -42,20 +40,18 @@ pub(crate) enum Seen {
     /// No Pod of this UID.
     NoPod(Uid),
     /// A configuration object as it is now.
-    Config(Kind, Value),
+    Config(Watched, Value),
     /// This configuration object is gone.
-    NoConfig(Kind, Value),
+    NoConfig(Watched, Value),
 }
 
 /// Owner of the clients.
 #[derive(Clone)]
 pub(crate) struct Executor {
-    client: Client,
+    client: JsonClient,
     caller: Caller,
     metrics: Arc<Metrics>,
-    manager: &'static str,
     namespace: String,
-    clock: SharedClock,
 }
 
 impl From<CallError> for Answer {
@@ -75,15 +71,9 @@ fn failed(class: FailureClass, error: String) -> Answer {
 }
 
 impl Executor {
-    pub(crate) fn new(
-        client: Client,
-        caller: Caller,
-        namespace: String,
-        manager: &'static str,
-        metrics: Arc<Metrics>,
-        clock: SharedClock,
-    ) -> Self {
-        Self { client, caller, metrics, manager, namespace, clock }
+    /// The client writes under the name of this program; both clients ask the fence.
+    pub(crate) fn new(client: JsonClient, caller: Caller, namespace: String, metrics: Arc<Metrics>) -> Self {
+        Self { client, caller, metrics, namespace }
     }
 
     /// Performs `action` within its time.
@@ -132,33 +122,33 @@ impl Executor {
             }
             Do::CreatePod { object, lc, .. } => return Ok(self.create_pod(action, object, lc.as_deref()).await),
             Do::ReplacePod { pod, object } => {
-                let path = self.write_path(action, &pod_path(pod));
-                let result = self.api("PUT", &path, "application/json", Some(object)).await;
+                let result = self.writer(action).replace(&place(pod), object).await;
                 return Ok(self.written(pod, result).await);
             }
             Do::PatchPod { pod, patch } => {
-                let path = self.write_path(action, &pod_path(pod));
-                let result = self.api("PATCH", &path, "application/merge-patch+json", Some(patch)).await;
+                let result = self.writer(action).patch(&place(pod), &Patch::Merge(patch)).await;
                 return Ok(self.written(pod, result).await);
             }
             Do::DeletePod { pod, .. } => {
-                let body = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background",
-                    "preconditions": {"uid": pod.uid.as_str(), "resourceVersion": pod.rv}});
-                let result = self.api("DELETE", &pod_path(pod), "application/json", Some(&body)).await;
+                let this = Preconditions { uid: Some(pod.uid.as_str().to_owned()), resource_version: Some(pod.rv.clone()) };
+                let result = self.client.delete(&place(pod), &DeleteParams::background().preconditions(this)).await;
                 return Ok(self.written(pod, result).await);
             }
             Do::SetConfigStatus { plural, namespace, name, object } => {
-                let path = format!("/apis/{}/namespaces/{namespace}/{plural}/{name}", LauncherConfig::api_version(&()));
-                return Ok(self.set_status(action, &path, plural, object).await);
+                let (watched, at) = if *plural == LauncherConfig::plural(&()) {
+                    (Watched::LauncherConfigs, At::one::<LauncherConfig>(Some(namespace), name))
+                } else {
+                    (Watched::PopulationPolicies, At::one::<LauncherPopulationPolicy>(Some(namespace), name))
+                };
+                return Ok(self.set_status(action, watched, at, object).await);
             }
         };
         Ok(outcome.into())
     }
 
     async fn create_pod(&self, action: &Action, object: &Value, lc: Option<&str>) -> Answer {
-        let path = self.write_path(action, &format!("/api/v1/namespaces/{}/pods", self.namespace));
         let begun = Instant::now();
-        let result = self.api("POST", &path, "application/json", Some(object)).await;
+        let result = self.writer(action).create::<Value>(&At::all::<Pod>(Some(&self.namespace)), object).await;
         if let Some(lc) = lc {
             self.metrics.launcher_create(&self.namespace, lc, result.is_ok(), begun.elapsed().as_secs_f64());
         }
@@ -176,7 +166,7 @@ impl Executor {
     }
 
     /// What came of a write to an existing Pod.
-    async fn written(&self, pod: &PodRef, result: Result<Value, kube::Error>) -> Answer {
+    async fn written(&self, pod: &PodRef, result: Result<Value, ApiCallError>) -> Answer {
         let error = match result {
             Ok(object) if object["kind"] == "Status" => return ActionOutcome::Done.into(),
             Ok(object) => {
@@ -198,7 +188,7 @@ impl Executor {
             },
             ApiClass::Failed(class) => {
                 // The patch of a Pod that has another UID by now is refused as a change of the UID.
-                let foreign = matches!(&error, kube::Error::Api(status) if status.code == 422);
+                let foreign = error.status().is_some_and(|status| status.code == 422);
                 let seen = if class == FailureClass::Lost || foreign { self.look(pod).await } else { None };
                 if foreign && matches!(seen, Some(Seen::NoPod(_))) {
                     return Answer { seen, outcome: ActionOutcome::Gone };
@@ -210,25 +200,23 @@ impl Executor {
 
     /// The Pod as it is now; `None` when the API does not say.
     async fn look(&self, pod: &PodRef) -> Option<Seen> {
-        match self.api("GET", &pod_path(pod), "", None).await {
+        match self.client.get::<Value>(&place(pod)).await {
             Ok(object) if object["metadata"]["uid"] == pod.uid.as_str() => Some(Seen::Pod(object)),
             Ok(_) => Some(Seen::NoPod(pod.uid.clone())),
             Err(error) => matches!(api_class(&error), ApiClass::Gone).then(|| Seen::NoPod(pod.uid.clone())),
         }
     }
 
-    async fn set_status(&self, action: &Action, path: &str, plural: &str, object: &Value) -> Answer {
-        let kind = if plural == LauncherConfig::plural(&()) { Kind::Lc } else { Kind::Lpp };
-        let status = self.write_path(action, &format!("{path}/status"));
-        let error = match self.api("PUT", &status, "application/json", Some(object)).await {
-            Ok(object) => return Answer { seen: Some(Seen::Config(kind, object.clone())), outcome: ActionOutcome::Object(object) },
+    async fn set_status(&self, action: &Action, watched: Watched, at: At, object: &Value) -> Answer {
+        let error = match self.writer(action).replace::<Value>(&at.clone().subresource("status"), object).await {
+            Ok(object) => return Answer { seen: Some(Seen::Config(watched, object.clone())), outcome: ActionOutcome::Object(object) },
             Err(error) => error,
         };
         match api_class(&error) {
-            ApiClass::Gone => Answer { seen: Some(Seen::NoConfig(kind, object.clone())), outcome: ActionOutcome::Gone },
-            ApiClass::Conflict => match self.api("GET", path, "", None).await {
+            ApiClass::Gone => Answer { seen: Some(Seen::NoConfig(watched, object.clone())), outcome: ActionOutcome::Gone },
+            ApiClass::Conflict => match self.client.get::<Value>(&at).await {
                 Ok(newer) if newer["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] => {
-                    Answer { seen: Some(Seen::Config(kind, newer)), outcome: ActionOutcome::Conflict }
+                    Answer { seen: Some(Seen::Config(watched, newer)), outcome: ActionOutcome::Conflict }
                 }
                 _ => failed(FailureClass::Transient, message(&error)),
             },
@@ -236,56 +224,15 @@ impl Executor {
         }
     }
 
-    /// A path with the field manager of whoever owns the action.
-    fn write_path(&self, action: &Action, path: &str) -> String {
-        let manager = if action.owner == Owner::Each { self.manager } else { action.owner.manager() };
-        format!("{path}?fieldManager={manager}")
-    }
-
-    async fn api(&self, method: &str, path: &str, content_type: &str, body: Option<&Value>) -> Result<Value, kube::Error> {
-        let mut request = http::Request::builder().method(method).uri(path);
-        if !content_type.is_empty() {
-            request = request.header("content-type", content_type);
-        }
-        let body = body.map(|b| b.to_string().into_bytes()).unwrap_or_default();
-        let request = request.body(body).map_err(kube::Error::HttpError)?;
-        self.client.request(request).await
-    }
-
-    /// Sends the event of an action that succeeded, as the peer's recorder does; best effort.
-    pub(crate) async fn event(&self, event: &EventSpec) {
-        let at = self.clock.now();
-        let now = format!("{at:.0}");
-        let pod = &event.pod;
-        let mut text = event.message.clone();
-        text.truncate(text.floor_char_boundary(EVENT_MAX));
-        let object = json!({
-            "apiVersion": "v1", "kind": "Event",
-            "metadata": {"name": event_name(&pod.name, at), "namespace": pod.namespace},
-            "involvedObject": {"apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name,
-                "uid": pod.uid, "resourceVersion": pod.rv},
-            "type": "Warning", "reason": event.reason, "message": text, "count": 1,
-            "firstTimestamp": now, "lastTimestamp": now,
-            "source": {"component": self.manager}, "reportingComponent": self.manager,
-        });
-        let path = format!("/api/v1/namespaces/{}/events?fieldManager={}", pod.namespace, self.manager);
-        match tokio::time::timeout(ASIDE, self.api("POST", &path, "application/json", Some(&object))).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "cannot record an event"),
-            Err(_) => tracing::warn!("cannot record an event in time"),
-        }
+    /// The client under the name of whoever owns the action.
+    fn writer(&self, action: &Action) -> JsonClient {
+        let client = self.client.clone();
+        if action.owner == Owner::Each { client } else { client.manager(action.owner.manager()) }
     }
 }
 
-/// As the usual recorder names events: the object's name, and the time in hexadecimal. A generated name cannot end in a dot.
-fn event_name(about: &str, at: Timestamp) -> String {
-    // Together within the 253 characters that a name may have.
-    let about = &about[..about.floor_char_boundary(230)];
-    format!("{}.{:x}", about.trim_end_matches(['.', '-']), at.as_nanosecond())
-}
-
-fn pod_path(pod: &PodRef) -> String {
-    format!("/api/v1/namespaces/{}/pods/{}", pod.namespace, pod.name)
+fn place(pod: &PodRef) -> At {
+    At::one::<Pod>(Some(&pod.namespace), &pod.name)
 }
 
 /// Whether an answer shows a Pod in its last form: the write that took its last finalizer, or a deletion
@@ -302,28 +249,32 @@ enum ApiClass {
     Failed(FailureClass),
 }
 
-fn api_class(error: &kube::Error) -> ApiClass {
-    match error {
-        kube::Error::Api(status) if status.is_not_found() || status.code == 410 => ApiClass::Gone,
-        kube::Error::Api(status) if status.code == 409 => ApiClass::Conflict,
+fn api_class(error: &ApiCallError) -> ApiClass {
+    let Some(status) = error.status() else {
+        // What was not begun was not done; of everything else nothing is known.
+        let fenced = matches!(error, ApiCallError::Fenced(_));
+        return ApiClass::Failed(if fenced { FailureClass::Transient } else { FailureClass::Lost });
+    };
+    match status.code {
+        _ if status.is_not_found() => ApiClass::Gone,
+        410 => ApiClass::Gone,
+        409 => ApiClass::Conflict,
         // The server gave up waiting for the write; it may have been done.
-        kube::Error::Api(status) if status.code == 504 || status.reason == "Timeout" => ApiClass::Failed(FailureClass::Lost),
-        kube::Error::Api(status) if status.code == 429 || status.code >= 500 => ApiClass::Failed(FailureClass::Transient),
-        kube::Error::Api(_) => ApiClass::Failed(FailureClass::Refused),
-        _ => ApiClass::Failed(FailureClass::Lost),
+        _ if status.code == 504 || status.reason == "Timeout" => ApiClass::Failed(FailureClass::Lost),
+        429 | 500.. => ApiClass::Failed(FailureClass::Transient),
+        _ => ApiClass::Failed(FailureClass::Refused),
     }
 }
 
 /// The API server's own words where there are some.
-fn message(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
+fn message(error: &ApiCallError) -> String {
+    error.status().map_or_else(|| error.to_string(), |status| status.message.clone())
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

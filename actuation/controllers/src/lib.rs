@@ -2,22 +2,20 @@
 //!
 //! Everything that decides is in `dormouse-planner`. Here: an index that turns watch events into one
 //! planner state per node ([`world`]), an executor that performs actions and reports what was answered
-//! ([`executor`], [`calls`]), the watch streams of launchers ([`follow`]), logs and metrics ([`report`]), a window on its state
-//! ([`inspect`]), flags, and the loop between them ([`controller`]). Both programs run the same loop; each executes only the actions it owns.
+//! ([`executor`], [`calls`]), the watch streams of launchers ([`follow`]), logs and metrics ([`report`]), a view of its state
+//! ([`shown`]), flags, and the loop between them ([`controller`]). Both programs run the same loop; each executes only the actions it owns.
 
 mod calls;
 mod controller;
 mod executor;
 mod follow;
-mod inspect;
 mod metrics;
 mod options;
 mod programs;
 mod report;
-mod versions;
+mod shown;
 mod world;
 
 pub use controller::{Options, Role, run, run_inspected};
-pub use inspect::Inspector;
 pub use options::{CommonArgs, DualPodsArgs, PopulatorArgs, UsageError};
 pub use programs::{dual_pods_controller, launcher_populator};

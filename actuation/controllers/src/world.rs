@@ -1,13 +1,13 @@
 //! The index: one planner state per node, kept from watch events and from the API's answers to our own writes.
 //!
 //! Held: where each Pod that matters lives, its planner form, the configuration objects, and the versions of all
-//! of them. Invariants: a UID is in at most one node's state; what counts is decided by [`Versions`] alone.
-//! Methods return the nodes whose state changed.
+//! of them. Invariants: a UID is in at most one node's state; every node has the same configuration; what counts is decided
+//! by [`Versions`] alone. Methods return the nodes whose state changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use dormouse_controller::Change;
+use dormouse_controller::{Consistent, Inconsistent, Index, Reason, Touched, Versions, same};
 use dormouse_planner::NodeState;
 use dormouse_planner::action::base_url;
 use dormouse_planner::ids::Uid;
@@ -18,9 +18,23 @@ use dormouse_planner::policies::ConfigState;
 use dormouse_planner::state::{Configs, GpuMap, NodeInfo, RequesterKind};
 use serde_json::Value;
 
-use crate::controller::Kind;
 use crate::follow::Place;
-use crate::versions::Versions;
+
+/// What is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Watched {
+    Pods,
+    Nodes,
+    GpuMap,
+    InferenceServerConfigs,
+    LauncherConfigs,
+    PopulationPolicies,
+}
+
+impl Watched {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 6;
+}
 
 /// Nodes to plan anew.
 pub(crate) type Dirty = BTreeSet<String>;
@@ -35,7 +49,7 @@ pub(crate) struct World {
     pub configs: ConfigState,
     /// Node of each Pod that matters.
     places: HashMap<Uid, String>,
-    versions: BTreeMap<Kind, Versions>,
+    versions: BTreeMap<Watched, Versions<Uid>>,
     /// Names of the population policies.
     policies: BTreeSet<String>,
     gpu_map: Arc<GpuMap>,
@@ -68,46 +82,77 @@ impl World {
         }
     }
 
-    fn versions(&mut self, kind: Kind) -> &mut Versions {
-        self.versions.entry(kind).or_default()
+    fn versions(&mut self, watched: Watched) -> &mut Versions<Uid> {
+        self.versions.entry(watched).or_default()
     }
 
-    /// Folds a watch event in.
-    pub(crate) fn change(&mut self, kind: Kind, change: Change<Value>) -> Dirty {
-        match (kind, change) {
-            (Kind::Pod, Change::Apply(pod)) => self.apply_pod(&Arc::new(pod)),
-            (Kind::Pod, Change::Delete(pod)) => self.delete_pod(&uid(&pod)),
-            (Kind::Pod, Change::Reset(all)) => {
-                let vanished = self.listed(kind, &all);
+    /// What one watch keeps in step.
+    pub(crate) fn of(&mut self, watched: Watched) -> Part<'_> {
+        Part { world: self, watched }
+    }
+
+    /// An object as a watch or an answer shows it.
+    pub(crate) fn apply(&mut self, watched: Watched, object: Value) -> Dirty {
+        match watched {
+            Watched::Pods => self.apply_pod(&Arc::new(object)),
+            Watched::Nodes => self.set_node(observe::node(&object)),
+            Watched::GpuMap => self.set_gpu_map(Some(&object)),
+            _ => self.change_configs(|world, configs| world.put_config(configs, watched, object)),
+        }
+    }
+
+    /// The end of an object.
+    pub(crate) fn delete(&mut self, watched: Watched, object: &Value) -> Dirty {
+        match watched {
+            Watched::Pods => self.delete_pod(&uid(object)),
+            Watched::Nodes => self.set_node(Some(observe::node_gone(&name(object)))),
+            Watched::GpuMap => self.set_gpu_map(None),
+            _ => {
+                self.versions(watched).end(&uid(object));
+                self.change_configs(|world, configs| world.drop_config(configs, watched, &name(object)))
+            }
+        }
+    }
+
+    /// All objects that there are.
+    fn reset(&mut self, watched: Watched, all: Vec<Value>) -> Dirty {
+        match watched {
+            Watched::Pods => {
+                let vanished = self.listed(watched, &all);
                 let mut dirty: Dirty = vanished.iter().flat_map(|u| self.take_out(u)).collect();
                 dirty.extend(all.into_iter().flat_map(|pod| self.apply_pod(&Arc::new(pod))));
                 dirty
             }
-            (Kind::Node, Change::Apply(node)) => self.set_node(observe::node(&node)),
-            (Kind::Node, Change::Delete(node)) => self.set_node(Some(observe::node_gone(&name(&node)))),
-            (Kind::Node, Change::Reset(all)) => {
+            Watched::Nodes => {
                 let keep: HashSet<String> = all.iter().map(name).collect();
                 let vanished: Vec<String> = self.nodes.keys().filter(|n| !keep.contains(*n)).cloned().collect();
                 let mut dirty: Dirty = vanished.iter().flat_map(|n| self.set_node(Some(observe::node_gone(n)))).collect();
                 dirty.extend(all.iter().flat_map(|node| self.set_node(observe::node(node))));
                 dirty
             }
-            (Kind::GpuMap, Change::Apply(map)) => self.set_gpu_map(Some(&map)),
-            (Kind::GpuMap, Change::Delete(_)) => self.set_gpu_map(None),
-            (Kind::GpuMap, Change::Reset(all)) => self.set_gpu_map(all.first()),
-            (Kind::Isc | Kind::Lc | Kind::Lpp, change) => self.set_config(kind, change),
+            Watched::GpuMap => self.set_gpu_map(all.first()),
+            _ => {
+                self.listed(watched, &all);
+                let keep: BTreeSet<String> = all.iter().map(name).collect();
+                self.change_configs(|world, configs| {
+                    for gone in world.config_names(configs, watched).difference(&keep) {
+                        world.drop_config(configs, watched, gone);
+                    }
+                    all.into_iter().for_each(|object| world.put_config(configs, watched, object));
+                })
+            }
         }
     }
 
-    fn listed(&mut self, kind: Kind, all: &[Value]) -> Vec<Uid> {
+    fn listed(&mut self, watched: Watched, all: &[Value]) -> Vec<Uid> {
         let newest = all.iter().map(version).max().unwrap_or(0);
-        self.versions(kind).listed(&all.iter().map(uid).collect(), newest)
+        self.versions(watched).listed(&all.iter().map(uid).collect(), newest)
     }
 
     /// A Pod as the API has it now; older versions and deleted UIDs are passed over.
     pub(crate) fn apply_pod(&mut self, object: &Arc<Value>) -> Dirty {
         let uid = uid(object);
-        if !self.versions(Kind::Pod).admit(&uid, version(object)) {
+        if !self.versions(Watched::Pods).admit(&uid, version(object)) {
             return Dirty::new();
         }
         let mut dirty = self.take_out(&uid);
@@ -138,7 +183,7 @@ impl World {
 
     /// No Pod of this UID exists (any more).
     pub(crate) fn delete_pod(&mut self, uid: &Uid) -> Dirty {
-        self.versions(Kind::Pod).end(uid);
+        self.versions(Watched::Pods).end(uid);
         self.take_out(uid)
     }
 
@@ -156,18 +201,21 @@ impl World {
     fn state(&mut self, node: &str) -> &mut NodeState {
         let (configs, limits) = (&self.configs, &self.limits);
         let (gpu_map, populate) = (&self.gpu_map, self.populate);
-        self.nodes.entry(node.to_owned()).or_insert_with(|| NodeState {
-            namespace: configs.namespace.clone(),
-            node: observe::node_gone(node),
-            gpu_map: Arc::clone(gpu_map),
-            requesters: BTreeMap::new(),
-            directs: BTreeMap::new(),
-            launchers: BTreeMap::new(),
-            configs: Arc::clone(&configs.configs),
-            wanted: BTreeMap::new(),
-            limits: Arc::clone(limits),
-            populate,
-            memory: Memory::default(),
+        self.nodes.entry(node.to_owned()).or_insert_with(|| {
+            let info = observe::node_gone(node);
+            NodeState {
+                namespace: configs.namespace.clone(),
+                wanted: configs.policies.wanted(&info, &configs.configs),
+                node: info,
+                gpu_map: Arc::clone(gpu_map),
+                requesters: BTreeMap::new(),
+                directs: BTreeMap::new(),
+                launchers: BTreeMap::new(),
+                configs: Arc::clone(&configs.configs),
+                limits: Arc::clone(limits),
+                populate,
+                memory: Memory::default(),
+            }
         })
     }
 
@@ -201,30 +249,10 @@ impl World {
         self.nodes.keys().cloned().collect()
     }
 
-    /// A configuration object as the API has it now, or its end.
-    fn set_config(&mut self, kind: Kind, change: Change<Value>) -> Dirty {
+    /// Changes the configuration, and tells every node of it.
+    fn change_configs(&mut self, change: impl FnOnce(&mut Self, &mut Configs)) -> Dirty {
         let mut configs = self.configs.configs.as_ref().clone();
-        match change {
-            Change::Apply(object) => self.put_config(&mut configs, kind, object),
-            Change::Delete(object) => {
-                self.versions(kind).end(&uid(&object));
-                self.drop_config(&mut configs, kind, &name(&object));
-            }
-            Change::Reset(all) => {
-                self.listed(kind, &all);
-                let keep: BTreeSet<String> = all.iter().map(name).collect();
-                match kind {
-                    Kind::Isc => configs.iscs.retain(|name, _| keep.contains(name)),
-                    Kind::Lc => configs.lcs.retain(|name, _| keep.contains(name)),
-                    _ => {
-                        for name in self.policies.difference(&keep) {
-                            self.configs.policies.delete(name);
-                        }
-                    }
-                }
-                all.into_iter().for_each(|object| self.put_config(&mut configs, kind, object));
-            }
-        }
+        change(self, &mut configs);
         if configs == *self.configs.configs {
             return self.recompute_wanted();
         }
@@ -236,13 +264,15 @@ impl World {
         self.nodes.keys().cloned().collect()
     }
 
-    fn put_config(&mut self, configs: &mut Configs, kind: Kind, object: Value) {
-        if !self.versions(kind).admit(&uid(&object), version(&object)) {
+    fn put_config(&mut self, configs: &mut Configs, watched: Watched, object: Value) {
+        if !self.versions(watched).admit(&uid(&object), version(&object)) {
             return;
         }
-        match kind {
-            Kind::Isc => configs.iscs.extend(observe::isc(&object).map(|isc| (isc.name.clone(), isc))),
-            Kind::Lc => configs.lcs.extend(observe::launcher_config(&Arc::new(object)).map(|lc| (lc.name.clone(), lc))),
+        match watched {
+            Watched::InferenceServerConfigs => configs.iscs.extend(observe::isc(&object).map(|isc| (isc.name.clone(), isc))),
+            Watched::LauncherConfigs => {
+                configs.lcs.extend(observe::launcher_config(&Arc::new(object)).map(|lc| (lc.name.clone(), lc)));
+            }
             _ => {
                 self.policies.insert(name(&object));
                 self.configs.policies.apply(&Arc::new(object));
@@ -250,14 +280,22 @@ impl World {
         }
     }
 
-    fn drop_config(&mut self, configs: &mut Configs, kind: Kind, name: &str) {
-        match kind {
-            Kind::Isc => drop(configs.iscs.remove(name)),
-            Kind::Lc => drop(configs.lcs.remove(name)),
+    fn drop_config(&mut self, configs: &mut Configs, watched: Watched, name: &str) {
+        match watched {
+            Watched::InferenceServerConfigs => drop(configs.iscs.remove(name)),
+            Watched::LauncherConfigs => drop(configs.lcs.remove(name)),
             _ => {
                 self.policies.remove(name);
                 self.configs.policies.delete(name);
             }
+        }
+    }
+
+    fn config_names(&self, configs: &Configs, watched: Watched) -> BTreeSet<String> {
+        match watched {
+            Watched::InferenceServerConfigs => configs.iscs.keys().cloned().collect(),
+            Watched::LauncherConfigs => configs.lcs.keys().cloned().collect(),
+            _ => self.policies.clone(),
         }
     }
 
@@ -330,9 +368,61 @@ impl World {
     }
 }
 
+/// The objects of one watch, in a world that has all of them.
+pub(crate) struct Part<'a> {
+    world: &'a mut World,
+    watched: Watched,
+}
+
+impl Index<Value> for Part<'_> {
+    type Key = String;
+
+    fn apply(&mut self, object: Value) -> Touched<String> {
+        touched(self.world.apply(self.watched, object), Reason::Changed)
+    }
+
+    fn delete(&mut self, object: Value) -> Touched<String> {
+        touched(self.world.delete(self.watched, &object), Reason::Deleted)
+    }
+
+    fn reset(&mut self, all: Vec<Value>) -> Touched<String> {
+        touched(self.world.reset(self.watched, all), Reason::Listed)
+    }
+}
+
+/// Each of these nodes, for this reason.
+pub(crate) fn touched(nodes: Dirty, reason: Reason) -> Touched<String> {
+    nodes.into_iter().map(|node| (node, reason)).collect()
+}
+
+impl Consistent for Part<'_> {
+    fn consistency_check(&self) -> Result<(), Inconsistent> {
+        self.world.consistency_check()
+    }
+}
+
+impl Consistent for World {
+    fn consistency_check(&self) -> Result<(), Inconsistent> {
+        let mut places = HashMap::new();
+        for (node, state) in &self.nodes {
+            let here = state.requesters.keys().chain(state.directs.keys()).chain(state.launchers.keys());
+            for uid in here {
+                same("places of a Pod", &places.insert(uid.clone(), node.clone()), &None)?;
+            }
+            let told = Arc::ptr_eq(&state.configs, &self.configs.configs) && Arc::ptr_eq(&state.gpu_map, &self.gpu_map);
+            same("whether a node has the configuration of all", &told, &true)?;
+            same("launchers wanted on a node", &state.wanted, &self.configs.policies.wanted(&state.node, &self.configs.configs))?;
+        }
+        same("places of the Pods", &self.places, &places)?;
+        let stray = self.places.keys().find(|uid| !self.versions.get(&Watched::Pods).is_some_and(|v| v.knows(*uid)));
+        same("Pods whose version is unknown", &stray, &None)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dormouse_controller::Change;
     use serde_json::json;
 
     fn requester(uid: &str, version: u64, node: &str) -> Arc<Value> {
@@ -365,8 +455,8 @@ mod tests {
         let mut w = world();
         w.apply_pod(&requester("a", 1, "n1"));
         w.apply_pod(&requester("b", 2, "n2"));
-        let dirty = w.change(Kind::Pod, Change::Reset(vec![requester("b", 3, "n2").as_ref().clone()]));
-        assert_eq!(dirty, ["n1".to_owned(), "n2".to_owned()].into());
+        let touched = Change::Reset(vec![requester("b", 3, "n2").as_ref().clone()]).fold_into(&mut w.of(Watched::Pods));
+        assert_eq!(touched, [("n1".to_owned(), Reason::Listed), ("n2".to_owned(), Reason::Listed)]);
         assert!(w.nodes["n1"].requesters.is_empty());
         assert_eq!(w.requesters_by_isc(), [("isc".to_owned(), 1)].into());
     }
@@ -376,8 +466,9 @@ mod tests {
         let mut w = world();
         w.apply_pod(&requester("a", 1, "n1"));
         let map = json!({"metadata": {"name": "gpu-map"}, "data": {"n1": "{\"GPU-0\": 0}", "bad": "x"}});
-        assert_eq!(w.change(Kind::GpuMap, Change::Apply(map.clone())), ["n1".to_owned()].into());
-        assert!(w.change(Kind::GpuMap, Change::Apply(map)).is_empty());
+        let mut told = |map| Change::Apply(map).fold_into(&mut w.of(Watched::GpuMap));
+        assert_eq!(told(map.clone()), [("n1".to_owned(), Reason::Changed)]);
+        assert!(told(map).is_empty());
         assert!(w.nodes["n1"].gpu_map.available);
     }
 }

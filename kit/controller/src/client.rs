@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::time::Duration;
 
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, ObjectList};
+use kube::api::{DeleteParams, ListParams, ObjectList};
 use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -48,12 +48,6 @@ impl At {
     #[must_use]
     pub fn one<K: Resource<DynamicType = ()>>(namespace: Option<&str>, name: &str) -> Self {
         Self::all::<K>(namespace).named(name)
-    }
-
-    /// A collection of a kind that is known by name only.
-    #[must_use]
-    pub fn all_of(resource: &ApiResource, namespace: Option<&str>) -> Self {
-        Self(DynamicObject::url_path(resource, namespace))
     }
 
     /// An object of this collection.

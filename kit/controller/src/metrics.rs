@@ -59,7 +59,8 @@ pub struct QueueCounts {
 }
 
 impl QueueCounts {
-    pub(crate) fn enqueued(&self, reason: Reason) {
+    /// A key was queued, by a queue of the frame or by a loop that keeps its own.
+    pub fn enqueued(&self, reason: Reason) {
         self.enqueued[reason as usize].inc();
     }
 

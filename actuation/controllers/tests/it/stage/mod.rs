@@ -189,7 +189,7 @@ impl Stage {
     pub(crate) fn start(&self, role: Role, limits: Limits) -> Ctl {
         let mut registry = Registry::default();
         let client = Client::new(fuse::Fused::new(self.server.clone(), Arc::clone(&self.shared.fuse)), NS);
-        let options = Options { namespace: NS.into(), role, limits, clock: clock::system() };
+        let options = Options { namespace: NS.into(), role, limits, clock: clock::system(), fence: dormouse_controller::Fence::none() };
         let work = dormouse_actuation::run(&client, options, &mut registry, CancellationToken::new()).unwrap();
         Ctl { task: tokio::spawn(work), registry }
     }
