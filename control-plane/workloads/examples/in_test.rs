@@ -38,8 +38,9 @@ pub async fn run() -> Result<(), Box<dyn Error>> {
         nodes.create(&PostParams::default(), &serde_json::from_value(node)?).await?;
     }
     let (deployments, pods): (Api<Deployment>, Api<Pod>) = (Api::default_namespaced(client.clone()), Api::default_namespaced(client));
+    // Without grace: no kubelet would ever say that a bound Pod has ended.
     let deployment = json!({"metadata": {"name": "web"}, "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}},
-        "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [
+        "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"terminationGracePeriodSeconds": 0, "containers": [
             {"name": "c", "image": "i", "resources": {"limits": {"nvidia.com/gpu": "1"}, "requests": {"nvidia.com/gpu": "1"}}}]}}}});
     deployments.create(&PostParams::default(), &serde_json::from_value(deployment)?).await?;
     println!("three Pods, one GPU each: {:?}", placed(&pods, 3, 3).await?);
