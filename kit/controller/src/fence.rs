@@ -1,7 +1,9 @@
 //! A fence: no call begins after the renew deadline of the lease that allows it.
 //!
 //! The time is that of a clock which runs while the process is stopped and while the machine sleeps: a process that wakes
-//! up late finds the fence shut before it has heard of anything. Whoever performs calls asks before each of them.
+//! up late finds the fence shut before it has heard of anything. Whoever performs calls asks before each of them. What has
+//! passed the fence and not left the process when that is stopped leaves it late: against this stand the preconditions of
+//! each write, UID and version.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
