@@ -1,8 +1,6 @@
 //! Bindings of roles, in a namespace and for the cluster.
 
 use dormouse_machinery::field::FieldError;
-use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding};
-use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::typed;
@@ -13,15 +11,15 @@ use crate::{table::read, validate};
 
 /// Bindings of a namespace.
 pub(super) fn row() -> Kind {
-    Kind { rights: const { &[Right::new(Role::Admin, ALL, &[""])] }, ..binding::<RoleBinding>("RoleBinding", "rolebindings") }
+    Kind { rights: const { &[Right::new(Role::Admin, ALL, &[""])] }, ..binding("RoleBinding", "rolebindings") }
 }
 
 /// Bindings for the cluster.
 pub(super) fn cluster_row() -> Kind {
-    Kind { namespaced: false, ..binding::<ClusterRoleBinding>("ClusterRoleBinding", "clusterrolebindings") }
+    Kind { namespaced: false, ..binding("ClusterRoleBinding", "clusterrolebindings") }
 }
 
-fn binding<T: JsonSchema>(kind: &str, plural: &str) -> Kind {
+fn binding(kind: &str, plural: &str) -> Kind {
     Kind {
         columns: vec![
             Column::name(),
@@ -33,7 +31,7 @@ fn binding<T: JsonSchema>(kind: &str, plural: &str) -> Kind {
             Column::wide("Groups", "Groups in the binding.", |o, _| subjects(o, "Group")),
             Column::wide("ServiceAccounts", "Service accounts in the binding.", |o, _| subjects(o, "ServiceAccount")),
         ],
-        ..typed::<T>(GROUP, "v1", kind, plural, Bindings)
+        ..typed(GROUP, "v1", kind, plural, Bindings)
     }
 }
 

@@ -1,7 +1,6 @@
 //! ConfigMaps.
 
 use dormouse_machinery::field::{FieldError, Path};
-use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::Map;
 
 use super::values::{DATA_LIMIT, data_keys, frozen, map};
@@ -18,7 +17,7 @@ pub(super) fn row() -> Kind {
             Column::age(),
         ],
         rights: const { &[Right::view(&[""]), Right::edit(&[""]), Right::node(READ, &[""])] },
-        ..typed::<ConfigMap>("", "v1", "ConfigMap", "configmaps", ConfigMaps)
+        ..typed("", "v1", "ConfigMap", "configmaps", ConfigMaps)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use dormouse_machinery::field::{FieldError, Path};
 use dormouse_machinery::{names, structural};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 
 use super::values::{At, default, immutable, map, map_entry, maps, one_of, text};
@@ -19,7 +18,7 @@ pub(super) fn row() -> Kind {
         subresources: vec![Subresource::status(kind)],
         generation: Generation::Spec,
         unconditional_update: false,
-        ..typed::<CustomResourceDefinition>("apiextensions.k8s.io", "v1", kind, "customresourcedefinitions", Definitions)
+        ..typed("apiextensions.k8s.io", "v1", kind, "customresourcedefinitions", Definitions)
     }
 }
 

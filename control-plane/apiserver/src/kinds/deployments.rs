@@ -1,7 +1,6 @@
 //! Deployments.
 
 use dormouse_machinery::field::FieldError;
-use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Value, json};
 
 use super::replicated;
@@ -24,7 +23,7 @@ pub(super) fn row() -> Kind {
     Kind {
         columns: replicated::columns(columns, "How pods of this deployment are recognised."),
         rights: const { &[Right::view(&["", "scale", "status"]), Right::edit(&["", "rollback", "scale"])] },
-        ..replicated::row::<Deployment>("Deployment", "deployments", "deploy", Deployments)
+        ..replicated::row("Deployment", "deployments", "deploy", Deployments)
     }
 }
 

@@ -2,9 +2,6 @@
 
 use dormouse_machinery::field::FieldError;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::api::events::v1 as events;
-use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::values::{At, map};
@@ -49,7 +46,7 @@ pub(super) fn row() -> Kind {
     Kind {
         rights: const { &[Right::view(&[""]), Right::edit(&[""]), Right::node(&["create", "patch", "update"], &[""])] },
         columns: columns(true),
-        ..event::<core::Event>("", false, labels())
+        ..event("", false, labels())
     }
 }
 
@@ -64,17 +61,17 @@ pub(super) fn modern_row() -> Kind {
     Kind {
         rights: const { &[Right::view(&[""]), Right::node(&["create", "patch", "update"], &[""])] },
         columns: columns(false),
-        ..event::<events::Event>("events.k8s.io", true, fields)
+        ..event("events.k8s.io", true, fields)
     }
 }
 
-fn event<T: JsonSchema>(group: &str, modern: bool, fields: Vec<FieldLabel>) -> Kind {
+fn event(group: &str, modern: bool, fields: Vec<FieldLabel>) -> Kind {
     Kind {
         short_names: texts(&["ev"]),
         create_on_update: true,
         storage: "events".to_owned(),
         fields,
-        ..typed::<T>(group, "v1", "Event", "events", Events { modern })
+        ..typed(group, "v1", "Event", "events", Events { modern })
     }
 }
 

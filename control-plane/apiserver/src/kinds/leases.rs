@@ -1,7 +1,6 @@
 //! Leases.
 
 use dormouse_machinery::field::FieldError;
-use k8s_openapi::api::coordination::v1::Lease;
 
 use super::typed;
 use super::values::{At, map, not_negative, positive};
@@ -18,7 +17,7 @@ pub(super) fn row() -> Kind {
             Column::age(),
         ],
         rights: const { &[Right::new(Role::Edit, ALL, &[""]), Right::node(&["create", "delete", "get", "patch", "update"], &[""])] },
-        ..typed::<Lease>("coordination.k8s.io", "v1", "Lease", "leases", Leases)
+        ..typed("coordination.k8s.io", "v1", "Lease", "leases", Leases)
     }
 }
 

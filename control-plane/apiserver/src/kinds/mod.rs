@@ -1,8 +1,9 @@
-//! The built-in kinds, one file each: its row with columns, documentation, rights and subresources, and beside it the
+//! The built-in kinds, one file each: its row with columns, rights and subresources, and beside it the
 //! [`Strategy`](crate::registry::Strategy) with its defaults and validation. Kinds that are one idea in several forms
 //! (a Role for a namespace or the cluster, an Event of two groups, the access reviews) share a file.
 //!
-//! To add one, write its file and name its row in [`builtin`]. Its structure must stand in the table of the machinery.
+//! To add one, write its file and name its row in [`builtin`]. Its structure and words stand in the table of the
+//! machinery already, which has every kind of Kubernetes.
 
 mod bindings;
 mod configmaps;
@@ -23,9 +24,7 @@ mod values;
 
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-
-use crate::registry::{Column, Documentation, FieldLabel, Kind, Schema, Strategy};
+use crate::registry::{Column, FieldLabel, Kind, Schema, Strategy};
 
 /// Every built-in row.
 pub(crate) fn builtin() -> Vec<Kind> {
@@ -55,16 +54,9 @@ pub(crate) fn builtin() -> Vec<Kind> {
     ]
 }
 
-/// A row whose structure stands in the table of built-in kinds and whose words are those of `T`; it shows name and time of
-/// creation.
-fn typed<T: JsonSchema>(group: &str, version: &str, kind: &str, plural: &str, strategy: impl Strategy + 'static) -> Kind {
-    Kind {
-        schema: Schema::Builtin,
-        strategy: Arc::new(strategy),
-        columns: Column::plain(),
-        docs: Some(Documentation::of::<T>()),
-        ..Kind::new(group, version, kind, plural)
-    }
+/// A row whose structure and words stand in the table of built-in kinds; it shows name and time of creation.
+fn typed(group: &str, version: &str, kind: &str, plural: &str, strategy: impl Strategy + 'static) -> Kind {
+    Kind { schema: Schema::Builtin, strategy: Arc::new(strategy), columns: Column::plain(), ..Kind::new(group, version, kind, plural) }
 }
 
 /// Field labels whose path is the label.

@@ -1,7 +1,6 @@
 //! Namespaces. One that is deleted becomes `Terminating` and stays until its content is gone and the
 //! controller has taken the finalizer out of `spec`.
 
-use k8s_openapi::api::core::v1::Namespace;
 use serde_json::{Value, json};
 
 use super::values::{list, map_entry};
@@ -24,7 +23,7 @@ pub(super) fn row() -> Kind {
             Column::age(),
         ],
         rights: const { &[Right::view(&["", "status"])] },
-        ..typed::<Namespace>("", "v1", "Namespace", "namespaces", Namespaces)
+        ..typed("", "v1", "Namespace", "namespaces", Namespaces)
     }
 }
 

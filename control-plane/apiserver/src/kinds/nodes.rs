@@ -2,7 +2,6 @@
 
 use dormouse_machinery::field::{FieldError, Path};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
 use serde_json::Value;
 
 use super::values::{self, At, map, maps, one_of};
@@ -36,7 +35,7 @@ pub(super) fn row() -> Kind {
                 Right::node(&["patch", "update"], &["status"]),
             ]
         },
-        ..typed::<Node>("", "v1", "Node", "nodes", Nodes)
+        ..typed("", "v1", "Node", "nodes", Nodes)
     }
 }
 

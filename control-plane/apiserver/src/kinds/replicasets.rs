@@ -1,7 +1,6 @@
 //! ReplicaSets.
 
 use dormouse_machinery::field::FieldError;
-use k8s_openapi::api::apps::v1::ReplicaSet;
 use serde_json::json;
 
 use super::{fields, replicated};
@@ -18,7 +17,7 @@ pub(super) fn row() -> Kind {
         columns: replicated::columns(columns, "How pods of this set are recognised."),
         fields: fields(&["status.replicas"]),
         rights: const { &[Right::view(&["", "scale", "status"]), Right::edit(&["", "scale"])] },
-        ..replicated::row::<ReplicaSet>("ReplicaSet", "replicasets", "rs", ReplicaSets)
+        ..replicated::row("ReplicaSet", "replicasets", "rs", ReplicaSets)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use dormouse_machinery::field::{FieldError, Path};
 use dormouse_machinery::selector::Selector;
-use schemars::JsonSchema;
 use serde_json::Value;
 
 use super::pod::{default_template, validate_template};
@@ -12,13 +11,13 @@ use crate::registry::{Column, Cx, Generation, Kind, Object, ScalePaths, Strategy
 use crate::table::read;
 
 /// A row of this family.
-pub(super) fn row<T: JsonSchema>(kind: &str, plural: &str, short: &str, strategy: impl Strategy + 'static) -> Kind {
+pub(super) fn row(kind: &str, plural: &str, short: &str, strategy: impl Strategy + 'static) -> Kind {
     Kind {
         short_names: texts(&[short]),
         categories: texts(&["all"]),
         subresources: vec![Subresource::scale(ScalePaths::replicas()), Subresource::status(kind)],
         generation: Generation::Spec,
-        ..typed::<T>("apps", "v1", kind, plural, strategy)
+        ..typed("apps", "v1", kind, plural, strategy)
     }
 }
 

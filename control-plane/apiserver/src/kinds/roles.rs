@@ -1,7 +1,6 @@
 //! Roles, in a namespace and for the cluster.
 
 use dormouse_machinery::field::FieldError;
-use k8s_openapi::api::rbac::v1::{ClusterRole, Role};
 use serde_json::Value;
 
 use super::typed;
@@ -12,12 +11,12 @@ use crate::validate;
 
 /// Roles of a namespace.
 pub(super) fn row() -> Kind {
-    Kind { rights: const { &[Right::new(registry::Role::Admin, ALL, &[""])] }, ..typed::<Role>(GROUP, "v1", "Role", "roles", Roles) }
+    Kind { rights: const { &[Right::new(registry::Role::Admin, ALL, &[""])] }, ..typed(GROUP, "v1", "Role", "roles", Roles) }
 }
 
 /// Roles for the cluster.
 pub(super) fn cluster_row() -> Kind {
-    Kind { namespaced: false, ..typed::<ClusterRole>(GROUP, "v1", "ClusterRole", "clusterroles", Roles) }
+    Kind { namespaced: false, ..typed(GROUP, "v1", "ClusterRole", "clusterroles", Roles) }
 }
 
 struct Roles;

@@ -3,7 +3,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use dormouse_machinery::field::{FieldError, Path};
-use k8s_openapi::api::core::v1::Secret;
 use serde_json::Value;
 
 use super::values::{At, DATA_LIMIT, data_keys, default, frozen, immutable, map, map_entry, text};
@@ -24,7 +23,7 @@ pub(super) fn row() -> Kind {
         ],
         // Who may only look must not see them.
         rights: const { &[Right::new(Role::Edit, READ, &[""]), Right::edit(&[""]), Right::node(READ, &[""])] },
-        ..typed::<Secret>("", "v1", "Secret", "secrets", Secrets)
+        ..typed("", "v1", "Secret", "secrets", Secrets)
     }
 }
 

@@ -1,7 +1,6 @@
 //! ServiceAccounts.
 
 use dormouse_store::{Change, key};
-use k8s_openapi::api::core::v1::ServiceAccount;
 use serde_json::{Value, json};
 
 use super::{texts, typed};
@@ -29,7 +28,7 @@ pub(super) fn row() -> Kind {
                 Right::node(CREATE, &["token"]),
             ]
         },
-        ..typed::<ServiceAccount>("", "v1", "ServiceAccount", "serviceaccounts", Plain)
+        ..typed("", "v1", "ServiceAccount", "serviceaccounts", Plain)
     }
 }
 

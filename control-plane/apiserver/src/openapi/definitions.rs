@@ -1,16 +1,16 @@
 //! Schemas of types, in the form of OpenAPI v2 or v3.
 //!
-//! Structure and merge behaviour of built-in types come from the machinery's table, words and required members from [`Docs`],
-//! custom resources from their definitions. A type is written when something refers to it, once, as text: the whole set
+//! Structure and merge behaviour of built-in types come from the machinery's table, words and required members from what is
+//! [`Published`], custom resources from their definitions. A type is written when something refers to it, once, as text: the whole set
 //! of a document never exists as values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dormouse_machinery::schema::published::Published;
 use dormouse_machinery::schema::{self, Field, ListType, Shape, Type, TypeRef};
 use serde_json::{Map, Value, json};
 
 use super::custom;
-use super::docs::Docs;
 use crate::registry::{Kind, Schema};
 
 /// Which OpenAPI.
@@ -27,7 +27,7 @@ const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 /// Collects the schemas of a document.
 pub(super) struct Definitions<'a> {
     form: Form,
-    docs: &'a Docs,
+    published: &'a Published,
     /// Finished schemas, as JSON texts.
     done: BTreeMap<String, String>,
     /// Referred to and not written yet.
@@ -37,8 +37,8 @@ pub(super) struct Definitions<'a> {
 }
 
 impl<'a> Definitions<'a> {
-    pub(super) fn new(form: Form, docs: &'a Docs) -> Self {
-        Self { form, docs, done: BTreeMap::new(), wanted: BTreeSet::new(), kinds: BTreeMap::new() }
+    pub(super) fn new(form: Form, published: &'a Published) -> Self {
+        Self { form, published, done: BTreeMap::new(), wanted: BTreeSet::new(), kinds: BTreeMap::new() }
     }
 
     /// A reference to a type, which is written later.
@@ -78,7 +78,7 @@ impl<'a> Definitions<'a> {
             Some(reference) if matches!(row.schema, Schema::Builtin) => reference,
             _ => {
                 let reference = self.refer(&name);
-                let metadata = self.property(self.docs.member("io.k8s.api.core.v1.Pod", "metadata"), |d| d.meta("ObjectMeta"));
+                let metadata = self.property(self.published.member("io.k8s.api.core.v1.Pod", "metadata"), |d| d.meta("ObjectMeta"));
                 let mut written = custom::definition(definition.unwrap_or(&Value::Null), metadata, self.form);
                 written.insert("x-kubernetes-group-version-kind".to_owned(), json!([gvk(&row.group, &row.version, &row.kind)]));
                 self.finish(&name, &Value::Object(written));
@@ -134,7 +134,7 @@ impl<'a> Definitions<'a> {
             properties.insert(field.name.to_owned(), property);
         }
         let mut written = Map::new();
-        if let Some(text) = self.docs.description(name) {
+        if let Some(text) = self.published.description(name) {
             written.insert("description".to_owned(), json!(text));
         }
         written.insert("type".to_owned(), json!("object"));
@@ -142,7 +142,7 @@ impl<'a> Definitions<'a> {
             written.insert("properties".to_owned(), Value::Object(properties));
         }
         let from_table = || known.fields().iter().filter(|f| f.required).map(|f| f.name).collect();
-        let required: Vec<&str> = self.docs.required(name).unwrap_or_else(from_table);
+        let required: Vec<&str> = self.published.required(name).unwrap_or_else(from_table);
         if !required.is_empty() {
             written.insert("required".to_owned(), json!(required));
         }
@@ -157,8 +157,8 @@ impl<'a> Definitions<'a> {
     }
 
     fn field(&mut self, owner: &str, field: &Field) -> Value {
-        let docs = self.docs;
-        let description = docs.member(owner, field.name);
+        let published = self.published;
+        let description = published.member(owner, field.name);
         let mut property = match field.shape {
             Shape::One(item) => self.typed(item, description),
             Shape::List(item) => {
@@ -257,7 +257,7 @@ impl<'a> Definitions<'a> {
             _ if name == INT_OR_STRING => either(Some("int-or-string"), ["integer", "string"]),
             _ => return None,
         };
-        Some(described(schema, self.docs.description(name)))
+        Some(described(schema, self.published.description(name)))
     }
 }
 
@@ -278,8 +278,8 @@ mod tests {
 
     fn built(form: Form) -> BTreeMap<String, Value> {
         let pod = crate::kinds::pod::row();
-        let docs = Docs::of(pod.docs.into_iter());
-        let mut definitions = Definitions::new(form, &docs);
+        let published = Published::read();
+        let mut definitions = Definitions::new(form, &published);
         definitions.row(&pod, None);
         definitions.finished().into_iter().map(|(name, text)| (name, serde_json::from_str(&text).unwrap())).collect()
     }
@@ -305,6 +305,15 @@ mod tests {
                 let name = reference.rsplit('/').next().unwrap();
                 assert!(schemas.contains_key(name), "{reference}");
             }
+        }
+    }
+
+    #[test]
+    fn every_built_in_kind_has_structure_and_words() {
+        let published = Published::read();
+        for row in crate::kinds::builtin() {
+            let known = schema::kind(&row.group, &row.version, &row.kind).unwrap_or_else(|| panic!("{row:?} has no structure"));
+            assert!(published.description(&known.openapi_name()).is_some(), "{row:?} has no words");
         }
     }
 

@@ -1,16 +1,16 @@
 //! Whole documents, put together as text.
 
+use dormouse_machinery::schema::published::Published;
 use serde_json::{Map, Value};
 
 use super::definitions::{Definitions, Form};
-use super::docs::Docs;
 use super::paths::Paths;
 use crate::registry::Kind;
 
 /// The document of these rows. `schema_of` gives the structural schema of a custom resource.
 pub(super) fn build(form: Form, rows: &[&Kind], schema_of: impl Fn(&Kind) -> Option<Value>) -> String {
-    let docs = Docs::of(rows.iter().flat_map(|row| row.docs.into_iter().chain(row.subresources.iter().filter_map(|s| s.docs))));
-    let mut definitions = Definitions::new(form, &docs);
+    let published = Published::read();
+    let mut definitions = Definitions::new(form, &published);
     let mut out = Map::new();
     for row in rows {
         let schema = if row.custom { schema_of(row) } else { None };
@@ -19,7 +19,7 @@ pub(super) fn build(form: Form, rows: &[&Kind], schema_of: impl Fn(&Kind) -> Opt
     }
     let paths = Value::Object(out).to_string();
     let definitions = definitions.finished();
-    drop(docs);
+    drop(published);
 
     let head = match form {
         Form::V2 => "{\"swagger\":\"2.0\"",

@@ -6,7 +6,6 @@
 
 mod custom;
 mod definitions;
-mod docs;
 mod document;
 mod paths;
 mod protobuf;
@@ -27,7 +26,6 @@ use serde_json::{Map, Value, json};
 use crate::registry::{Kind, Snapshot};
 use crate::{ApiServer, Body};
 use definitions::Form;
-pub use docs::Documentation;
 
 const PROTOBUF_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 

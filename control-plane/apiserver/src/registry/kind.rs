@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{Plain, Right, Strategy, Subresource};
-use crate::openapi::Documentation;
 use crate::table::Column;
 
 /// A verb that a resource has; discovery lists them in this order.
@@ -111,8 +110,6 @@ pub struct Kind {
     pub fields: Vec<FieldLabel>,
     /// How the generation moves.
     pub generation: Generation,
-    /// The words of its types; without them OpenAPI documents say only what the schema says.
-    pub docs: Option<Documentation>,
     /// What default roles may do with it.
     pub rights: &'static [Right],
     /// Kept nowhere: a create computes an answer (reviews).
@@ -156,7 +153,6 @@ impl Kind {
             columns: Vec::new(),
             fields: Vec::new(),
             generation: Generation::None,
-            docs: None,
             rights: &[],
             is_virtual: false,
             custom: false,

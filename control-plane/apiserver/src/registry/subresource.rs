@@ -7,7 +7,6 @@ use http::Response;
 
 use super::Verb;
 use crate::handler::Call;
-use crate::openapi::Documentation;
 use crate::{ApiError, Body};
 
 /// The answer of a subresource, which may have to wait.
@@ -31,8 +30,6 @@ pub struct Subresource {
     pub kind: String,
     /// Verbs, in discovery's order.
     pub verbs: Vec<Verb>,
-    /// The documentation of what is exchanged, when it is not the parent.
-    pub docs: Option<Documentation>,
     /// Who answers.
     pub handler: Arc<dyn Handler>,
 }
@@ -40,7 +37,7 @@ pub struct Subresource {
 impl std::fmt::Debug for Subresource {
     /// What discovery shows.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, group_version, kind, verbs, docs: _, handler: _ } = self;
+        let Self { name, group_version, kind, verbs, handler: _ } = self;
         f.debug_struct("Subresource")
             .field("name", name)
             .field("group_version", group_version)
@@ -54,14 +51,7 @@ impl Subresource {
     /// A subresource that exchanges objects of the parent's group and version.
     #[must_use]
     pub fn own(name: &str, kind: &str, verbs: &[Verb], handler: impl Handler + 'static) -> Self {
-        Self {
-            name: name.to_owned(),
-            group_version: None,
-            kind: kind.to_owned(),
-            verbs: verbs.to_vec(),
-            docs: None,
-            handler: Arc::new(handler),
-        }
+        Self { name: name.to_owned(), group_version: None, kind: kind.to_owned(), verbs: verbs.to_vec(), handler: Arc::new(handler) }
     }
 
     /// A subresource that exchanges objects of another group.

@@ -3,19 +3,18 @@
 use dormouse_machinery::field::FieldError;
 use futures::FutureExt;
 use http::Response;
-use k8s_openapi::api::core::v1::Binding;
 use serde_json::{Value, json};
 use std::future::ready;
 
 use crate::handler::{Call, Next, Part, codec, transact};
 use crate::object::{at, is_deleting, meta, meta_str, set_at, set_meta, time};
-use crate::registry::{Answer, Documentation, Handler, Subresource, Verb};
+use crate::registry::{Answer, Handler, Subresource, Verb};
 use crate::{ApiError, Body};
 
 impl Subresource {
     /// The `binding` subresource.
     pub(crate) fn binding() -> Self {
-        Self { docs: Some(Documentation::of::<Binding>()), ..Self::own("binding", "Binding", Verb::CREATE, Bind) }
+        Self::own("binding", "Binding", Verb::CREATE, Bind)
     }
 }
 

@@ -2,19 +2,18 @@
 
 use futures::FutureExt;
 use http::Response;
-use k8s_openapi::api::policy::v1::Eviction;
 use serde_json::json;
 use std::future::ready;
 
 use crate::handler::{Call, DeleteOptions, codec, remove};
 use crate::object::meta_str;
-use crate::registry::{Answer, Documentation, Handler, Subresource, Verb};
+use crate::registry::{Answer, Handler, Subresource, Verb};
 use crate::{ApiError, Body};
 
 impl Subresource {
     /// The `eviction` subresource.
     pub(crate) fn eviction() -> Self {
-        Self { docs: Some(Documentation::of::<Eviction>()), ..Self::foreign("eviction", "policy", "v1", "Eviction", Verb::CREATE, Evict) }
+        Self::foreign("eviction", "policy", "v1", "Eviction", Verb::CREATE, Evict)
     }
 }
 

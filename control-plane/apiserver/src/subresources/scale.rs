@@ -4,21 +4,20 @@ use dormouse_machinery::field::FieldError;
 use dormouse_machinery::selector::Selector;
 use futures::FutureExt;
 use http::{Response, StatusCode};
-use k8s_openapi::api::autoscaling::v1::Scale;
 use serde_json::{Value, json};
 use std::future::ready;
 
 use super::PART;
 use crate::handler::{Call, Next, Part, Patch, check_version, codec, name_mismatch, not_allowed, respond, transact};
 use crate::object::{at, meta, meta_str, parse_bytes, set_at};
-use crate::registry::{Answer, Documentation, Handler, Object, Subresource, Verb};
+use crate::registry::{Answer, Handler, Object, Subresource, Verb};
 use crate::{ApiError, Body};
 
 impl Subresource {
     /// The `scale` subresource of a kind whose counts are at these paths.
     #[must_use]
     pub fn scale(paths: ScalePaths) -> Self {
-        Self { docs: Some(Documentation::of::<Scale>()), ..Self::foreign("scale", "autoscaling", "v1", "Scale", PART, paths) }
+        Self::foreign("scale", "autoscaling", "v1", "Scale", PART, paths)
     }
 }
 

@@ -10,7 +10,7 @@ use std::future::ready;
 
 use crate::auth::token::{Bound, BoundObject, Claims, ISSUER};
 use crate::handler::{Call, codec};
-use crate::registry::{Answer, Documentation, Handler, Subresource, Verb};
+use crate::registry::{Answer, Handler, Subresource, Verb};
 use crate::status::Cause;
 use crate::{ApiError, ApiServer, auth};
 
@@ -22,10 +22,7 @@ const DEFAULT: i64 = 60 * 60;
 impl Subresource {
     /// The `token` subresource.
     pub(crate) fn token() -> Self {
-        Self {
-            docs: Some(Documentation::of::<TokenRequest>()),
-            ..Self::foreign("token", "authentication.k8s.io", "v1", "TokenRequest", Verb::CREATE, Token)
-        }
+        Self::foreign("token", "authentication.k8s.io", "v1", "TokenRequest", Verb::CREATE, Token)
     }
 }
 

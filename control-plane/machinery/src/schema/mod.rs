@@ -17,6 +17,7 @@ mod load;
 pub(crate) mod lookup;
 pub mod openapi;
 pub mod printed;
+pub mod published;
 
 use std::sync::OnceLock;
 

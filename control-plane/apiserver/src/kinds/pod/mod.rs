@@ -8,7 +8,6 @@ mod table;
 mod validation;
 
 use dormouse_machinery::field::FieldError;
-use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::values::{map, map_entry, text};
@@ -56,7 +55,7 @@ pub(crate) fn row() -> Kind {
         returns_deleted: true,
         columns: table::columns(),
         rights: RIGHTS,
-        ..typed::<Pod>("", "v1", "Pod", "pods", Pods)
+        ..typed("", "v1", "Pod", "pods", Pods)
     }
 }
 

@@ -1,8 +1,7 @@
 //! May somebody do something? Asked about anyone, about anyone in one namespace, and about oneself.
 
 use k8s_openapi::api::authorization::v1::{
-    LocalSubjectAccessReview, NonResourceAttributes, ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-    SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus,
+    NonResourceAttributes, ResourceAttributes, SelfSubjectAccessReviewSpec, SubjectAccessReviewSpec, SubjectAccessReviewStatus,
 };
 use serde_json::Value;
 
@@ -18,7 +17,7 @@ const GROUP: &str = "authorization.k8s.io";
 pub(crate) fn row() -> Kind {
     Kind {
         rights: const { &[Right::new(Role::AuthDelegator, CREATE, &[""]), Right::node(CREATE, &[""])] },
-        ..review::<SubjectAccessReview>(GROUP, "SubjectAccessReview", "subjectaccessreviews", |cx, object| access(cx, object, None))
+        ..review(GROUP, "SubjectAccessReview", "subjectaccessreviews", |cx, object| access(cx, object, None))
     }
 }
 
@@ -28,7 +27,7 @@ pub(crate) fn local_row() -> Kind {
     Kind {
         namespaced: true,
         rights: const { &[Right::new(Role::Admin, CREATE, &[""]), Right::node(CREATE, &[""])] },
-        ..review::<LocalSubjectAccessReview>(GROUP, kind, "localsubjectaccessreviews", |cx, object| access(cx, object, Some(cx.namespace)))
+        ..review(GROUP, kind, "localsubjectaccessreviews", |cx, object| access(cx, object, Some(cx.namespace)))
     }
 }
 
@@ -36,9 +35,7 @@ pub(crate) fn local_row() -> Kind {
 pub(crate) fn self_row() -> Kind {
     Kind {
         rights: const { &[Right::new(Role::BasicUser, CREATE, &[""])] },
-        ..review::<SelfSubjectAccessReview>(GROUP, "SelfSubjectAccessReview", "selfsubjectaccessreviews", |cx, object| {
-            own_access(cx, object)
-        })
+        ..review(GROUP, "SelfSubjectAccessReview", "selfsubjectaccessreviews", |cx, object| own_access(cx, object))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who is the holder of a token, and who am I?
 
-use k8s_openapi::api::authentication::v1::{SelfSubjectReview, SelfSubjectReviewStatus, TokenReview, TokenReviewStatus, UserInfo};
+use k8s_openapi::api::authentication::v1::{SelfSubjectReviewStatus, TokenReview, TokenReviewStatus, UserInfo};
 use serde_json::{Value, json};
 
 use super::{review, to_value};
@@ -16,7 +16,7 @@ const GROUP: &str = "authentication.k8s.io";
 pub(crate) fn token_row() -> Kind {
     Kind {
         rights: const { &[Right::new(Role::AuthDelegator, CREATE, &[""]), Right::node(CREATE, &[""])] },
-        ..review::<TokenReview>(GROUP, "TokenReview", "tokenreviews", token)
+        ..review(GROUP, "TokenReview", "tokenreviews", token)
     }
 }
 
@@ -24,7 +24,7 @@ pub(crate) fn token_row() -> Kind {
 pub(crate) fn self_row() -> Kind {
     Kind {
         rights: const { &[Right::new(Role::BasicUser, CREATE, &[""])] },
-        ..review::<SelfSubjectReview>(GROUP, "SelfSubjectReview", "selfsubjectreviews", own)
+        ..review(GROUP, "SelfSubjectReview", "selfsubjectreviews", own)
     }
 }
 

@@ -1,8 +1,6 @@
 //! What may I do in a namespace?
 
-use k8s_openapi::api::authorization::v1::{
-    NonResourceRule, ResourceRule, SelfSubjectRulesReview, SelfSubjectRulesReviewSpec, SubjectRulesReviewStatus,
-};
+use k8s_openapi::api::authorization::v1::{NonResourceRule, ResourceRule, SelfSubjectRulesReviewSpec, SubjectRulesReviewStatus};
 use serde_json::Value;
 
 use super::{review, spec, to_value};
@@ -12,7 +10,7 @@ use crate::registry::{CREATE, Cx, Kind, Object, Right, Role};
 pub(crate) fn row() -> Kind {
     Kind {
         rights: const { &[Right::new(Role::BasicUser, CREATE, &[""])] },
-        ..review::<SelfSubjectRulesReview>("authorization.k8s.io", "SelfSubjectRulesReview", "selfsubjectrulesreviews", rules)
+        ..review("authorization.k8s.io", "SelfSubjectRulesReview", "selfsubjectrulesreviews", rules)
     }
 }
 
