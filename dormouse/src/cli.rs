@@ -1,10 +1,15 @@
-//! The command line: verbs, and which program each is.
+//! The command line: a table of the verbs that the systems built in bring.
 
 use std::ffi::OsString;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use dormouse_names::program::lacking;
+use dormouse_runtime::exit::Failure;
+use dormouse_runtime::output::Out;
 
-use crate::{exit, verbs};
+use crate::systems;
+use crate::verbs;
 
 /// One command for the life of a model on Kubernetes.
 #[derive(Debug, Parser)]
@@ -22,40 +27,35 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Start the embedded control plane with simulated GPU nodes
+    #[cfg(feature = "plane")]
     Up(Box<verbs::up::UpArgs>),
-    /// End a control plane that was started with `up --detach`
-    Down(verbs::down::DownArgs),
+    #[cfg(feature = "plane")]
+    #[command(flatten)]
+    Plane(dormouse_plane::Verb),
     /// Show nodes, requesters, launchers and controllers of a plane or cluster
+    #[cfg(any(feature = "plane", feature = "actuation"))]
     Status(verbs::status::StatusArgs),
     /// Run the main job on a private plane and print what it took
+    #[cfg(all(feature = "plane", feature = "actuation", feature = "engine"))]
     Demo(verbs::demo::DemoArgs),
-    /// The controller that pairs server-requesting with server-providing Pods
-    DualPodsController(dormouse_actuation::DualPodsArgs),
-    /// The controller that keeps launchers ready
-    LauncherPopulator(dormouse_actuation::PopulatorArgs),
-    /// The daemon of a launcher Pod: engine instances behind an HTTP API
-    Launcher(Box<dormouse_launcher::Args>),
-    /// The sidecar of a launcher Pod
-    LauncherNotifier(dormouse_launcher::notifier::Args),
-    /// The stub of a server-requesting Pod
-    Requester(dormouse_requester::Args),
-    /// The peer's requester for clusters without GPUs: allocates over gpu-map and gpu-allocs
-    TestRequester(dormouse_requester::test_requester::Args),
-    /// The peer's engine for tests: health, sleep and wake, nothing computed
-    TestServer(dormouse_requester::test_server::Args),
+    #[cfg(feature = "actuation")]
+    #[command(flatten)]
+    Actuation(dormouse_actuation::Verb),
+    #[cfg(feature = "actuation")]
+    #[command(flatten)]
+    Launcher(dormouse_launcher::Verb),
+    #[cfg(feature = "actuation")]
+    #[command(flatten)]
+    Requester(dormouse_requester::Verb),
     /// Inference engines, and models for them
+    #[cfg(feature = "engine")]
     Engine(verbs::engine::EngineArgs),
     /// What `vllm` means in a Pod of the embedded plane
-    #[command(hide = true)]
-    Vllm(verbs::engine::VllmArgs),
-    /// Answers the queries that requesters and launchers put to nvidia-smi, from the device ledger
-    #[command(hide = true)]
-    NvidiaSmi(dormouse_requester::nvidia_smi::Args),
-    /// The ConfigMap of node to GPU UUID to index
-    GpuMap(verbs::gpu_map::GpuMapArgs),
-    /// Show the GPU memory ledger of a plane
-    Devices(verbs::devices::DevicesArgs),
+    #[cfg(feature = "engine")]
+    #[command(hide = true, subcommand)]
+    Vllm(dormouse_engine::VllmVerb),
     /// Print the CustomResourceDefinitions
+    #[cfg(feature = "actuation")]
     Crds,
     /// Print the completion script of a shell
     Completions {
@@ -64,21 +64,24 @@ enum Verb {
     },
 }
 
-/// Arguments that the program reads by itself, help included.
-#[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
-pub(crate) struct Raw {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    pub(crate) args: Vec<String>,
-}
-
 /// Reads the command line; help and usage errors end the process as clap does (2 for usage).
 ///
 /// # Errors
-/// None that clap does not handle itself.
+/// A verb that is not built in, by the feature that would bring it.
 pub(crate) fn parse(args: Vec<OsString>) -> anyhow::Result<Cli> {
-    let matches = Cli::command().get_matches_from(args);
-    Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+    match Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => Ok(cli),
+        Err(error) => match not_built_in(&error) {
+            Some(said) => Err(Failure::usage(said).into()),
+            None => error.exit(),
+        },
+    }
+}
+
+fn not_built_in(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(verb)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    let features = systems::lacking(verb);
+    (!features.is_empty()).then(|| lacking(verb, &features))
 }
 
 /// Runs what was asked for.
@@ -86,43 +89,31 @@ pub(crate) fn parse(args: Vec<OsString>) -> anyhow::Result<Cli> {
 /// # Errors
 /// What the program failed with.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
-    use verbs::program;
     match cli.verb {
+        #[cfg(feature = "plane")]
         Verb::Up(args) => verbs::up::run(&args),
-        Verb::Down(args) => verbs::down::run(&args),
+        #[cfg(feature = "plane")]
+        Verb::Plane(verb) => verb.run(),
+        #[cfg(any(feature = "plane", feature = "actuation"))]
         Verb::Status(args) => verbs::status::run(&args),
+        #[cfg(all(feature = "plane", feature = "actuation", feature = "engine"))]
         Verb::Demo(args) => verbs::demo::run(&args),
-        Verb::DualPodsController(args) => program(|end| dormouse_actuation::dual_pods_controller(args, end)),
-        Verb::LauncherPopulator(args) => program(|end| dormouse_actuation::launcher_populator(args, end)),
-        Verb::Launcher(args) => {
-            verbs::log(args.log_level.verbosity());
-            program(|end| dormouse_launcher::run(*args, end))
-        }
-        Verb::LauncherNotifier(args) => {
-            verbs::log(0);
-            program(|end| dormouse_launcher::notifier::run(args, end))
-        }
-        Verb::Requester(args) => {
-            verbs::log(0);
-            program(|end| async { Ok(dormouse_requester::run(args, end).await?) })
-        }
-        Verb::TestRequester(args) => program(|end| async { Ok(dormouse_requester::test_requester::run(args, end).await?) }),
-        Verb::TestServer(args) => {
-            verbs::log(0);
-            program(|end| async { Ok(dormouse_requester::test_server::run(args, end).await?) })
-        }
-        Verb::Engine(args) => verbs::engine::run(args),
-        Verb::Vllm(args) => verbs::engine::vllm(args),
-        Verb::NvidiaSmi(args) => {
-            program(|_| async { dormouse_requester::nvidia_smi::run(args).await.map_err(|e| exit::with_code(e.exit_code(), e)) })
-        }
-        Verb::GpuMap(args) => verbs::gpu_map::run(args),
-        Verb::Devices(args) => verbs::devices::run(&args),
+        #[cfg(feature = "actuation")]
+        Verb::Actuation(verb) => verb.run(),
+        #[cfg(feature = "actuation")]
+        Verb::Launcher(verb) => verb.run(),
+        #[cfg(feature = "actuation")]
+        Verb::Requester(verb) => verb.run(),
+        #[cfg(feature = "engine")]
+        Verb::Engine(args) => args.run(),
+        #[cfg(feature = "engine")]
+        Verb::Vllm(verb) => verb.run(),
+        #[cfg(feature = "actuation")]
         Verb::Crds => verbs::crds(),
         Verb::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "dormouse", &mut text);
-            Ok(dormouse_runtime::output::Out.text(&String::from_utf8_lossy(&text))?)
+            Ok(Out.text(&String::from_utf8_lossy(&text))?)
         }
     }
 }
@@ -134,5 +125,23 @@ mod tests {
     #[test]
     fn the_table_of_verbs_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Else a build without it could not say what would bring it.
+    #[test]
+    fn every_verb_belongs_to_a_system() {
+        let verbs: Vec<String> = Cli::command().get_subcommands().map(|v| v.get_name().to_owned()).collect();
+        for verb in &verbs {
+            assert!(systems::verbs().any(|v| v == verb) || verb == "completions", "{verb} is in no row of the systems");
+        }
+        for verb in systems::verbs().filter(|v| systems::lacking(v).is_empty()) {
+            assert!(verbs.iter().any(|v| v == verb), "{verb} is built in and no verb");
+        }
+    }
+
+    #[test]
+    fn an_unknown_verb_is_nobodys() {
+        let error = Cli::command().try_get_matches_from(["dormouse", "upp"]).unwrap_err();
+        assert_eq!((error.exit_code(), not_built_in(&error)), (2, None));
     }
 }

@@ -1,37 +1,8 @@
-//! Exit codes: 0 ended as asked, 1 anything else, 2 usage, 3 port or folder in use, 4 data that cannot be read.
+//! What the shell is told: one error, and an exit code (see [`dormouse_runtime::exit`]).
 
-use std::fmt;
 use std::process::ExitCode;
 
-/// A failure that has an exit code of its own.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    code: u8,
-    message: String,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Failure {}
-
-/// Bad arguments.
-pub(crate) fn usage(message: impl fmt::Display) -> anyhow::Error {
-    Failure { code: 2, message: message.to_string() }.into()
-}
-
-/// A port or folder that someone else has.
-pub(crate) fn in_use(message: impl fmt::Display) -> anyhow::Error {
-    Failure { code: 3, message: message.to_string() }.into()
-}
-
-/// A failure with the exit code of a program that we stand in for.
-pub(crate) fn with_code(code: u8, message: impl fmt::Display) -> anyhow::Error {
-    Failure { code, message: message.to_string() }.into()
-}
+use dormouse_runtime::exit::Failure;
 
 /// Says what went wrong, once, and gives the code.
 pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
@@ -42,22 +13,15 @@ pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
         return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
     }
     dormouse_runtime::output::error_line(&format!("error: {}", told(&error)));
-    ExitCode::from(error.downcast_ref::<Failure>().map_or(1, |f| f.code))
+    ExitCode::from(error.downcast_ref::<Failure>().map_or(1, Failure::code))
 }
 
 /// What went wrong and why, outermost first. Many errors say their cause in their own text: what was said is not said again.
 /// Of an API server's refusal the message is told, not the object that it came in.
 pub(crate) fn told(error: &anyhow::Error) -> String {
-    let refusal = error.chain().find_map(refusal);
     let mut told = String::new();
     for cause in error.chain() {
-        let mut text = cause.to_string();
-        if let Some(refusal) = refusal.filter(|r| !r.message.is_empty()) {
-            // As kube's errors print it.
-            for long in [format!("ApiError: {refusal} ({refusal:?})"), refusal.to_string()] {
-                text = text.replace(&long, &refusal.message);
-            }
-        }
+        let text = without_object(error, cause.to_string());
         if told.is_empty() {
             told = text;
         } else if !told.contains(&text) {
@@ -67,7 +31,25 @@ pub(crate) fn told(error: &anyhow::Error) -> String {
     told
 }
 
+/// A text in which the refusal is its message, as kube's errors print it.
+#[cfg(feature = "cluster")]
+fn without_object(error: &anyhow::Error, mut text: String) -> String {
+    if let Some(refusal) = error.chain().find_map(refusal).filter(|r| !r.message.is_empty()) {
+        for long in [format!("ApiError: {refusal} ({refusal:?})"), refusal.to_string()] {
+            text = text.replace(&long, &refusal.message);
+        }
+    }
+    text
+}
+
+/// Without a system that speaks to an API server nothing refuses.
+#[cfg(not(feature = "cluster"))]
+fn without_object(_error: &anyhow::Error, text: String) -> String {
+    text
+}
+
 /// The API server's answer, where that is what this error is.
+#[cfg(feature = "cluster")]
 fn refusal<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a kube::core::Status> {
     match cause.downcast_ref() {
         Some(kube::Error::Api(status)) => Some(status),
@@ -76,7 +58,7 @@ fn refusal<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a kube:
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cluster"))]
 mod tests {
     use anyhow::Context;
 
@@ -98,7 +80,7 @@ mod tests {
         assert_eq!(told(&Outer::Io { source }.into()), "cannot write the file: the disk is full");
         let error = anyhow::anyhow!("the disk is full").context("cannot write the file").context("path cold");
         assert_eq!(told(&error), "path cold: cannot write the file: the disk is full");
-        assert_eq!(told(&usage("--link must be positive")), "--link must be positive");
+        assert_eq!(told(&Failure::usage("--link must be positive").into()), "--link must be positive");
     }
 
     #[test]

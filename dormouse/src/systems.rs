@@ -1,24 +1,51 @@
-//! The systems of Dormouse: which programs each brings, and by which Cargo feature.
+//! The systems of Dormouse: what each brings to the command, and by which Cargo feature.
 //!
-//! The one table of programs. What images and commands of Pods mean, the links in their PATH and the names that this binary
-//! answers to are read from it. A system that is not built in keeps its rows, so that whoever asks for one of its programs is
-//! told what would bring it.
+//! The one table of programs. What images and commands of Pods mean, the links in their PATH, the names that this binary
+//! answers to and its verbs are read from it. A system that is not built in keeps its row, so that whoever asks for something
+//! of it is told what would bring it.
 
 use dormouse_names::{Program, Programs};
 
 /// One system.
-pub(crate) struct System {
+struct System {
     /// The Cargo feature that brings it.
-    pub(crate) feature: &'static str,
+    feature: &'static str,
     built_in: bool,
+    /// Verbs that it has a part in; one that two systems bring together stands with both.
+    verbs: &'static [&'static str],
+    /// What Pods may run.
     programs: &'static [Program],
+    /// What `up --controllers` may name.
+    #[cfg_attr(not(feature = "plane"), allow(dead_code, reason = "only a plane runs controllers"))]
+    controllers: &'static [&'static str],
 }
 
 /// All of them.
 const SYSTEMS: &[System] = &[
     System {
+        feature: "plane",
+        built_in: cfg!(feature = "plane"),
+        verbs: &["up", "down", "devices", "status", "demo"],
+        programs: &[],
+        controllers: &[],
+    },
+    System {
         feature: "actuation",
-        built_in: true,
+        built_in: cfg!(feature = "actuation"),
+        verbs: &[
+            "dual-pods-controller",
+            "launcher-populator",
+            "launcher",
+            "launcher-notifier",
+            "requester",
+            "test-requester",
+            "test-server",
+            "nvidia-smi",
+            "gpu-map",
+            "crds",
+            "status",
+            "demo",
+        ],
         programs: &[
             Program::new("dual-pods-controller"),
             Program::new("launcher-populator"),
@@ -30,10 +57,12 @@ const SYSTEMS: &[System] = &[
             Program::new("test-server"),
             Program { tool: true, ..Program::new("nvidia-smi") },
         ],
+        controllers: &["dual-pods", "launcher-populator"],
     },
     System {
         feature: "engine",
-        built_in: true,
+        built_in: cfg!(feature = "engine"),
+        verbs: &["engine", "vllm", "demo"],
         programs: &[Program {
             modules: &["vllm.entrypoints.openai.api_server"],
             images: &["vllm-openai*"],
@@ -41,19 +70,40 @@ const SYSTEMS: &[System] = &[
             engine: true,
             ..Program::new("vllm")
         }],
+        controllers: &[],
     },
 ];
 
 /// The command itself.
 const COMMAND: Program = Program { verb: "", ..Program::new("dormouse") };
 
+impl System {
+    fn lacking(&self) -> Option<&'static str> {
+        (!self.built_in).then_some(self.feature)
+    }
+}
+
 /// All programs; with `host_engine` the engine is the host's own.
 pub(crate) fn programs(host_engine: bool) -> Programs {
-    let rows = SYSTEMS.iter().flat_map(|system| {
-        let lacking = (!system.built_in).then_some(system.feature);
-        system.programs.iter().map(move |p| Program { lacking, ..*p })
-    });
+    let rows = SYSTEMS.iter().flat_map(|s| s.programs.iter().map(|p| Program { lacking: s.lacking(), ..*p }));
     Programs::new(std::iter::once(COMMAND).chain(rows), host_engine)
+}
+
+/// All verbs.
+#[cfg(test)]
+pub(crate) fn verbs() -> impl Iterator<Item = &'static str> {
+    SYSTEMS.iter().flat_map(|s| s.verbs.iter().copied())
+}
+
+/// All controllers that can run on a plane, with the feature that one lacks.
+#[cfg(feature = "plane")]
+pub(crate) fn controllers() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+    SYSTEMS.iter().flat_map(|s| s.controllers.iter().map(|name| (*name, s.lacking())))
+}
+
+/// The features that a verb lacks; none for one that is nobody's.
+pub(crate) fn lacking(verb: &str) -> Vec<&'static str> {
+    SYSTEMS.iter().filter(|s| s.verbs.contains(&verb)).filter_map(System::lacking).collect()
 }
 
 #[cfg(test)]
@@ -68,6 +118,15 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn every_program_is_a_verb_of_its_system() {
+        for system in SYSTEMS {
+            for program in system.programs {
+                assert!(system.verbs.contains(&program.verb), "{}", program.name);
+            }
+        }
     }
 
     #[test]
@@ -92,5 +151,14 @@ mod tests {
             assert_eq!(table.image(image).map(|(p, _)| (p.name, p.entry)), Some(("vllm", &["serve"][..])), "{image}");
         }
         assert_eq!((table.called("nvidia-smi").map(|p| p.verb), table.image("nvidia-smi")), (Some("nvidia-smi"), None));
+    }
+
+    #[test]
+    fn what_is_not_built_in_names_its_feature() {
+        for system in SYSTEMS {
+            let lacking = |verb: &str| self::lacking(verb).contains(&system.feature);
+            assert!(system.verbs.iter().all(|v| lacking(v) != system.built_in), "{}", system.feature);
+        }
+        assert!(self::lacking("completions").is_empty());
     }
 }

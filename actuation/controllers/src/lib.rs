@@ -6,6 +6,7 @@
 //! ([`shown`]), flags, and the loop between them ([`controller`]). Both programs run the same loop; each executes only the actions it owns.
 
 mod calls;
+mod command;
 mod controller;
 mod executor;
 mod follow;
@@ -14,8 +15,10 @@ mod options;
 mod programs;
 mod report;
 mod shown;
+pub mod status;
 mod world;
 
+pub use command::Verb;
 pub use controller::{Options, Role, run, run_inspected};
 pub use options::{CommonArgs, DualPodsArgs, PopulatorArgs, UsageError};
 pub use programs::{dual_pods_controller, launcher_populator};

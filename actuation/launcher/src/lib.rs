@@ -13,6 +13,7 @@
 mod adapter;
 mod api;
 mod args;
+mod command;
 mod events;
 mod gpu;
 mod instance;
@@ -26,4 +27,5 @@ mod run;
 pub mod stub_engine;
 
 pub use args::{Args, DeviceForm, LogLevel, PortCheck};
+pub use command::Verb;
 pub use run::{Bound, Error, bind, run};

@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::Subcommand;
 use dormouse_apis::names::GPU_MAP;
 use dormouse_controller::KubeFlags;
 use dormouse_names::annotation;
 use dormouse_runtime::CancellationToken;
+use dormouse_runtime::output::Out;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use kube::api::{Patch, PatchParams, PostParams};
@@ -26,24 +27,36 @@ const MANAGER: &str = "dormouse-gpu-map";
 const SETTLE: Duration = Duration::from_millis(20);
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
+/// Arguments of `gpu-map`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum What {
+    /// Make the ConfigMap say what the nodes publish, once or as long as it runs
+    Sync(SyncArgs),
+}
+
 /// Fills the ConfigMap gpu-map from the annotation dormouse.dev/gpus of the nodes.
 ///
 /// Example: dormouse gpu-map sync -n default
-#[derive(Debug, Clone, Parser)]
-#[command(name = "sync", verbatim_doc_comment)]
-pub struct Args {
+#[derive(Debug, Clone, clap::Args)]
+#[command(verbatim_doc_comment)]
+struct SyncArgs {
     /// Namespace of the ConfigMap.
     #[arg(short, long)]
-    pub namespace: String,
+    namespace: String,
     /// Also removes entries of nodes that no longer exist.
     #[arg(long)]
-    pub prune: bool,
+    prune: bool,
     /// Goes on as nodes change, until interrupted.
     #[arg(long)]
-    pub watch: bool,
-    #[allow(missing_docs)]
+    watch: bool,
     #[command(flatten)]
-    pub kube: KubeFlags,
+    kube: KubeFlags,
 }
 
 /// What a synchronisation did.
@@ -65,13 +78,29 @@ pub struct Summary {
 ///
 /// # Errors
 /// When there are no credentials or the API server refuses.
-pub async fn run(args: Args, shutdown: CancellationToken) -> Result<Option<Summary>, Error> {
+pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
+    let What::Sync(args) = args.what;
     let client = args.kube.credentials(None).client().await?;
     if args.watch {
         keep(client, &args.namespace, shutdown).await;
-        return Ok(None);
+        return Ok(());
     }
-    sync(client, &args.namespace, args.prune).await.map(Some)
+    let done = sync(client, &args.namespace, args.prune).await?;
+    Ok(Out.line(&told(&args.namespace, &done))?)
+}
+
+/// The sentence about what was done.
+fn told(namespace: &str, done: &Summary) -> String {
+    let list = |what: &str, nodes: &[String]| if nodes.is_empty() { String::new() } else { format!(" {what}: {}.", nodes.join(", ")) };
+    let skipped: Vec<String> = done.skipped.iter().map(|(node, why)| format!("{node} ({why})")).collect();
+    format!(
+        "{} ConfigMap gpu-map in namespace {namespace}.{}{}{}{}",
+        if done.created { "made" } else { "looked at" },
+        list("Written", &done.written),
+        list("Removed", &done.removed),
+        list("Right already", &done.unchanged),
+        list("Left out", &skipped),
+    )
 }
 
 /// Makes the ConfigMap say what the nodes say, once.

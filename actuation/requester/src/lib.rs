@@ -11,6 +11,7 @@
 
 mod accelerators;
 mod args;
+mod command;
 mod error;
 pub mod gpu_map;
 mod memory;
@@ -24,5 +25,6 @@ pub mod test_requester;
 pub mod test_server;
 
 pub use args::Args;
+pub use command::Verb;
 pub use error::Error;
 pub use requester::{Bound, bind, run};

@@ -9,13 +9,28 @@
 //! begin), then everything that watches. At the end: kubelets first, so that Pods get their grace and their last
 //! status is written, then the rest.
 
+mod args;
+mod command;
+mod devices;
+mod down;
 mod net;
 mod node_side;
 mod options;
 mod ports;
+pub mod run_folder;
 mod start;
+pub mod status;
 
+pub use args::PlaneArgs;
+pub use command::Verb;
 pub use net::NetClaim;
 pub use options::{Error, Listen, Options, SimulatedGpus};
 pub use ports::{Holder, holder, wildcard_holder};
 pub use start::Plane;
+
+/// Becomes the shim of a Pod and does not return, where this process was started as one. Must be called before any thread exists.
+pub fn shim_if_called() {
+    if std::env::args_os().next().is_some_and(|name| dormouse_kubelet::shim::is_shim(&name)) {
+        dormouse_kubelet::shim::shim_main();
+    }
+}

@@ -1,42 +1,19 @@
-//! One file per verb; what they share is here.
+//! Verbs that bring systems together, one file each. Those of one system alone are in its crates.
 
+#[cfg(all(feature = "plane", feature = "actuation", feature = "engine"))]
 pub(crate) mod demo;
-pub(crate) mod devices;
-pub(crate) mod down;
+#[cfg(feature = "engine")]
 pub(crate) mod engine;
-pub(crate) mod gpu_map;
+#[cfg(any(feature = "plane", feature = "actuation"))]
 pub(crate) mod status;
+#[cfg(feature = "plane")]
 pub(crate) mod up;
 
-use std::future::Future;
-
-use anyhow::Context;
-use dormouse_runtime::{CancellationToken, log, output, shutdown, tls};
-use tokio::runtime::{Builder, Runtime};
-
-/// Starts logging in klog's form.
-pub(crate) fn log(verbosity: u8) {
-    log::init(log::Options { format: log::Format::Klog, verbosity });
-}
-
-/// A runtime of one thread: programs that mostly wait need no more, and stay small.
-fn small_runtime() -> anyhow::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
-}
-
-/// Runs a program of one Pod until it ends or is told to by a signal.
-pub(crate) fn program<F>(run: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<()>
-where
-    F: Future<Output = anyhow::Result<()>>,
-{
-    tls::install_provider();
-    small_runtime()?.block_on(async { run(shutdown::on_signals()).await })
-}
-
 /// Prints the CustomResourceDefinitions as YAML documents.
+#[cfg(feature = "actuation")]
 pub(crate) fn crds() -> anyhow::Result<()> {
     for crd in dormouse_apis::fma::definitions() {
-        output::Out.text(&format!("---\n{}", dormouse_machinery::yaml::to_string(&crd)))?;
+        dormouse_runtime::output::Out.text(&format!("---\n{}", dormouse_machinery::yaml::to_string(&crd)))?;
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ mod accelerators;
 mod api;
 mod args;
 mod backend;
+mod command;
 mod embedded;
 mod engine;
 mod job;
@@ -23,5 +24,6 @@ mod run;
 mod sim;
 
 pub use args::{ServeArgs, SimArgs, parse};
+pub use command::{EngineVerb, MakeModelArgs, Raw, VllmVerb};
 pub use make_model::{MadeModel, MakeModelError, ModelOptions, make_model};
 pub use run::{Environment, Kind, run, serve};

@@ -34,6 +34,15 @@ impl KubeFlags {
     }
 }
 
+/// Form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
 /// Flags of klog. Only the verbosity means something here: logs go to standard error. The others are accepted so that
 /// manifests of the peers start our programs.
 #[derive(Debug, Clone, Default, clap::Args)]

@@ -1,11 +1,13 @@
 //! What every Dormouse process needs and nothing a single system owns: the clock, logs, shutdown,
-//! serving HTTP and reading bodies with bounds, clients with time-outs, TLS, addresses of Pods, output. The feature
-//! `tls-server` adds HTTPS ([`tls::Keys`] as the transport of [`serve`]) and the certificates for it ([`pki`]).
+//! serving HTTP and reading bodies with bounds, clients with time-outs, TLS, addresses of Pods, running a program, its output
+//! and exit codes. The feature `tls-server` adds HTTPS ([`tls::Keys`] as the transport of [`serve`]) and the certificates for it
+//! ([`pki`]).
 //!
 //! Nothing here knows Kubernetes objects or engines. A module that would is in the wrong crate.
 
 pub mod body;
 pub mod clock;
+pub mod exit;
 pub mod http;
 pub mod log;
 pub mod metrics;
@@ -14,6 +16,7 @@ pub mod net;
 pub mod output;
 #[cfg(feature = "tls-server")]
 pub mod pki;
+pub mod program;
 pub mod serve;
 pub mod shutdown;
 pub mod tls;

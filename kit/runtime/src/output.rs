@@ -3,6 +3,8 @@
 //! `println!` panics when the reader has gone (`dormouse … | head -1`). Here a broken pipe is remembered:
 //! later writes do nothing and [`Out::closed`] tells, so that long work can end early.
 
+pub mod table;
+
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -12,17 +12,18 @@ mod report;
 mod scene;
 mod stage;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use dormouse_controller::Output;
+use dormouse_runtime::exit::Failure;
 use dormouse_runtime::output::{Out, error_line};
 use dormouse_runtime::{CancellationToken, shutdown};
 
 use self::report::Report;
 use self::scene::Scene;
-use super::status::Output;
 use crate::engine::Engine;
 
 /// Arguments of `demo`.
@@ -56,18 +57,12 @@ fn link(text: &str) -> Result<f64, &'static str> {
     text.parse().ok().filter(|l: &f64| l.is_finite() && *l >= 1e-9).ok_or("it must be a positive number of GB/s")
 }
 
-/// Whether a program is found as a shell finds it.
-fn on_path(program: &str) -> bool {
-    let runs = |file: PathBuf| file.is_file() && nix::unistd::access(&file, nix::unistd::AccessFlags::X_OK).is_ok();
-    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| runs(dir.join(program))))
-}
-
 /// Longest demo; one that takes longer hangs somewhere, and says where.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
-    if args.engine == Engine::Host && !on_path("vllm") {
-        return Err(crate::exit::usage("--engine host runs the vLLM of this machine, and there is no vllm on the PATH"));
+    if args.engine == Engine::Host && which::which("vllm").is_err() {
+        return Err(Failure::usage("--engine host runs the vLLM of this machine, and there is no vllm on the PATH").into());
     }
     dormouse_runtime::tls::install_provider();
     dormouse_runtime::log::init(dormouse_runtime::log::Options { format: dormouse_runtime::log::Format::Klog, verbosity: 0 });
@@ -129,11 +124,5 @@ mod tests {
         for bad in ["0", "-1", "nan", "inf", "1e-12", "fast", ""] {
             assert!(link(bad).is_err(), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn programs_are_found_as_a_shell_finds_them() {
-        assert!(on_path("sh"));
-        assert!(!on_path("no-such-program-here"));
     }
 }

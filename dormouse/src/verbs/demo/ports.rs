@@ -4,9 +4,9 @@
 
 use dormouse_apis::names::port;
 use dormouse_plane::wildcard_holder;
+use dormouse_runtime::exit::Failure;
 
 use super::scene::step;
-use crate::exit;
 
 /// The ports of all programs of the demo, no two alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Ports {
     /// # Errors
     /// When the launchers' port is held, or no other is free.
     pub(super) fn free() -> anyhow::Result<Self> {
-        let (ports, moved) = Self::choose(|port| wildcard_holder(port).map(|h| h.to_string())).map_err(exit::in_use)?;
+        let (ports, moved) = Self::choose(|port| wildcard_holder(port).map(|h| h.to_string())).map_err(Failure::in_use)?;
         moved.iter().for_each(|text| step(text));
         Ok(ports)
     }

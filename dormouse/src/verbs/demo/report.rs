@@ -1,11 +1,11 @@
 //! What the demo prints: a table for people, JSON for programs.
 
+use dormouse_runtime::output::table;
 use serde_json::{Value, json};
 
 use super::DemoArgs;
 use super::measure::{Sample, percentile};
 use crate::engine::Engine;
-use crate::table;
 
 /// One path and what was seen on it.
 #[derive(Debug)]

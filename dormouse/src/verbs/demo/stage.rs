@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use dormouse_apis::names::{annotation, label};
-use dormouse_controller::{Change, changes};
+use dormouse_controller::{Change, changes, is_ready};
 use dormouse_names::annotation::TIMELINE;
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -50,12 +50,6 @@ pub(super) struct Timeline {
 /// The kubelet's own stamps of a Pod.
 pub(super) fn timeline(pod: &Pod) -> Timeline {
     pod.annotations().get(TIMELINE).and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default()
-}
-
-/// Whether the Pod is ready.
-pub(super) fn ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
-    conditions.is_some_and(|c| c.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
 }
 
 /// A Pod's address.
@@ -141,7 +135,7 @@ impl Stage {
 
     /// The requester of a ReplicaSet, once it is ready.
     pub(super) async fn served(&mut self, app: &str) -> anyhow::Result<Arc<Pod>> {
-        let find = |pods: &Pods| pods.values().find(|p| is_of(p, app) && p.metadata.deletion_timestamp.is_none() && ready(p)).cloned();
+        let find = |pods: &Pods| pods.values().find(|p| is_of(p, app) && p.metadata.deletion_timestamp.is_none() && is_ready(p)).cloned();
         self.until(&format!("a requester of {app} to be ready"), find).await
     }
 

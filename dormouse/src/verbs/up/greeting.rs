@@ -18,8 +18,8 @@ pub(super) fn print(args: &UpArgs, plane: &Plane, run_folder: &Path) -> anyhow::
         let by = holder(None, port).map(|h| format!(" by {h}")).unwrap_or_default();
         Out.line(&format!("port {port} is taken{by}; using {}", plane.address().port()))?;
     }
-    let nodes = if args.node_names.is_empty() { usize::from(args.nodes) } else { args.node_names.len() };
-    Out.line(&format!("ready: https://{} with {nodes} node(s), {} simulated GPU(s) each", plane.address(), args.gpus_per_node))?;
+    let (nodes, gpus) = (plane.devices().len(), args.plane.gpus_per_node);
+    Out.line(&format!("ready: https://{} with {nodes} node(s), {gpus} simulated GPU(s) each", plane.address()))?;
     Out.line("\n  # use it")?;
     Out.line(&format!("  export KUBECONFIG={}", plane.kubeconfig().display()))?;
     match no_model(args) {
@@ -31,13 +31,14 @@ pub(super) fn print(args: &UpArgs, plane: &Plane, run_folder: &Path) -> anyhow::
 
 /// Why no example would get its model served here.
 fn no_model(args: &UpArgs) -> Option<&'static str> {
-    let dual_pods = args.wanted_controllers().is_ok_and(|(dual_pods, _)| dual_pods);
-    if args.gpus_per_node == 0 {
+    if args.plane.gpus_per_node == 0 {
         Some("no model can be served here: the nodes have no GPUs (--gpus-per-node 0)")
-    } else if !dual_pods {
+    } else if !args.controllers.has("dual-pods") {
         Some("no model is served here: the dual-pods controller does not run (--controllers)")
     } else if args.gpu_map == GpuMap::None {
         Some("no model is served here until somebody fills the ConfigMap gpu-map (--gpu-map none)")
+    } else if args.engine != Engine::Host && !cfg!(feature = "engine") {
+        Some("no model is served here: this build has no engine (Cargo feature engine, or --engine host)")
     } else {
         None
     }

@@ -1,17 +1,19 @@
-//! `dormouse devices`: the GPU memory ledger of a plane, as its engines see it.
+//! The verb `devices`: the GPU memory ledger of a plane, as its engines see it.
 
 use clap::Args;
+use dormouse_controller::Output;
 use dormouse_devices::{LeaseState, Owner};
 use dormouse_runtime::output::Out;
+use dormouse_runtime::output::table::{bytes, render};
+use dormouse_runtime::program;
 use serde_json::{Map, Value};
 
-use super::status::{Output, snapshot};
 use crate::run_folder;
-use crate::table::{bytes, render};
+use crate::status::snapshot;
 
 /// Arguments of `devices`.
 #[derive(Debug, Args)]
-pub(crate) struct DevicesArgs {
+pub struct DevicesArgs {
     /// Name of the plane
     #[arg(long, default_value = "default")]
     name: String,
@@ -22,7 +24,7 @@ pub(crate) struct DevicesArgs {
 
 pub(crate) fn run(args: &DevicesArgs) -> anyhow::Result<()> {
     let state = run_folder::found(&args.name)?;
-    super::small_runtime()?.block_on(async {
+    program::block_on(async {
         let mut all = Map::new();
         let mut rows = Vec::new();
         for (node, socket) in &state.devices {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a running plane says about itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct State {
+pub struct State {
     /// Process of `up`.
     pub pid: i32,
     /// `https://…` of the API server.
@@ -28,12 +28,17 @@ pub(crate) struct State {
 
 /// Why a run folder cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
     /// Another `up` has it.
     #[error(
         "another `dormouse up` is running under the name {name:?} ({holder}); end it with `dormouse down --name {name}`, or choose another --name"
     )]
-    Taken { name: String, holder: String },
+    Taken {
+        /// The name.
+        name: String,
+        /// Who has it.
+        holder: String,
+    },
     /// Nothing runs under that name.
     #[error("no plane runs under the name {0:?}; start one with `dormouse up`, or choose another --name")]
     Absent(String),
@@ -45,14 +50,19 @@ pub(crate) enum Error {
     Foreign(PathBuf),
     /// The file system refused.
     #[error("cannot use the run folder {path}: {source}")]
-    Io { path: PathBuf, source: io::Error },
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 /// Where the run folder of `name` is.
 ///
 /// # Errors
 /// When the name cannot be a folder's name.
-pub(crate) fn path(name: &str) -> Result<PathBuf, Error> {
+pub fn path(name: &str) -> Result<PathBuf, Error> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(fine) || name.len() > 64 {
         return Err(Error::Name(name.to_owned()));
@@ -66,7 +76,7 @@ pub(crate) fn path(name: &str) -> Result<PathBuf, Error> {
 
 /// A run folder that is ours until this value is dropped.
 #[derive(Debug)]
-pub(crate) struct RunFolder {
+pub struct RunFolder {
     path: PathBuf,
     lock: Flock<File>,
 }
@@ -76,7 +86,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// When another `up` has it, or the file system refuses.
-    pub(crate) fn take(name: &str) -> Result<Self, Error> {
+    pub fn take(name: &str) -> Result<Self, Error> {
         let path = path(name)?;
         let io = |source| Error::Io { path: path.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(io)?;
@@ -104,7 +114,8 @@ impl RunFolder {
     }
 
     /// The folder.
-    pub(crate) fn path(&self) -> &Path {
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -112,7 +123,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// What the file system says.
-    pub(crate) fn announce(&self, state: &State) -> io::Result<()> {
+    pub fn announce(&self, state: &State) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(state)?;
         let new = self.path.join("state.json.new");
         fs::write(&new, text)?;
@@ -131,7 +142,7 @@ impl Drop for RunFolder {
 ///
 /// # Errors
 /// When the name cannot be one, or the folder cannot be read.
-pub(crate) fn running(name: &str) -> Result<Option<State>, Error> {
+pub fn running(name: &str) -> Result<Option<State>, Error> {
     let path = path(name)?;
     let io = |source| Error::Io { path: path.clone(), source };
     let file = match OpenOptions::new().read(true).write(true).open(path.join("lock")) {
@@ -154,7 +165,7 @@ pub(crate) fn running(name: &str) -> Result<Option<State>, Error> {
 ///
 /// # Errors
 /// As [`running`], or when none does.
-pub(crate) fn found(name: &str) -> Result<State, Error> {
+pub fn found(name: &str) -> Result<State, Error> {
     running(name)?.ok_or_else(|| Error::Absent(name.to_owned()))
 }
 

@@ -1,4 +1,4 @@
-//! `dormouse down`: ends a detached plane.
+//! The verb `down`: ends a detached plane.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::run_folder;
 
 /// Arguments of `down`.
 #[derive(Debug, Args)]
-pub(crate) struct DownArgs {
+pub struct DownArgs {
     /// Name the plane was started under
     #[arg(long, default_value = "default")]
     name: String,

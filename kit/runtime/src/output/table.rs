@@ -1,7 +1,8 @@
 //! Columns for people: as wide as their longest cell, two blanks between, no lines drawn.
 
 /// A table as text; rows shorter than the header are filled with `-`.
-pub(crate) fn render(header: &[&str], rows: &[Vec<String>]) -> String {
+#[must_use]
+pub fn render(header: &[&str], rows: &[Vec<String>]) -> String {
     let cell = |row: &[String], i: usize| row.get(i).filter(|c| !c.is_empty()).map_or("-", String::as_str).to_owned();
     let mut lines = vec![header.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>()];
     lines.extend(rows.iter().map(|row| (0..header.len()).map(|i| cell(row, i)).collect()));
@@ -16,8 +17,15 @@ pub(crate) fn render(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// A table that is there only when it has rows.
+#[must_use]
+pub fn section(header: &[&str], rows: &[Vec<String>]) -> Option<String> {
+    (!rows.is_empty()).then(|| render(header, rows))
+}
+
 /// How long ago, as kubectl prints it: two units at most.
-pub(crate) fn age(seconds: i64) -> String {
+#[must_use]
+pub fn age(seconds: i64) -> String {
     let s = seconds.max(0);
     match s {
         0..=119 => format!("{s}s"),
@@ -29,7 +37,8 @@ pub(crate) fn age(seconds: i64) -> String {
 }
 
 /// Bytes in the binary unit that suits them.
-pub(crate) fn bytes(n: u64) -> String {
+#[must_use]
+pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let power = (0..4).take_while(|p| n >> (10 * (p + 1)) > 0).count();
     #[allow(clippy::cast_precision_loss, reason = "shown with one digit")]

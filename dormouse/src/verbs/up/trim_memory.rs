@@ -21,7 +21,7 @@ const QUIET: Duration = Duration::from_millis(100);
 const WORK: Duration = Duration::from_millis(100);
 
 /// Gives memory back whenever the process has worked and become quiet, until `end`.
-pub(super) async fn keep_small(end: CancellationToken) {
+pub(super) async fn when_quiet(end: CancellationToken) {
     let mut given_back: Option<Duration> = None;
     let mut before = cpu_time();
     loop {
