@@ -9,7 +9,6 @@ use dormouse_runtime::exit::Failure;
 use dormouse_runtime::output::Out;
 
 use crate::systems;
-use crate::verbs;
 
 /// One command for the life of a model on Kubernetes.
 #[derive(Debug, Parser)]
@@ -28,16 +27,16 @@ pub(crate) struct Cli {
 enum Verb {
     /// Start the embedded control plane with simulated GPU nodes
     #[cfg(feature = "plane")]
-    Up(Box<verbs::up::UpArgs>),
+    Up(Box<crate::verbs::up::UpArgs>),
     #[cfg(feature = "plane")]
     #[command(flatten)]
     Plane(dormouse_plane::Verb),
     /// Show nodes, requesters, launchers and controllers of a plane or cluster
     #[cfg(any(feature = "plane", feature = "actuation"))]
-    Status(verbs::status::StatusArgs),
+    Status(crate::verbs::status::StatusArgs),
     /// Run the main job on a private plane and print what it took
     #[cfg(all(feature = "plane", feature = "actuation", feature = "engine"))]
-    Demo(verbs::demo::DemoArgs),
+    Demo(crate::verbs::demo::DemoArgs),
     #[cfg(feature = "actuation")]
     #[command(flatten)]
     Actuation(dormouse_actuation::Verb),
@@ -49,7 +48,7 @@ enum Verb {
     Requester(dormouse_requester::Verb),
     /// Inference engines, and models for them
     #[cfg(feature = "engine")]
-    Engine(verbs::engine::EngineArgs),
+    Engine(crate::verbs::engine::EngineArgs),
     /// What `vllm` means in a Pod of the embedded plane
     #[cfg(feature = "engine")]
     #[command(hide = true, subcommand)]
@@ -91,13 +90,13 @@ fn not_built_in(error: &clap::Error) -> Option<String> {
 pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.verb {
         #[cfg(feature = "plane")]
-        Verb::Up(args) => verbs::up::run(&args),
+        Verb::Up(args) => crate::verbs::up::run(&args),
         #[cfg(feature = "plane")]
         Verb::Plane(verb) => verb.run(),
         #[cfg(any(feature = "plane", feature = "actuation"))]
-        Verb::Status(args) => verbs::status::run(&args),
+        Verb::Status(args) => crate::verbs::status::run(&args),
         #[cfg(all(feature = "plane", feature = "actuation", feature = "engine"))]
-        Verb::Demo(args) => verbs::demo::run(&args),
+        Verb::Demo(args) => crate::verbs::demo::run(&args),
         #[cfg(feature = "actuation")]
         Verb::Actuation(verb) => verb.run(),
         #[cfg(feature = "actuation")]
@@ -109,7 +108,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         #[cfg(feature = "engine")]
         Verb::Vllm(verb) => verb.run(),
         #[cfg(feature = "actuation")]
-        Verb::Crds => verbs::crds(),
+        Verb::Crds => crate::verbs::crds(),
         Verb::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "dormouse", &mut text);
