@@ -2,7 +2,7 @@
 //! model can be started, put to sleep and replaced without a new Pod. Drop-in for the launcher of llm-d Fast Model
 //! Actuation; what is ours on top is optional and additive.
 //!
-//! * [`run`] serves the API until told to end; [`bind`] and [`Bound::serve`] are its two halves, for tests and the plane.
+//! * [`run()`] serves the API until told to end; [`bind`] and [`Bound::serve`] are its two halves, for tests and the plane.
 //! * [`notifier`] is the sidecar that makes the launcher's Pod object change when its instances do.
 //! * [`stub_engine`] is an engine that computes nothing and misbehaves on request, for tests.
 //!

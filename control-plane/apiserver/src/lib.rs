@@ -43,3 +43,8 @@ pub use options::{Options, Profile};
 pub use request::{RequestInfo, User};
 pub use server::ApiServer;
 pub use status::ApiError;
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

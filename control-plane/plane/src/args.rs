@@ -19,7 +19,7 @@ pub struct PlaneArgs {
     /// Number of nodes
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=250))]
     nodes: u8,
-    /// Names of the nodes instead of dormouse-<n>
+    /// Names of the nodes instead of dormouse-N
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', conflicts_with = "nodes")]
     node_names: Vec<String>,
     /// Simulated GPUs of each node; 0 for no device plugin

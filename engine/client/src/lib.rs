@@ -2,7 +2,7 @@
 //!
 //! Three parts. [`openai`] has the bodies of OpenAI's API, read and written by clients and by our own engine alike, and
 //! [`sse`] reads the streams they come in; [`admin`] has the words of vLLM's administration routes. These need no HTTP client.
-//! With the feature `http`, [`driver`] gives a [`Driver`] for one kind of engine: its calls are single requests, sent by a
+//! With the feature `http`, [`driver()`] gives a [`Driver`] for one kind of engine: its calls are single requests, sent by a
 //! [`Transport`], which gives each its time and may count it. [`put_to_sleep`] and [`wake_up`] are the procedures over them:
 //! an answer of 200 proves nothing, so both look afterwards, and an answer that did not come is not a failure but *unknown*
 //! until looked at. An [`Endpoint`] is the same engine as its users see it.

@@ -6,7 +6,7 @@
 //! api (HTTP) -> Engine (admission, sleep state machine, metrics) -> Backend: sim | embedded
 //! ```
 //!
-//! The verbs `vllm serve`, `engine sim` and `engine embedded` call [`run`]; `engine make-model` calls [`make_model`].
+//! The verbs `vllm serve`, `engine sim` and `engine embedded` call [`run()`]; `engine make-model` calls [`make_model()`].
 //! A program that measures an engine from outside reads its stamps (`dormouse_runtime::monotonic`): `start_begin`,
 //! `start_end`, `sleep_begin`, `sleep_end`, `wake_begin`, `wake_end`, and `…_failed` instead of an end.
 

@@ -7,12 +7,12 @@
 //!                                                                         └─▶ Recorder ─▶ events
 //! ```
 //!
-//! - [`changes`] makes of a watch [`Change`]s: apply, delete and an explicit reset after each (re)list, so that a deletion
+//! - [`changes()`] makes of a watch [`Change`]s: apply, delete and an explicit reset after each (re)list, so that a deletion
 //!   missed while disconnected cannot leak.
 //! - An [`Index`] is state that those three calls keep in step; [`Objects`] is the one that most need. It can be checked against
 //!   itself ([`Consistent`]), which debug builds do after each change. [`Versions`] decide what is news: answers to own writes go in
 //!   by the same door as what watches show.
-//! - A [`Queue`] never hands one key to two [`workers`] at once and backs off per key. With the key travels why it is
+//! - A [`Queue`] never hands one key to two [`workers()`] at once and backs off per key. With the key travels why it is
 //!   there: [`Reason`].
 //! - A [`JsonClient`] bounds and counts each call, and asks a [`Fence`] before it. A [`lease`] opens that fence, for programs that
 //!   run more than once.

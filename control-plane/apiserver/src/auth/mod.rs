@@ -1,6 +1,6 @@
 //! Who asks, and whether they may: authentication, RBAC and tokens.
 //!
-//! The transport calls [`authenticate`] once per request and hands the [`User`] on; the core calls [`authorize`]
+//! The transport calls [`authenticate()`] once per request and hands the [`User`] on; the core calls [`authorize`]
 //! before it reads a body. The rows of the RBAC kinds keep the index of [`rbac`] up to date; reviews and
 //! `serviceaccounts/token` are rows too, which ask here.
 

@@ -1,7 +1,7 @@
 //! The one generic handler: what each verb does, for every row of the registry alike.
 //!
 //! [`handle`] reads the request line, asks the authoriser, finds the row and hands a [`Call`] to the verb, or to the
-//! subresource's [`Handler`](crate::registry::Handler). Everything but reading the body, following a watch and what a
+//! subresource's [`Handler`]. Everything but reading the body, following a watch and what a
 //! subresource waits for is synchronous and short: the store is in memory. A verb answers with a response or an [`ApiError`]; warnings gather in the call.
 
 pub(crate) mod codec;

@@ -1,5 +1,5 @@
 //! The built-in kinds, one file each: its row with columns, rights and subresources, and beside it the
-//! [`Strategy`](crate::registry::Strategy) with its defaults and validation. Kinds that are one idea in several forms
+//! [`Strategy`] with its defaults and validation. Kinds that are one idea in several forms
 //! (a Role for a namespace or the cluster, an Event of two groups, the access reviews) share a file.
 //!
 //! To add one, write its file and name its row in [`builtin`]. Its structure and words stand in the table of the

@@ -1,7 +1,7 @@
 //! OpenAPI schemas of the built-in types.
 //!
 //! Two forms. A *definition* describes one type and refers to others, as the documents of an API server do
-//! ([`definition`], [`reference`], [`closure`]). A *structural* schema has no references, so that it can stand
+//! ([`definition`], [`reference()`], [`closure`]). A *structural* schema has no references, so that it can stand
 //! in a CustomResourceDefinition ([`structural`]); a type that contains itself is cut there and takes any
 //! members.
 //!

@@ -3,7 +3,7 @@
 //! A [`Schema`] is the tree of an `openAPIV3Schema`, parsed once when a definition is stored and then only
 //! read. On the way of a request the API server asks it, in this order, to [`Schema::prune`] what it does not
 //! know (the paths are the warnings), to fill in defaults ([`Schema::default`]) and to
-//! [`Schema::validate`]. Whether a schema may be stored at all is decided by [`check`], which works on the
+//! [`Schema::validate`]. Whether a schema may be stored at all is decided by [`check()`], which works on the
 //! JSON, because what it refuses is mostly what the tree has no place for.
 //!
 //! CEL rules are kept in the tree and not evaluated here.
@@ -210,7 +210,7 @@ struct Inside {
 }
 
 impl Schema {
-    /// Parses an `openAPIV3Schema`. What structural schemas do not have is ignored; [`check`] refuses it.
+    /// Parses an `openAPIV3Schema`. What structural schemas do not have is ignored; [`check()`] refuses it.
     pub fn parse(schema: &Value) -> Result<Self, FieldError> {
         parse::schema(schema, &Path::root())
     }

@@ -1,6 +1,6 @@
 //! ReplicaSet: keeps as many Pods as asked for.
 //!
-//! [`index`] holds, [`plan`] decides (pure), this executes. Answers to our own creations and deletions go into the index as
+//! [`index`] holds, [`mod@plan`] decides (pure), this executes. Answers to our own creations and deletions go into the index as
 //! observations, because they are newer than what the watch has shown so far.
 
 mod index;
