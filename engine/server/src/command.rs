@@ -8,7 +8,7 @@ use dormouse_runtime::exit::Failure;
 use dormouse_runtime::output::Out;
 use dormouse_runtime::{log, program};
 
-use crate::{Kind, ModelOptions, make_model, run};
+use crate::{EngineKind, ModelOptions, make_model, run};
 
 /// What follows `engine`.
 #[derive(Debug, Subcommand)]
@@ -55,8 +55,8 @@ impl EngineVerb {
     /// What it failed with.
     pub fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Sim(raw) => engine(Kind::Sim, raw),
-            Self::Embedded(raw) => engine(Kind::Embedded, raw),
+            Self::Sim(raw) => engine(EngineKind::Sim, raw),
+            Self::Embedded(raw) => engine(EngineKind::Embedded, raw),
             Self::MakeModel(args) => {
                 let name = args.name.or_else(|| args.dir.file_name().and_then(|n| n.to_str()).map(str::to_owned));
                 let name = name.ok_or_else(|| Failure::usage("give the model a name with --name"))?;
@@ -77,14 +77,14 @@ impl VllmVerb {
     pub fn run(self) -> anyhow::Result<()> {
         let Self::Serve(raw) = self;
         match std::env::var(env::ENGINE).as_deref() {
-            Ok("embedded") => engine(Kind::Embedded, raw),
-            Ok("sim") | Err(_) => engine(Kind::Sim, raw),
+            Ok("embedded") => engine(EngineKind::Embedded, raw),
+            Ok("sim") | Err(_) => engine(EngineKind::Sim, raw),
             Ok(other) => Err(Failure::usage(format!("{}={other:?} is neither sim nor embedded", env::ENGINE)).into()),
         }
     }
 }
 
-fn engine(kind: Kind, raw: Raw) -> anyhow::Result<()> {
+fn engine(kind: EngineKind, raw: Raw) -> anyhow::Result<()> {
     log::init(log::Options::default());
     program::run(|end| run(kind, raw.args, end))
 }

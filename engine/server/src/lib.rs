@@ -26,4 +26,4 @@ mod sim;
 pub use args::{ServeArgs, SimArgs, parse};
 pub use command::{EngineVerb, MakeModelArgs, Raw, VllmVerb};
 pub use make_model::{MadeModel, MakeModelError, ModelOptions, make_model};
-pub use run::{Environment, Kind, run, serve};
+pub use run::{EngineKind, Environment, run, serve};

@@ -27,14 +27,14 @@ use crate::sim::Simulator;
 
 /// Which engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EngineKind {
     /// The simulator.
     Sim,
     /// The one that computes.
     Embedded,
 }
 
-impl Kind {
+impl EngineKind {
     fn name(self) -> &'static str {
         match self {
             Self::Sim => "sim",
@@ -102,7 +102,7 @@ impl Environment {
 /// # Errors
 /// A bad command line is a [`clap::Error`] inside (it prints itself and knows its exit code: `error.downcast_ref`); else
 /// whatever keeps the engine from starting or ends it early, in words for the log.
-pub async fn run(kind: Kind, argv: Vec<String>, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(kind: EngineKind, argv: Vec<String>, shutdown: CancellationToken) -> anyhow::Result<()> {
     let (args, unknown) = args::parse(&argv)?;
     if !unknown.is_empty() {
         tracing::warn!("arguments that mean nothing to this engine are ignored: {}", unknown.join(" "));
@@ -115,7 +115,7 @@ pub async fn run(kind: Kind, argv: Vec<String>, shutdown: CancellationToken) -> 
 /// # Errors
 /// Whatever keeps the engine from starting or ends it early.
 pub async fn serve(
-    kind: Kind,
+    kind: EngineKind,
     args: ServeArgs,
     env: Environment,
     ready: Option<oneshot::Sender<SocketAddr>>,
@@ -166,16 +166,16 @@ pub async fn serve(
     }
 }
 
-async fn start(kind: Kind, args: &ServeArgs, env: &Environment) -> anyhow::Result<(TcpListener, Engine)> {
+async fn start(kind: EngineKind, args: &ServeArgs, env: &Environment) -> anyhow::Result<(TcpListener, Engine)> {
     let socket = bind(args).await?;
     let names = args.served_names();
     let metrics = Arc::new(Metrics::new(&names[0]));
     let backend: Arc<dyn Backend> = match kind {
-        Kind::Sim => {
+        EngineKind::Sim => {
             let accelerators = simulated_accelerators(args, env).await?;
             Arc::new(Simulator::start(args, accelerators, metrics.clone()).await?)
         }
-        Kind::Embedded => {
+        EngineKind::Embedded => {
             let program = format!("engine embedded {}", names[0]);
             let count = args.tensor_parallel_size as usize;
             let accelerators = Accelerators::on_node(env, &program, count).await?;

@@ -1,6 +1,6 @@
 //! vLLM's administration routes, served by the simulator.
 
-use dormouse_engine::{Environment, Kind};
+use dormouse_engine::{EngineKind, Environment};
 use serde_json::{Value, json};
 
 use crate::harness::{QUICK, sim, start};
@@ -51,7 +51,7 @@ async fn the_three_steps_from_level_2() {
 
 #[tokio::test]
 async fn outside_development_mode_there_are_no_administration_routes() {
-    let e = start(Kind::Sim, &format!("m --enable-sleep-mode {QUICK}"), Environment::default()).await.unwrap();
+    let e = start(EngineKind::Sim, &format!("m --enable-sleep-mode {QUICK}"), Environment::default()).await.unwrap();
     for path in ["/sleep", "/wake_up", "/collective_rpc"] {
         assert_eq!(e.post(path, &Value::Null).await.0, 404, "{path}");
     }

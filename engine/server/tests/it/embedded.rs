@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use dormouse_engine::{Kind, ModelOptions, make_model};
+use dormouse_engine::{EngineKind, ModelOptions, make_model};
 use serde_json::{Value, json};
 
 use crate::harness::{Served, dev, sized, start, tensors, tiny, zero};
 
 async fn serve(folder: &Path, more: &str) -> Served {
-    start(Kind::Embedded, &format!("{} --enable-sleep-mode {more}", folder.display()), dev()).await.unwrap()
+    start(EngineKind::Embedded, &format!("{} --enable-sleep-mode {more}", folder.display()), dev()).await.unwrap()
 }
 
 const SENTENCE: &str = ": a dormouse sleeps deeply and wakes in an instant.";

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use dormouse_engine::{Environment, Kind, ModelOptions, make_model, parse, serve};
+use dormouse_engine::{EngineKind, Environment, ModelOptions, make_model, parse, serve};
 use dormouse_runtime::CancellationToken;
 use dormouse_runtime::http::{Timeouts, client};
 use reqwest::{Method, StatusCode};
@@ -35,7 +35,7 @@ pub(crate) fn dev() -> Environment {
 /// A simulator that loses no time.
 pub(crate) const QUICK: &str = "--sim-init 0 --sim-load 0 --sim-ttft 1ms --sim-itl 1ms --sim-link-bytes-per-second 80000GB";
 
-pub(crate) async fn start(kind: Kind, line: &str, env: Environment) -> anyhow::Result<Served> {
+pub(crate) async fn start(kind: EngineKind, line: &str, env: Environment) -> anyhow::Result<Served> {
     let line = format!("{line} --host 127.0.0.1 --port 0");
     let argv: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     let (args, _) = parse(&argv)?;
@@ -52,7 +52,7 @@ pub(crate) async fn start(kind: Kind, line: &str, env: Environment) -> anyhow::R
 }
 
 pub(crate) async fn sim(line: &str) -> Served {
-    start(Kind::Sim, &format!("{line} {QUICK}"), dev()).await.unwrap()
+    start(EngineKind::Sim, &format!("{line} {QUICK}"), dev()).await.unwrap()
 }
 
 impl Served {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use dormouse_engine::{Kind, ModelOptions, make_model};
+use dormouse_engine::{EngineKind, ModelOptions, make_model};
 
 use crate::harness::{dev, start};
 
@@ -40,7 +40,7 @@ async fn child() {
         panic!("{FOLDER} is not set");
     };
     let tensors = i64::try_from(std::fs::metadata(Path::new(&folder).join("model.safetensors")).unwrap().len()).unwrap();
-    let e = start(Kind::Embedded, &format!("{folder} --enable-sleep-mode"), dev()).await.unwrap();
+    let e = start(EngineKind::Embedded, &format!("{folder} --enable-sleep-mode"), dev()).await.unwrap();
     let answer = e.completion("who?").await;
     for level in [1, 2, 1, 2] {
         let (anonymous, resident) = (status("RssAnon"), status("VmRSS"));

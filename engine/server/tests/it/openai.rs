@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Served, dev, sim, start};
-use dormouse_engine::Kind;
+use dormouse_engine::EngineKind;
 
 fn content(events: &[Value], pointer: &str) -> String {
     events.iter().filter_map(|e| e.pointer(pointer).and_then(Value::as_str)).collect()
@@ -122,7 +122,7 @@ async fn errors_have_openais_shape() {
 
 #[tokio::test]
 async fn a_key_guards_v1_and_only_that() {
-    let e = start(Kind::Sim, &format!("m --api-key secret {}", crate::harness::QUICK), dev()).await.unwrap();
+    let e = start(EngineKind::Sim, &format!("m --api-key secret {}", crate::harness::QUICK), dev()).await.unwrap();
     assert_eq!(e.get("/v1/models").await.0, 401);
     assert_eq!(e.get("/health").await.0, 200);
     let authorised = |key: &str| e.request(Method::GET, "/v1/models").bearer_auth(key).send();
@@ -132,7 +132,7 @@ async fn a_key_guards_v1_and_only_that() {
 
 #[tokio::test]
 async fn a_client_that_goes_frees_its_place() {
-    let e = start(Kind::Sim, "m --sim-init 0 --sim-load 0 --sim-ttft 1ms --sim-itl 10s", dev()).await.unwrap();
+    let e = start(EngineKind::Sim, "m --sim-init 0 --sim-load 0 --sim-ttft 1ms --sim-itl 10s", dev()).await.unwrap();
     let body = json!({"prompt": "a", "max_tokens": 5, "stream": true});
     let response = e.request(Method::POST, "/v1/completions").json(&body).send().await.unwrap();
     assert_eq!(e.get("/load").await.1["server_load"], 1);
