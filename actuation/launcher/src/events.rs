@@ -17,7 +17,7 @@ const CAPACITY_BYTES: usize = 8 << 20;
 /// What happened to an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub(crate) enum Kind {
+pub(crate) enum InstanceEvent {
     /// It exists; in a snapshot also for one that has ended.
     Created,
     /// Its process has ended by itself.

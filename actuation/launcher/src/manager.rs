@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::adapter;
 use crate::args::{DeviceForm, PortCheck};
-use crate::events::{EventLog, Gone, Kind};
+use crate::events::{EventLog, Gone, InstanceEvent};
 use crate::gpu::Translator;
 use crate::instance::{Config, Extra, Phase, State, Status};
 use crate::journal::Journal;
@@ -134,11 +134,11 @@ pub(crate) struct Listing {
 
 #[derive(Serialize)]
 struct EventLine<'a> {
-    r#type: Kind,
+    r#type: InstanceEvent,
     object: &'a State,
 }
 
-fn line(kind: Kind, object: &State) -> Bytes {
+fn line(kind: InstanceEvent, object: &State) -> Bytes {
     // Strings and numbers always serialise.
     let mut text = serde_json::to_vec(&EventLine { r#type: kind, object }).unwrap_or_default();
     text.push(b'\n');
@@ -253,7 +253,7 @@ impl Manager {
     /// A synthetic CREATED for each instance, and the revision after which live events follow: both at one moment.
     pub(crate) fn snapshot_lines(&self) -> (Vec<Bytes>, u64) {
         let inner = self.lock();
-        (inner.slots.values().map(|s| line(Kind::Created, &s.bare())).collect(), inner.events.revision())
+        (inner.slots.values().map(|s| line(InstanceEvent::Created, &s.bare())).collect(), inner.events.revision())
     }
 
     /// Events after `since`.
@@ -371,7 +371,7 @@ impl Manager {
         let mut slot = Slot { fixed: Arc::clone(fixed), phase: Phase::Running, revision: 0, exit_code: None, deletion: None };
         let revision = inner.events.push(|r| {
             slot.revision = r;
-            line(Kind::Created, &slot.bare())
+            line(InstanceEvent::Created, &slot.bare())
         });
         let state = slot.full();
         inner.slots.insert(number, slot);
@@ -432,7 +432,7 @@ impl Manager {
                 slot.phase = Phase::Exited;
                 let revision = events.push(|r| {
                     slot.revision = r;
-                    line(Kind::Stopped, &State { exit_code: Some(code), ..slot.bare() })
+                    line(InstanceEvent::Stopped, &State { exit_code: Some(code), ..slot.bare() })
                 });
                 self.revision.send_replace(revision);
             }
@@ -501,7 +501,7 @@ impl Manager {
         slot.exit_code = Some(code);
         let revision = inner.events.push(|r| {
             slot.revision = r;
-            line(Kind::Deleted, &slot.bare())
+            line(InstanceEvent::Deleted, &slot.bare())
         });
         self.metrics.instances.set(i64::try_from(inner.slots.len()).unwrap_or(i64::MAX));
         self.revision.send_replace(revision);

@@ -63,14 +63,14 @@ pub(crate) fn adopt_orphans(end: CancellationToken) {
                 () = end.cancelled() => return,
                 death = deaths.recv() => if death.is_none() { return },
             }
-            let _ = tokio::task::spawn_blocking(bury).await;
+            let _ = tokio::task::spawn_blocking(reap_orphans).await;
             // Signals merge; a storm of deaths costs one look per interval.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
 }
 
-fn bury() {
+fn reap_orphans() {
     let me = i32::try_from(std::process::id()).unwrap_or(0);
     let (Some(own), Ok(all)) = (table::look_up(me), table::snapshot()) else { return };
     for p in all.iter().filter(|p| p.zombie && p.parent == me && p.session != own.session) {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container as Spec, ContainerState, ContainerStatus};
 
 use super::backoff::{Backoff, Policy};
-use super::probe::{self, Kind, Prober};
+use super::probe::{self, ProbeKind, Prober};
 use super::{Failure, Now, Settings};
 use crate::plan::image;
 
@@ -337,21 +337,21 @@ impl Container {
     }
 
     /// Notes the outcome of a probe; returns whether the container must be killed for it.
-    pub(super) fn probed(&mut self, kind: Kind, ok: bool, now: Now) -> bool {
+    pub(super) fn probed(&mut self, kind: ProbeKind, ok: bool, now: Now) -> bool {
         let State::Running(mut run) = std::mem::replace(&mut self.state, State::Waiting) else { return false };
         let prober = match kind {
-            Kind::Startup => &mut run.startup,
-            Kind::Readiness => &mut run.readiness,
-            Kind::Liveness => &mut run.liveness,
+            ProbeKind::Startup => &mut run.startup,
+            ProbeKind::Readiness => &mut run.readiness,
+            ProbeKind::Liveness => &mut run.liveness,
         };
         let verdict = prober.as_mut().and_then(|p| p.finish(ok, now.mono));
         let mut kill = false;
         match (kind, verdict) {
-            (Kind::Startup, Some(true)) => {
+            (ProbeKind::Startup, Some(true)) => {
                 run.startup = None;
                 self.has_started(&mut run, now);
             }
-            (Kind::Startup | Kind::Liveness, Some(false)) => kill = run.stop.is_none(),
+            (ProbeKind::Startup | ProbeKind::Liveness, Some(false)) => kill = run.stop.is_none(),
             _ => {}
         }
         self.state = State::Running(run);

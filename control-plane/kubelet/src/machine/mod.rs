@@ -134,7 +134,7 @@ pub enum Event {
         /// Of which attempt.
         attempt: u32,
         /// Which probe.
-        kind: probe::Kind,
+        kind: probe::ProbeKind,
         /// `Err` with the text for the event when it failed.
         outcome: Result<(), String>,
     },
@@ -192,7 +192,7 @@ pub enum Action {
         /// Of which attempt.
         attempt: u32,
         /// Which.
-        kind: probe::Kind,
+        kind: probe::ProbeKind,
         /// How long it may take.
         timeout: Duration,
     },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::container::{Container, Exit, Role, Run, State, Stop, StopPhase};
-use super::probe::Kind;
+use super::probe::ProbeKind;
 use super::status::{Board, Timeline};
 use super::{Action, Event, Failure, Hook, Now, Record, Settings, Signal, backoff};
 
@@ -287,12 +287,12 @@ impl Machine {
         }
     }
 
-    fn probed(&mut self, index: usize, attempt: u32, kind: Kind, outcome: Result<(), String>, now: Now, out: &mut Vec<Action>) {
+    fn probed(&mut self, index: usize, attempt: u32, kind: ProbeKind, outcome: Result<(), String>, now: Now, out: &mut Vec<Action>) {
         let Some(c) = self.of_attempt(index, attempt) else { return };
         let grace = c.run().and_then(|r| match kind {
-            Kind::Startup => r.startup.as_ref(),
-            Kind::Liveness => r.liveness.as_ref(),
-            Kind::Readiness => None,
+            ProbeKind::Startup => r.startup.as_ref(),
+            ProbeKind::Liveness => r.liveness.as_ref(),
+            ProbeKind::Readiness => None,
         });
         let grace = grace.and_then(|p| p.settings().grace);
         let kill = c.probed(kind, outcome.is_ok(), now);
@@ -389,9 +389,13 @@ impl Machine {
             let Some(run) = c.run_mut() else { continue };
             let attempt = run.attempt;
             let stopping = run.stop.is_some();
-            let probers = [(Kind::Startup, &mut run.startup), (Kind::Liveness, &mut run.liveness), (Kind::Readiness, &mut run.readiness)];
+            let probers = [
+                (ProbeKind::Startup, &mut run.startup),
+                (ProbeKind::Liveness, &mut run.liveness),
+                (ProbeKind::Readiness, &mut run.readiness),
+            ];
             for (kind, prober) in probers {
-                if stopping && kind != Kind::Readiness {
+                if stopping && kind != ProbeKind::Readiness {
                     continue;
                 }
                 if let Some(p) = prober

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Probe;
 
 /// What a probe decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum ProbeKind {
     /// Whether the container has started; the other two wait for it.
     Startup,
     /// Whether it may get requests.
@@ -18,7 +18,7 @@ pub enum Kind {
     Liveness,
 }
 
-impl Kind {
+impl ProbeKind {
     /// As it begins the event's text.
     #[must_use]
     pub fn title(self) -> &'static str {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::{Value, json};
 
-use super::probe::Kind;
+use super::probe::ProbeKind;
 use super::*;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
@@ -77,7 +77,7 @@ impl World {
         self.send(Event::Exited { container, attempt, exit: Exit { code, signal: None }, message: None })
     }
 
-    fn probed(&mut self, kind: Kind, ok: bool) -> Vec<String> {
+    fn probed(&mut self, kind: ProbeKind, ok: bool) -> Vec<String> {
         let outcome = if ok { Ok(()) } else { Err("no".to_owned()) };
         let attempt = self.machine.containers[0].attempt().unwrap_or(0);
         self.send(Event::Probed { container: 0, attempt, kind, outcome })
@@ -232,16 +232,16 @@ fn readiness_follows_its_probe_and_gates() {
     assert_eq!(w.condition("ContainersReady").2.as_deref(), Some("containers with unready status: [c]"));
     assert_eq!(w.next(), Some(S(2)));
     assert_eq!(w.wait(S(2)), ["Probe 0 Readiness"]);
-    w.probed(Kind::Readiness, true);
+    w.probed(ProbeKind::Readiness, true);
     assert_eq!(w.condition("ContainersReady").0, "True");
     assert_eq!(w.condition("Ready").1.as_deref(), Some("ReadinessGatesNotReady"));
     w.send(Event::Updated { deletion: None, gates: vec![Some("True".into())], generation: Some(4) });
     assert!(w.ready() && w.json()["observedGeneration"] == 4);
     w.wait(S(1));
-    assert_eq!(w.probed(Kind::Readiness, false), ["Event Unhealthy"]);
+    assert_eq!(w.probed(ProbeKind::Readiness, false), ["Event Unhealthy"]);
     assert!(w.ready(), "one failure is below the threshold");
     w.wait(S(1));
-    w.probed(Kind::Readiness, false);
+    w.probed(ProbeKind::Readiness, false);
     assert!(!w.ready());
 }
 
@@ -252,15 +252,15 @@ fn startup_probe_holds_the_others_back() {
         "readinessProbe": {"tcpSocket": {"port": 1}}, "livenessProbe": {"tcpSocket": {"port": 1}}}))]}));
     assert_eq!(w.started(0, 0), ["Probe 0 Startup"]);
     assert_eq!(w.json()["containerStatuses"][0]["started"], false);
-    w.probed(Kind::Startup, false);
+    w.probed(ProbeKind::Startup, false);
     w.wait(S(1));
-    assert_eq!(w.probed(Kind::Startup, true), ["Probe 0 Liveness", "Probe 0 Readiness"]);
+    assert_eq!(w.probed(ProbeKind::Startup, true), ["Probe 0 Liveness", "Probe 0 Readiness"]);
     assert_eq!(w.json()["containerStatuses"][0]["started"], true);
 
     let mut w =
         World::prepared(json!({"containers": [app(json!({"startupProbe": {"exec": {}, "periodSeconds": 1, "failureThreshold": 1}}))]}));
     w.started(0, 0);
-    assert_eq!(w.probed(Kind::Startup, false), ["Event Unhealthy", "Event Killing", "Stop 0"]);
+    assert_eq!(w.probed(ProbeKind::Startup, false), ["Event Unhealthy", "Event Killing", "Stop 0"]);
 }
 
 #[test]
@@ -268,9 +268,9 @@ fn liveness_failure_restarts_within_its_own_grace() {
     let liveness = json!({"exec": {"command": ["x"]}, "periodSeconds": 5, "failureThreshold": 2, "terminationGracePeriodSeconds": 4});
     let mut w = World::prepared(json!({"containers": [app(json!({"livenessProbe": liveness}))]}));
     w.started(0, 0);
-    w.probed(Kind::Liveness, false);
+    w.probed(ProbeKind::Liveness, false);
     w.wait(S(5));
-    assert_eq!(w.probed(Kind::Liveness, false), ["Event Unhealthy", "Event Killing", "Stop 0"]);
+    assert_eq!(w.probed(ProbeKind::Liveness, false), ["Event Unhealthy", "Event Killing", "Stop 0"]);
     assert!(
         matches!(w.log.iter().rev().nth(1), Some(Action::Record(r)) if r.message == "Container c failed liveness probe, will be restarted")
     );
@@ -434,7 +434,7 @@ fn late_events_of_an_earlier_run_change_nothing() {
     w.started(0, 1);
     let before = w.json();
     w.exited(0, 0, 0);
-    w.send(Event::Probed { container: 0, attempt: 0, kind: Kind::Readiness, outcome: Ok(()) });
+    w.send(Event::Probed { container: 0, attempt: 0, kind: ProbeKind::Readiness, outcome: Ok(()) });
     w.send(Event::Started { container: 7, attempt: 0, id: "x".into(), image: "y".into() });
     assert_eq!(w.json(), before);
 }
@@ -517,7 +517,7 @@ fn any_order_of_events_keeps_the_invariants() {
                 6 | 7 => {
                     Event::Exited { container, attempt, exit: Exit { code: i32::try_from(roll(2)).unwrap(), signal: None }, message: None }
                 }
-                8 => Event::Probed { container, attempt, kind: Kind::Liveness, outcome },
+                8 => Event::Probed { container, attempt, kind: ProbeKind::Liveness, outcome },
                 9 => Event::HookDone { container, attempt, hook: if roll(2) == 0 { Hook::PreStop } else { Hook::PostStart }, outcome },
                 10 if roll(12) == 0 => Event::Updated { deletion: Some(S(roll(5))), gates: vec![], generation: None },
                 11 if roll(12) == 0 => Event::Lost,

@@ -24,7 +24,7 @@ use super::start::{self, ExecBase, Running, Watch};
 use super::writer::StatusWriter;
 use super::{hook, probe, sweep};
 use crate::logs::Logs;
-use crate::machine::{Action, Event, Exit, Facts, Failure, Hook, Machine, Record, Settings, Signal, probe::Kind};
+use crate::machine::{Action, Event, Exit, Facts, Failure, Hook, Machine, Record, Settings, Signal, probe::ProbeKind};
 use crate::plan::gpus::Given;
 use crate::shim::Control;
 
@@ -50,7 +50,7 @@ pub(super) struct News {
 }
 
 /// What the tasks of a worker report.
-enum Outcome {
+enum Report {
     Prepared(Result<Box<Stage>, PrepareError>),
     Started {
         container: usize,
@@ -82,8 +82,8 @@ pub(super) struct Worker {
     stage: Option<Arc<Stage>>,
     runs: HashMap<usize, Run>,
     news: watch::Receiver<News>,
-    outcomes: mpsc::Receiver<Outcome>,
-    sender: mpsc::Sender<Outcome>,
+    outcomes: mpsc::Receiver<Report>,
+    sender: mpsc::Sender<Report>,
     tasks: JoinSet<()>,
     preparing: Option<tokio::task::AbortHandle>,
     writer: Option<StatusWriter>,
@@ -167,7 +167,7 @@ impl Worker {
             tokio::select! {
                 biased;
                 changed = self.news.changed() => match changed {
-                    Ok(()) => self.hear(),
+                    Ok(()) => self.take_news(),
                     // Whoever runs the Pods has gone: what is dropped now kills the processes.
                     Err(_) => break,
                 },
@@ -189,7 +189,7 @@ impl Worker {
     }
 
     /// The object changed or went, or the plane ends.
-    fn hear(&mut self) {
+    fn take_news(&mut self) {
         let news = self.news.borrow_and_update().clone();
         self.pod = news.pod;
         if news.gone {
@@ -207,9 +207,9 @@ impl Worker {
         }
     }
 
-    fn take(&mut self, outcome: Outcome) {
+    fn take(&mut self, outcome: Report) {
         match outcome {
-            Outcome::Prepared(Ok(stage)) => {
+            Report::Prepared(Ok(stage)) => {
                 let stage = Arc::new(*stage);
                 if self.machine.ended() {
                     // The end came first: what was made is taken down by those who wait for it.
@@ -219,21 +219,21 @@ impl Worker {
                 let (gone, sender) = (stage.shim.gone(), self.sender.clone());
                 self.tasks.spawn(async move {
                     gone.await;
-                    let _ = sender.send(Outcome::ShimGone).await;
+                    let _ = sender.send(Report::ShimGone).await;
                 });
                 self.stage = Some(stage);
                 self.step(Event::Prepared);
             }
-            Outcome::Prepared(Err(e)) => self.step(Event::PrepareFailed { reason: e.reason, message: e.message }),
-            Outcome::Started { container, attempt, outcome: Ok(running) } => {
+            Report::Prepared(Err(e)) => self.step(Event::PrepareFailed { reason: e.reason, message: e.message }),
+            Report::Started { container, attempt, outcome: Ok(running) } => {
                 let stop_signal = self.stop_signal(container);
                 self.runs.insert(container, Run { attempt, control: running.control, exec: running.exec, stop_signal });
                 self.step(Event::Started { container, attempt, id: running.id, image: running.image });
             }
-            Outcome::Started { container, attempt, outcome: Err((failure, message)) } => {
+            Report::Started { container, attempt, outcome: Err((failure, message)) } => {
                 self.step(Event::StartFailed { container, attempt, failure, message });
             }
-            Outcome::Machine(event) => {
+            Report::Machine(event) => {
                 if let Event::Exited { container, attempt, .. } = &event
                     && self.runs.get(container).is_some_and(|r| r.attempt == *attempt)
                 {
@@ -241,13 +241,13 @@ impl Worker {
                 }
                 self.step(event);
             }
-            Outcome::ShimGone => {
+            Report::ShimGone => {
                 if !self.machine.ended() {
                     self.lost = true;
                     self.step(Event::Lost);
                 }
             }
-            Outcome::Removed => self.removed = true,
+            Report::Removed => self.removed = true,
         }
     }
 
@@ -296,7 +296,7 @@ impl Worker {
                         tracing::warn!(swept = swept.unwrap_or(0), "the guard of a Pod was killed; what it guarded was ended");
                     }
                     let outcome = prepare::prepare(node, pod, ip, gpus).await.map(Box::new);
-                    let _ = sender.send(Outcome::Prepared(outcome)).await;
+                    let _ = sender.send(Report::Prepared(outcome)).await;
                 }));
             }
             Action::Start { container, attempt } => self.start(container, attempt),
@@ -335,44 +335,44 @@ impl Worker {
             let tell = |warning: bool, reason: &str, message: String| node.events.record(&about, Note::new(warning, reason, message));
             match start::start(&node, &stage, container, attempt, &tell).await {
                 Ok((running, watch)) => {
-                    let _ = sender.send(Outcome::Started { container, attempt, outcome: Ok(running) }).await;
+                    let _ = sender.send(Report::Started { container, attempt, outcome: Ok(running) }).await;
                     // The stage holds the shim: it must not keep it alive beyond the Pod's end.
                     let gone = stage.shim.gone();
                     drop(stage);
                     let (exit, message) = attend(watch).await;
                     // Nobody saw the end. If the whole shim went, that must be known before the end is acted upon.
                     if exit == Exit::LOST && tokio::time::timeout(GUARD, gone).await.is_ok() {
-                        let _ = sender.send(Outcome::ShimGone).await;
+                        let _ = sender.send(Report::ShimGone).await;
                     }
-                    let _ = sender.send(Outcome::Machine(Event::Exited { container, attempt, exit, message })).await;
+                    let _ = sender.send(Report::Machine(Event::Exited { container, attempt, exit, message })).await;
                 }
                 Err((mut failure, message)) => {
                     if failure == Failure::Start && tokio::time::timeout(GUARD, stage.shim.gone()).await.is_ok() {
                         failure = Failure::Sandbox;
-                        let _ = sender.send(Outcome::ShimGone).await;
+                        let _ = sender.send(Report::ShimGone).await;
                     }
-                    let _ = sender.send(Outcome::Started { container, attempt, outcome: Err((failure, message)) }).await;
+                    let _ = sender.send(Report::Started { container, attempt, outcome: Err((failure, message)) }).await;
                 }
             }
         });
     }
 
-    fn probe(&mut self, container: usize, attempt: u32, kind: Kind, timeout: Duration) {
+    fn probe(&mut self, container: usize, attempt: u32, kind: ProbeKind, timeout: Duration) {
         let (pod, node, sender) = (self.pod.clone(), self.node.clone(), self.sender.clone());
         let Some((stage, exec)) = self.stage.clone().zip(self.runs.get(&container).map(|r| r.exec.clone())) else { return };
         self.tasks.spawn(async move {
             let Some(spec) = start::container_spec(&pod, container) else { return };
             let settings = match kind {
-                Kind::Startup => &spec.startup_probe,
-                Kind::Readiness => &spec.readiness_probe,
-                Kind::Liveness => &spec.liveness_probe,
+                ProbeKind::Startup => &spec.startup_probe,
+                ProbeKind::Readiness => &spec.readiness_probe,
+                ProbeKind::Liveness => &spec.liveness_probe,
             };
             let target = Target { node: &node, shim: &stage.shim, exec: &exec, container: spec, ip: &stage.facts.pod_ip };
             let outcome = match settings {
                 Some(settings) => probe::run(settings, target, timeout).await,
                 None => Ok(()),
             };
-            let _ = sender.send(Outcome::Machine(Event::Probed { container, attempt, kind, outcome })).await;
+            let _ = sender.send(Report::Machine(Event::Probed { container, attempt, kind, outcome })).await;
         });
     }
 
@@ -391,7 +391,7 @@ impl Worker {
                 Some(handler) => hook::run(handler, target, timeout).await,
                 None => Ok(()),
             };
-            let _ = sender.send(Outcome::Machine(Event::HookDone { container, attempt, hook: which, outcome })).await;
+            let _ = sender.send(Report::Machine(Event::HookDone { container, attempt, hook: which, outcome })).await;
         });
     }
 
@@ -414,7 +414,7 @@ impl Worker {
             if let Err(error) = removed {
                 tracing::warn!(%error, "a Pod's folder could not be removed");
             }
-            let _ = sender.send(Outcome::Removed).await;
+            let _ = sender.send(Report::Removed).await;
         });
     }
 

@@ -21,22 +21,22 @@ fn sh(script: &str) -> RunSpec {
     }
 }
 
-struct Outcome {
+struct Finished {
     code: i32,
     signal: Option<i32>,
     stdout: String,
 }
 
-async fn finish(run: Run) -> Result<Outcome, String> {
+async fn finish(run: Run) -> Result<Finished, String> {
     let (mut reports, _control, mut stdout, _stderr) = run.split();
     reports.started().await?;
     let mut text = String::new();
     stdout.read_to_string(&mut text).await.unwrap();
     let (code, signal) = reports.exited().await.unwrap();
-    Ok(Outcome { code, signal, stdout: text })
+    Ok(Finished { code, signal, stdout: text })
 }
 
-async fn output(shim: &Shim, spec: &RunSpec) -> Outcome {
+async fn output(shim: &Shim, spec: &RunSpec) -> Finished {
     finish(shim.run(spec).await.unwrap()).await.unwrap()
 }
 

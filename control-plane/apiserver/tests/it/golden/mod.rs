@@ -54,7 +54,7 @@ const ALLOWED: &[Allowed] = &[
 
 /// What came of one recording.
 #[derive(Default)]
-struct Outcome {
+struct Replayed {
     problems: Vec<String>,
     /// Steps that wait for something.
     waiting: usize,
@@ -76,7 +76,7 @@ struct Replay<'a> {
     mutating: BTreeSet<String>,
     /// Objects that are not as the recording has them: storage and name.
     unknown: BTreeSet<(String, String)>,
-    outcome: Outcome,
+    outcome: Replayed,
 }
 
 /// A step that was asked and whose answer is awaited.
@@ -97,7 +97,7 @@ impl<'a> Replay<'a> {
             definitions: BTreeMap::new(),
             mutating: BTreeSet::new(),
             unknown: BTreeSet::new(),
-            outcome: Outcome::default(),
+            outcome: Replayed::default(),
         }
     }
 
@@ -253,7 +253,7 @@ async fn install(replay: &mut Replay<'_>, definition: &Value) {
 async fn every_recording() {
     let folder = golden::recordings("api");
     let definitions = golden::definitions(&folder);
-    let (mut total, mut asked) = (Outcome::default(), 0);
+    let (mut total, mut asked) = (Replayed::default(), 0);
     for (recording, steps) in golden::conversations(&folder) {
         asked += steps.len();
         let mut replay = Replay::new(recording.content["scenario"].as_str().unwrap_or(""));
@@ -263,7 +263,7 @@ async fn every_recording() {
             }
         }
         replay.run(steps).await;
-        let Outcome { problems, waiting, pending, unowned, allowed } = replay.outcome;
+        let Replayed { problems, waiting, pending, unowned, allowed } = replay.outcome;
         let wanted: usize = allowed.values().sum();
         said(&format!(
             "{}: {} steps, {waiting} pending {pending:?}, {unowned} without owners, {wanted} allowed differences",
@@ -292,6 +292,6 @@ async fn every_recording() {
             total.problems.push(format!("an allowed difference is no longer needed: {why}"));
         }
     }
-    let Outcome { problems, .. } = total;
+    let Replayed { problems, .. } = total;
     assert!(problems.is_empty(), "{} problems\n{}", problems.len(), problems.join("\n"));
 }
