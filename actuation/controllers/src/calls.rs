@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dormouse_controller::Fence;
-use dormouse_engine_client::{Call, Driver, EngineError, Transport, Vllm};
-use dormouse_planner::action::Action;
+use dormouse_engine_client::{Call, Driver, EngineError, Transport, Vllm, put_to_sleep, wake_up};
+use dormouse_names::header::RELAYS_UNREADY;
+use dormouse_planner::action::{Action, Do};
 use dormouse_planner::ids::{GpuUuid, InstanceId};
 use dormouse_planner::memory::{FailureClass, InstanceReport};
 use dormouse_runtime::SharedClock;
@@ -21,8 +21,8 @@ use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 
-/// Shortest and longest pause between two looks at an engine that was told to wake.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
+/// What an engine slept at that is to be woken: the planner puts none to sleep at another level.
+const SLEPT_AT: u8 = 1;
 
 /// Why a call did not succeed.
 #[derive(Debug)]
@@ -54,10 +54,8 @@ impl From<Failure> for CallError {
 
 impl From<EngineError> for CallError {
     fn from(error: EngineError) -> Self {
-        match error {
-            EngineError::Call(failure) | EngineError::Unsupported { failure, .. } => failure.into(),
-            EngineError::NotReached { .. } => Self { status: None, class: FailureClass::Transient, text: error.to_string() },
-        }
+        let (EngineError::Call(failure) | EngineError::Unsupported { failure, .. }) = error;
+        failure.into()
     }
 }
 
@@ -95,22 +93,14 @@ impl Caller {
         Ok(list.instances.into_iter().map(InstanceReport::from).collect())
     }
 
-    /// `/sleep`, and what the engine then says: a 200 alone proves nothing.
+    /// `/sleep`, and whether the engine then says that it sleeps: a 200 alone proves nothing.
     pub(crate) async fn sleep(&self, action: &Action, base_url: &str, level: u8) -> Result<bool, CallError> {
-        let engine = self.engine(action, base_url);
-        engine.sleep(level, None).await?;
-        Ok(engine.is_sleeping().await?)
+        Ok(put_to_sleep(&self.engine(action, base_url), level).await?)
     }
 
     /// `/wake_up`, then asks until the engine says that it is awake; the action's time-out ends that.
-    pub(crate) async fn wake(&self, action: &Action, base_url: &str) -> Result<bool, CallError> {
-        let engine = self.engine(action, base_url);
-        engine.wake(&[]).await?;
-        let begun = Instant::now();
-        while engine.is_sleeping().await? {
-            tokio::time::sleep((begun.elapsed() / 20).clamp(LOOKS.0, LOOKS.1)).await;
-        }
-        Ok(false)
+    pub(crate) async fn wake(&self, action: &Action, base_url: &str) -> Result<(), CallError> {
+        Ok(wake_up(&self.engine(action, base_url), SLEPT_AT).await?)
     }
 
     /// `/is_sleeping`.
@@ -130,13 +120,16 @@ impl Caller {
         Ok(self.call(action, Method::GET, url, None).await?.json()?)
     }
 
-    /// One call, counted and logged.
+    /// One call, counted and logged. It takes no longer than the lease that allows it.
     pub(crate) async fn call(&self, action: &Action, method: Method, url: &str, body: Option<&Value>) -> Result<Answer, Failure> {
-        if let Err(fenced) = self.fence.ask() {
-            return Err(Failure { method, url: url.to_owned(), cause: Cause::Unreachable(fenced.to_string()) });
-        }
+        let limit = self.fence.ask().map_err(|fenced| {
+            let cause = Cause::Unreachable(fenced.to_string());
+            Failure { method: method.clone(), url: url.to_owned(), cause }
+        })?;
+        // A stub that will hear from us may wait for it at its end.
+        let header = matches!(action.what, Do::Relay { ready: true, .. }).then_some((RELAYS_UNREADY, "true"));
         let (start, begun) = (self.clock.now(), Instant::now());
-        let result = http::call(&self.http, method.clone(), url, body, None).await;
+        let result = http::call(&self.http, http::Request { body, limit, header, ..http::Request::new(method.clone(), url) }).await;
         let status = result.as_ref().map_or_else(|e| e.status().unwrap_or(0), |answer| answer.status);
         let purpose = action.purpose().unwrap_or_default();
         let took = begun.elapsed().as_secs_f64();
@@ -195,5 +188,62 @@ impl From<WireInstance> for InstanceReport {
             env: w.env_vars.unwrap_or_default(),
             annotations: w.annotations.unwrap_or_default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use dormouse_apiserver::{ApiServer, Options};
+    use dormouse_controller::JsonClient;
+    use dormouse_controller::lease::{Campaign, Ended, Leader, Timing};
+    use dormouse_planner::action::{ActionKey, Do, Log, Owner, PodRef, Subject, Target, Verb};
+    use dormouse_planner::ids::Uid;
+    use dormouse_runtime::monotonic::BootClock;
+    use dormouse_runtime::{CancellationToken, clock};
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    fn read() -> Action {
+        let requester = PodRef { namespace: "ns".into(), name: "r".into(), uid: Uid("u".into()), rv: "1".into() };
+        Action {
+            key: ActionKey { target: Target::Stub(requester.uid.clone()), verb: Verb::ReadGpuMemory, detail: String::new() },
+            owner: Owner::DualPods,
+            what: Do::ReadGpuMemory { requester, url: String::new() },
+            container: None,
+            timeout: Duration::from_secs(20),
+            subject: Subject::default(),
+            log: Log::default(),
+            event: None,
+        }
+    }
+
+    /// Somebody listens and says nothing.
+    #[tokio::test]
+    async fn a_call_ends_with_the_lease_that_allows_it() {
+        dormouse_runtime::tls::install_provider();
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", silent.local_addr().unwrap());
+        let s = Duration::from_secs;
+        let campaign = Campaign {
+            namespace: "default".into(),
+            name: "l".into(),
+            identity: "a".into(),
+            timing: Timing { duration: s(1), renew_deadline: s(1) / 2, retry: s(1) / 10 },
+            clock: clock::system(),
+            // It stands still: the lease is held for as long as the test takes.
+            boot: BootClock::new(Duration::default),
+        };
+        let api = JsonClient::from(ApiServer::new(Options::default()).client());
+        let work = |Leader { fence, .. }| async move {
+            let http = http::client(http::Timeouts { total: None, ..http::Timeouts::default() }).unwrap();
+            let metrics = Arc::new(Metrics::new(&mut Registry::default()));
+            let caller = Caller::new(http, metrics, "ns".into(), clock::system(), fence);
+            let failure = tokio::time::timeout(s(20), caller.call(&read(), Method::GET, &url, None)).await.unwrap().unwrap_err();
+            assert!(failure.is_unknown(), "{failure}");
+        };
+        assert_eq!(campaign.run(&api, CancellationToken::new(), work).await, Ended::Released);
     }
 }

@@ -63,8 +63,8 @@ impl WakeTag {
     }
 }
 
-/// What an engine says of its accelerator's memory: the gauge `vllm:engine_sleep_state`, in order of how much is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What an engine says of its accelerator's memory: the label `sleep_state` of the gauge `vllm:engine_sleep_state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SleepState {
     /// All of it is there.
     Awake,
@@ -77,8 +77,6 @@ pub enum SleepState {
 impl SleepState {
     /// All there are, by how much is gone.
     pub const ALL: [Self; 3] = [Self::Awake, Self::WeightsOffloaded, Self::DiscardAll];
-    /// Name of the gauge, whose label `sleep_state` names the state that holds.
-    pub const GAUGE: &'static str = "vllm:engine_sleep_state";
 
     /// Its name on the wire.
     #[must_use]
@@ -89,40 +87,11 @@ impl SleepState {
             Self::DiscardAll => "discard_all",
         }
     }
-
-    /// The state that the text of `/metrics` tells, in Prometheus' or OpenMetrics' form; `None` where it tells none. Of
-    /// several engines behind one server the one that holds most counts: its memory is not free.
-    #[must_use]
-    pub fn told(metrics: &str) -> Option<Self> {
-        metrics.lines().filter_map(|line| line.strip_prefix(Self::GAUGE)?.strip_prefix('{')).filter_map(Self::held).min()
-    }
-
-    /// The state of one series: `labels} value`.
-    fn held(series: &str) -> Option<Self> {
-        // A closing brace may stand in a label's value: the last one counts.
-        let (labels, value) = series.rsplit_once('}')?;
-        let value: f64 = value.split_whitespace().next()?.parse().ok()?;
-        (value > 0.0).then_some(())?;
-        Self::ALL.into_iter().find(|state| labels.contains(&format!("sleep_state=\"{}\"", state.as_str())))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_state_is_that_of_the_engine_that_holds_most() {
-        let text = "# HELP vllm:engine_sleep_state x\nvllm:engine_sleep_state_created 1\n\
-            vllm:engine_sleep_state{engine=\"0\",sleep_state=\"awake\"} 0.0\n\
-            vllm:engine_sleep_state{model_name=\"a}b, c\",engine=\"0\",sleep_state=\"discard_all\"} 1.0 1700000000\n";
-        assert_eq!(SleepState::told(text), Some(SleepState::DiscardAll));
-        let second = "vllm:engine_sleep_state{sleep_state=\"weights_offloaded\",engine=\"1\"} 1\n";
-        assert_eq!(SleepState::told(&format!("{text}{second}")), Some(SleepState::WeightsOffloaded));
-        for none in ["", "vllm:engine_sleep_state 1", "vllm:engine_sleep_state{ 1", "vllm:engine_sleep_state{sleep_state=\"awake\"} x"] {
-            assert_eq!(SleepState::told(none), None, "{none}");
-        }
-    }
 
     #[test]
     fn modes_have_names() {

@@ -1,13 +1,11 @@
 //! What a kind of engine can be asked for, and how the requests travel.
 
-use std::time::Duration;
-
 use dormouse_runtime::http::{self, Answer, Client, Failure, Method};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use crate::admin::{SleepMode, SleepState, WakeTag};
+use crate::admin::{SleepMode, WakeTag};
 use crate::error::EngineError;
 use crate::vllm::Vllm;
 
@@ -40,8 +38,6 @@ pub trait Driver: Send + Sync {
     fn restore_weights(&self) -> Called<'_, ()>;
     /// Drops cached prompts only.
     fn release_cache(&self) -> Called<'_, ()>;
-    /// What it says of the accelerator's memory; `None` when it says nothing.
-    fn memory(&self) -> Called<'_, Option<SleepState>>;
 }
 
 /// The engine where nothing else is said.
@@ -56,26 +52,9 @@ pub fn driver<'t>(adapter: &str, base: &str, transport: impl Transport + 't) -> 
     }
 }
 
-/// What a request is about: it decides how long an answer is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// `health`.
-    Health,
-    /// `is_sleeping`.
-    IsSleeping,
-    /// `sleep`.
-    Sleep,
-    /// `wake`, and what belongs to it.
-    Wake,
-    /// Everything else.
-    Query,
-}
-
 /// A request of a driver.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// What it is about.
-    pub operation: Operation,
     /// How it is asked.
     pub method: &'a Method,
     /// What is asked.
@@ -90,51 +69,9 @@ pub trait Transport: Send + Sync {
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
 }
 
-/// How long each kind of call may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// `health`.
-    pub health: Duration,
-    /// `is_sleeping`.
-    pub is_sleeping: Duration,
-    /// `sleep`; of the procedure the confirmation included.
-    pub sleep: Duration,
-    /// `wake`; of the procedure the confirmation included.
-    pub wake: Duration,
-    /// Everything else.
-    pub query: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            health: Duration::from_secs(2),
-            is_sleeping: Duration::from_secs(5),
-            sleep: Duration::from_secs(60),
-            wake: Duration::from_secs(60),
-            query: Duration::from_secs(10),
-        }
-    }
-}
-
-/// Sends with a client, each call within its own time.
-#[derive(Clone, Debug)]
-pub struct Direct {
-    /// The client.
-    pub client: Client,
-    /// The times.
-    pub timeouts: Timeouts,
-}
-
-impl Transport for Direct {
+/// With a client, within its own time-outs.
+impl Transport for Client {
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
-        let limit = match call.operation {
-            Operation::Health => self.timeouts.health,
-            Operation::IsSleeping => self.timeouts.is_sleeping,
-            Operation::Sleep => self.timeouts.sleep,
-            Operation::Wake => self.timeouts.wake,
-            Operation::Query => self.timeouts.query,
-        };
-        http::call(&self.client, call.method.clone(), call.url, call.body, Some(limit)).boxed()
+        http::call(self, http::Request { body: call.body, ..http::Request::new(call.method.clone(), call.url) }).boxed()
     }
 }

@@ -30,17 +30,19 @@ impl Endpoint {
     /// A call that failed.
     pub async fn models(&self) -> Result<Models, Failure> {
         let url = format!("{}{}", self.base, openai::MODELS);
-        http::call(&self.client, Method::GET, &url, None, Some(self.limit)).await?.json()
+        http::call(&self.client, http::Request { limit: Some(self.limit), ..http::Request::new(Method::GET, &url) }).await?.json()
     }
 
-    /// Goes on with a conversation; the request must ask for a stream.
+    /// Goes on with a conversation, in a stream.
     ///
     /// # Errors
     /// A call that failed.
-    pub async fn chat(&self, request: &ChatRequest) -> Result<Stream, Failure> {
+    pub async fn chat(&self, mut request: ChatRequest) -> Result<Stream, Failure> {
+        // An answer in one piece has no events: it would be read as an empty one.
+        request.common.stream = Some(true);
         let url = format!("{}{}", self.base, openai::CHAT_COMPLETIONS);
-        let body = serde_json::to_value(request).unwrap_or(Value::Null);
-        let response = http::open(&self.client, Method::POST, &url, Some(&body), Some(self.limit)).await?;
+        let body = serde_json::to_value(&request).unwrap_or(Value::Null);
+        let response = http::open(&self.client, http::Request { body: Some(&body), limit: Some(self.limit), ..http::Request::new(Method::POST, &url) }).await?;
         Ok(Stream { response, reader: Reader::default(), read: VecDeque::new(), ended: false })
     }
 }

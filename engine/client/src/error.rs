@@ -1,8 +1,6 @@
 //! Why an engine did not do what it should.
 
-use std::time::Duration;
-
-use dormouse_runtime::http::Failure;
+use dormouse_runtime::http::{Cause, Failure};
 
 /// Why an operation failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,14 +16,6 @@ pub enum EngineError {
         /// What would enable it.
         hint: &'static str,
     },
-    /// The call was answered, but the engine did not get into the state in time.
-    #[error("the engine still {state} {} s after it was told otherwise", .after.as_secs())]
-    NotReached {
-        /// The state it is in: `sleeps`, `is awake`.
-        state: &'static str,
-        /// How long was waited.
-        after: Duration,
-    },
 }
 
 impl EngineError {
@@ -33,5 +23,13 @@ impl EngineError {
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Call(failure) if failure.is_unknown())
+    }
+
+    /// Whether the engine has not even begun.
+    pub(crate) fn is_undone(&self) -> bool {
+        match self {
+            Self::Call(failure) => matches!(failure.cause, Cause::Unreachable(_)),
+            Self::Unsupported { .. } => true,
+        }
     }
 }

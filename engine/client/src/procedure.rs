@@ -1,106 +1,68 @@
-//! Sleep and wake as procedures: act, then look until it is so.
+//! Sleep and wake as procedures: act, then look.
 //!
-//! Room on the accelerator is the caller's to check before a wake: it holds the node's ledger. A wake that fails after it
-//! was sent is followed by one sleep, so that the engine is in a defined state, and by the error; what comes after that (a
-//! restart) is the caller's, too.
+//! An answer of 200 proves nothing, so both look afterwards; no answer proves nothing either, so a call that its transport has
+//! given up is looked at before it counts as failed. Neither tries anything twice, and neither has a bound of its own: whoever
+//! calls has retries and the time for the whole, and has to look when that is up. A wake that fails when it may have begun is
+//! followed by one sleep, so that the engine is in a defined state, and by the error. Room on the accelerator is the caller's to
+//! check before a wake: it holds the node's ledger.
 
 use std::time::Duration;
 
-use dormouse_runtime::http::Cause;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
-use crate::admin::{SleepMode, WakeTag};
-use crate::driver::{Driver, Timeouts};
+use crate::admin::WakeTag;
+use crate::driver::Driver;
 use crate::error::EngineError;
 
-/// First and longest pause between two looks.
-const FIRST_LOOK: Duration = Duration::from_millis(2);
-const LAST_LOOK: Duration = Duration::from_millis(250);
+/// Shortest and longest pause between two looks at an engine that was told to wake. Between them it is a part of the time it has
+/// taken, so that an end is seen at most that much late.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
 
-/// Puts an engine to sleep and confirms it. Asleep already: done.
+/// Puts an engine to sleep; whether it then says that it sleeps.
 ///
 /// # Errors
-/// The call's own failure, or [`EngineError::NotReached`] when the engine stays awake.
-pub async fn put_to_sleep(driver: &dyn Driver, level: u8, mode: Option<SleepMode>, timeouts: &Timeouts) -> Result<(), EngineError> {
-    if driver.is_sleeping().await? {
-        return Ok(());
-    }
-    let deadline = Instant::now() + timeouts.sleep;
-    match driver.sleep(level, mode).await {
-        Ok(()) => {}
-        // It may be on its way: look.
-        Err(e) if e.is_unknown() => tracing::warn!(error = %e, "sleep was not answered"),
-        Err(e) => return Err(e),
-    }
-    confirm(driver, true, deadline, timeouts.sleep).await
+/// The call's own failure, or that of the look.
+pub async fn put_to_sleep(driver: &dyn Driver, level: u8) -> Result<bool, EngineError> {
+    let Err(failed) = driver.sleep(level, None).await else { return driver.is_sleeping().await };
+    if failed.is_unknown() && driver.is_sleeping().await == Ok(true) { Ok(true) } else { Err(failed) }
 }
 
-/// Wakes an engine that slept at `level` and confirms it. Awake already: done.
+/// Wakes an engine that slept at `level` and looks until it says that it is awake.
 ///
 /// # Errors
-/// The call's own failure, or [`EngineError::NotReached`] when the engine stays asleep; it was then told to sleep again.
-pub async fn wake_up(driver: &dyn Driver, level: u8, timeouts: &Timeouts) -> Result<(), EngineError> {
-    if !driver.is_sleeping().await? {
-        return Ok(());
-    }
-    let deadline = Instant::now() + timeouts.wake;
-    let result = match wake_calls(driver, level).await {
-        Err(e) if e.is_unknown() => {
-            tracing::warn!(error = %e, "wake was not answered");
-            confirm(driver, false, deadline, timeouts.wake).await
+/// The call's own failure, after which it was told to sleep again; or that of a look.
+pub async fn wake_up(driver: &dyn Driver, level: u8) -> Result<(), EngineError> {
+    let mut begun = false;
+    if let Err(failed) = wake_calls(driver, level, &mut begun).await {
+        if (begun || !failed.is_undone())
+            && let Err(error) = driver.sleep(level, None).await
+        {
+            tracing::warn!(%error, "sleep after a failed wake failed");
         }
-        Ok(()) => confirm(driver, false, deadline, timeouts.wake).await,
-        Err(e) => Err(e),
-    };
-    let Err(failed) = result else {
-        return Ok(());
-    };
-    if !never_done(&failed)
-        && let Err(e) = driver.sleep(level, None).await
-    {
-        tracing::warn!(error = %e, "sleep after a failed wake failed");
+        return Err(failed);
     }
-    Err(failed)
+    let told = Instant::now();
+    while driver.is_sleeping().await? {
+        sleep((told.elapsed() / 20).clamp(LOOKS.0, LOOKS.1)).await;
+    }
+    Ok(())
 }
 
 /// From level 2 the contents are gone: weights, their contents, cache, in this order, and nothing that the old contents gave.
-async fn wake_calls(driver: &dyn Driver, level: u8) -> Result<(), EngineError> {
+/// `begun`: some of it is done.
+async fn wake_calls(driver: &dyn Driver, level: u8, begun: &mut bool) -> Result<(), EngineError> {
     if level < 2 {
-        return driver.wake(&[]).await;
+        let Err(failed) = driver.wake(&[]).await else { return Ok(()) };
+        return if failed.is_unknown() && driver.is_sleeping().await == Ok(false) { Ok(()) } else { Err(failed) };
     }
     driver.wake(&[WakeTag::Weights]).await?;
+    *begun = true;
+    // Without an answer to one of these an engine that says it is awake may still answer with the old contents.
     driver.restore_weights().await?;
     driver.wake(&[WakeTag::KvCache]).await?;
     match driver.release_cache().await {
         // Releases that lack it drop it at sleep.
         Err(EngineError::Unsupported { .. }) => Ok(()),
         result => result,
-    }
-}
-
-/// Whether the engine cannot have done it, and will not.
-fn never_done(error: &EngineError) -> bool {
-    match error {
-        EngineError::Call(failure) => matches!(failure.cause, Cause::Unreachable(_)),
-        EngineError::Unsupported { .. } => true,
-        EngineError::NotReached { .. } => false,
-    }
-}
-
-/// Looks until the engine is (or is not) asleep. A look that fails is one that told nothing.
-async fn confirm(driver: &dyn Driver, asleep: bool, deadline: Instant, limit: Duration) -> Result<(), EngineError> {
-    let mut pause = FIRST_LOOK;
-    loop {
-        match timeout_at(deadline, driver.is_sleeping()).await {
-            Ok(Ok(now)) if now == asleep => return Ok(()),
-            Ok(Err(e)) if never_done(&e) => return Err(e),
-            _ => {}
-        }
-        if Instant::now() + pause >= deadline {
-            let state = if asleep { "is awake" } else { "sleeps" };
-            return Err(EngineError::NotReached { state, after: limit });
-        }
-        sleep(pause).await;
-        pause = (pause * 2).min(LAST_LOOK);
     }
 }

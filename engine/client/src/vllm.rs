@@ -4,8 +4,8 @@ use dormouse_runtime::http::{Answer, Cause, Failure, Method};
 use futures::FutureExt;
 use serde_json::{Value, json};
 
-use crate::admin::{IsSleeping, SleepMode, SleepState, WakeTag};
-use crate::driver::{Call, Called, Driver, Health, Operation, Transport};
+use crate::admin::{IsSleeping, SleepMode, WakeTag};
+use crate::driver::{Call, Called, Driver, Health, Transport};
 use crate::error::EngineError;
 
 /// Driver for vLLM.
@@ -24,14 +24,14 @@ impl<T: Transport> Vllm<T> {
         Self { base: base.trim_end_matches('/').to_owned(), transport }
     }
 
-    async fn call(&self, operation: Operation, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
         let url = format!("{}{path}", self.base);
-        self.transport.call(Call { operation, method: &method, url: &url, body }).await
+        self.transport.call(Call { method: &method, url: &url, body }).await
     }
 
     /// A call of an administration route.
-    async fn administer(&self, operation: Operation, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, EngineError> {
-        self.call(operation, method, path, body).await.map_err(|failure| match failure.status() {
+    async fn administer(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, EngineError> {
+        self.call(method, path, body).await.map_err(|failure| match failure.status() {
             Some(404) => EngineError::Unsupported { failure, hint: DEV_MODE },
             _ => failure.into(),
         })
@@ -41,7 +41,7 @@ impl<T: Transport> Vllm<T> {
 impl<T: Transport> Driver for Vllm<T> {
     fn health(&self) -> Called<'_, Health> {
         async {
-            match self.call(Operation::Health, Method::GET, "/health", None).await {
+            match self.call(Method::GET, "/health", None).await {
                 Ok(_) => Ok(Health::Ready),
                 Err(Failure { cause: Cause::Unreachable(_), .. }) => Ok(Health::Starting),
                 Err(failure) if failure.status() == Some(503) => Ok(Health::Dead),
@@ -53,7 +53,7 @@ impl<T: Transport> Driver for Vllm<T> {
 
     fn is_sleeping(&self) -> Called<'_, bool> {
         async {
-            let answer = self.administer(Operation::IsSleeping, Method::GET, "/is_sleeping", None).await?;
+            let answer = self.administer(Method::GET, "/is_sleeping", None).await?;
             Ok(answer.json::<IsSleeping>()?.is_sleeping)
         }
         .boxed()
@@ -66,7 +66,7 @@ impl<T: Transport> Driver for Vllm<T> {
             (level, None) => format!("/sleep?level={level}"),
             (level, Some(mode)) => format!("/sleep?level={level}&mode={}", mode.as_str()),
         };
-        async move { self.administer(Operation::Sleep, Method::POST, &path, None).await.map(drop) }.boxed()
+        async move { self.administer(Method::POST, &path, None).await.map(drop) }.boxed()
     }
 
     fn wake(&self, tags: &[WakeTag]) -> Called<'_, ()> {
@@ -75,26 +75,18 @@ impl<T: Transport> Driver for Vllm<T> {
             path.push_str(if i == 0 { "?tags=" } else { "&tags=" });
             path.push_str(tag.as_str());
         }
-        async move { self.administer(Operation::Wake, Method::POST, &path, None).await.map(drop) }.boxed()
+        async move { self.administer(Method::POST, &path, None).await.map(drop) }.boxed()
     }
 
     fn restore_weights(&self) -> Called<'_, ()> {
         async {
             let body = json!({"method": "reload_weights"});
-            self.administer(Operation::Wake, Method::POST, "/collective_rpc", Some(&body)).await.map(drop)
+            self.administer(Method::POST, "/collective_rpc", Some(&body)).await.map(drop)
         }
         .boxed()
     }
 
     fn release_cache(&self) -> Called<'_, ()> {
-        async { self.administer(Operation::Query, Method::POST, "/reset_prefix_cache", None).await.map(drop) }.boxed()
-    }
-
-    fn memory(&self) -> Called<'_, Option<SleepState>> {
-        async {
-            let answer = self.call(Operation::Query, Method::GET, "/metrics", None).await?;
-            Ok(SleepState::told(&String::from_utf8_lossy(&answer.body)))
-        }
-        .boxed()
+        async { self.administer(Method::POST, "/reset_prefix_cache", None).await.map(drop) }.boxed()
     }
 }

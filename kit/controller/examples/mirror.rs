@@ -10,7 +10,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clap::Parser;
-use dormouse_controller::inspect::{self, Inspected};
+use dormouse_controller::inspect;
 use dormouse_controller::lease::{Campaign, Ended, Leader, Timing, identity};
 use dormouse_controller::listeners::{self, Ports};
 use dormouse_controller::metrics::Metrics;
@@ -20,7 +20,6 @@ use dormouse_controller::{
 };
 use dormouse_runtime::monotonic::BootClock;
 use dormouse_runtime::{CancellationToken, clock, log, shutdown};
-use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, Resource, ResourceExt, runtime::watcher};
 use serde_json::json;
@@ -59,14 +58,14 @@ impl Mirror {
             None => self.client.create(&all, &wanted).await?,
         };
         // The answer is newer than what the watch has shown.
-        self.maps().put(&made.metadata.clone(), Arc::new(made));
+        self.maps().put_answer(&made.metadata.clone(), Arc::new(made));
         self.recorder.record(&map.object_ref(&()), Note::normal("Copied", format!("Copied to {}", copy.name)));
         Ok(Requeue::OnChange)
     }
 }
 
 /// Waits for the lease, then works until `shutdown` or until the lease is lost.
-pub async fn run(client: Client, campaign: Campaign, metrics: Metrics, inspected: Inspected, shutdown: CancellationToken) -> Ended {
+pub async fn run(client: Client, campaign: Campaign, metrics: Metrics, shutdown: CancellationToken) -> Ended {
     let calls = JsonClient::from(client.clone()).manager("mirror");
     let election = calls.clone();
     campaign
@@ -77,11 +76,10 @@ pub async fn run(client: Client, campaign: Campaign, metrics: Metrics, inspected
                 recorder: Recorder::start(calls.clone(), source, clock::system(), metrics.events("mirror")),
                 client: calls,
                 maps: Mutex::default(),
-                queue: Queue::counted(Backoff::default(), metrics.queue("mirror")),
+                // A copy that is not listed yet would be made again.
+                queue: Queue::counted(Backoff::default(), metrics.queue("mirror")).after_lists(1),
             });
-            let maps = changes(Api::<ConfigMap>::all(client), watcher::Config::default()).inspect(|_| {
-                inspected.ready.send_replace(true);
-            });
+            let maps = changes(Api::<ConfigMap>::all(client), watcher::Config::default());
             let work = async {
                 tokio::join!(
                     follow(maps, &mirror.maps, &mirror.queue),
@@ -107,10 +105,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (shutdown, metrics, (inspector, inspected)) = (shutdown::on_signals(), Metrics::default(), inspect::channel());
     let mut registry = prometheus_client::registry::Registry::default();
     metrics.register(&mut registry);
+    // No debug port: nobody here would answer its questions.
     let shown = listeners::serve(Ports { metrics: 8080, debug: 0 }, registry, inspector, shutdown.child_token());
+    // Who waits for the lease is ready: a rolling update ends the one that holds it only then.
+    inspected.ready.send_replace(true);
     let (namespace, name, identity) = ("default".into(), "mirror".into(), identity(args.pod_uid.as_deref()));
     let campaign = Campaign { namespace, name, identity, timing: Timing::default(), clock: clock::system(), boot: BootClock::system() };
-    let work = run(args.kube.credentials(Some("mirror".into())).client().await?, campaign, metrics, inspected, shutdown.clone());
+    let work = run(args.kube.credentials(Some("mirror".into())).client().await?, campaign, metrics, shutdown.clone());
     let ended = tokio::select! { ended = work => ended, () = async { shown.await; std::future::pending().await } => Ended::Released };
     if ended == Ended::Lost { Err("the lease was lost".into()) } else { Ok(()) }
 }

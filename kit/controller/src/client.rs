@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use kube::api::{DeleteParams, ListParams, ObjectList};
 use kube::{Client, Resource};
 use serde::Serialize;
@@ -198,17 +199,25 @@ impl JsonClient {
     }
 
     async fn perform<T: DeserializeOwned>(&self, request: http::Request<Vec<u8>>) -> Result<T, CallError> {
-        let bound = self.fence.ask().inspect_err(|_| {
-            self.counts.fenced.inc();
-        })?;
-        let timeout = bound.map_or(self.timeout, |bound| bound.min(self.timeout));
-        match tokio::time::timeout(timeout, self.client.request(request)).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => {
-                self.counts.timed_out.inc();
-                Err(CallError::TimedOut(timeout))
+        let answer = self.ask(request).await?;
+        Ok(serde_json::from_str(&answer).map_err(kube::Error::SerdeError)?)
+    }
+
+    /// The call itself, of no type: in a box, so that it is compiled here and not once for each type and caller.
+    fn ask(&self, request: http::Request<Vec<u8>>) -> BoxFuture<'_, Result<String, CallError>> {
+        Box::pin(async move {
+            let bound = self.fence.ask().inspect_err(|_| {
+                self.counts.fenced.inc();
+            })?;
+            let timeout = bound.map_or(self.timeout, |bound| bound.min(self.timeout));
+            match tokio::time::timeout(timeout, self.client.request_text(request)).await {
+                Ok(answer) => Ok(answer?),
+                Err(_) => {
+                    self.counts.timed_out.inc();
+                    Err(CallError::TimedOut(timeout))
+                }
             }
-        }
+        })
     }
 }
 

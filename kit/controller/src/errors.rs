@@ -23,9 +23,16 @@ impl ApiError for CallError {
     }
 }
 
-/// The object is not there (404) or is gone (410).
+/// The object is not there (404, whatever words come with it: a path that is not served is answered with plain text) or is gone
+/// (410).
 pub fn not_found(error: &impl ApiError) -> bool {
-    error.status().is_some_and(|status| status.is_not_found() || status.code == 410)
+    error.status().is_some_and(|status| matches!(status.code, 404 | 410))
+}
+
+/// The object of this name is another one: a UID among the preconditions of a patch did not hold (422 at `metadata.uid`).
+pub fn is_another(error: &impl ApiError) -> bool {
+    let causes = |status: &Status| status.details.as_ref().is_some_and(|d| d.causes.iter().any(|c| c.field == "metadata.uid"));
+    error.status().is_some_and(|status| status.code == 422 && causes(status))
 }
 
 /// Someone else was faster, or a precondition did not hold (409).
@@ -38,13 +45,13 @@ pub fn already_exists(error: &impl ApiError) -> bool {
     error.status().is_some_and(Status::is_already_exists)
 }
 
-/// A result of a deletion, where an object that is already gone is as good as deleted.
+/// A result of a write to an object that may be gone by now, or have a successor: then there is nothing left to write.
 ///
 /// # Errors
 /// Every other error, unchanged.
 pub fn gone_is_done<T, E: ApiError>(result: Result<T, E>) -> Result<(), E> {
     match result {
-        Err(error) if !not_found(&error) => Err(error),
+        Err(error) if !not_found(&error) && !is_another(&error) => Err(error),
         _ => Ok(()),
     }
 }

@@ -44,7 +44,8 @@ pub struct Inspector {
 /// What the loop holds of it.
 #[derive(Debug)]
 pub struct Inspected {
-    /// To be told when the loop works on everything there is.
+    /// To be told when the loop works on everything there is; where there is a lease, that it waits for it: a rolling update ends
+    /// the one that holds it when the next is ready.
     pub ready: watch::Sender<bool>,
     /// To be answered.
     pub questions: mpsc::Receiver<Question>,
@@ -59,7 +60,7 @@ pub fn channel() -> (Inspector, Inspected) {
 }
 
 impl Inspector {
-    /// Whether everything watched was listed once, so that it works.
+    /// Whether everything watched was listed once, so that it works; or whether it could as soon as it has the lease.
     #[must_use]
     pub fn ready(&self) -> bool {
         *self.ready.borrow()

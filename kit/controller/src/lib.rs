@@ -12,8 +12,8 @@
 //! - An [`Index`] is state that those three calls keep in step; [`Objects`] is the one that most need. It can be checked against
 //!   itself ([`Consistent`]), which debug builds do after each change. [`Versions`] decide what is news: answers to own writes go in
 //!   by the same door as what watches show.
-//! - A [`Queue`] never hands one key to two [`workers()`] at once and backs off per key. With the key travels why it is
-//!   there: [`Reason`].
+//! - A [`Queue`] never hands one key to two [`workers()`] at once and backs off per key. It waits for the first list of each watch
+//!   that a decision rests on ([`Queue::after_lists`]). With the key travels why it is there: [`Reason`].
 //! - A [`JsonClient`] bounds and counts each call, and asks a [`Fence`] before it. A [`lease`] opens that fence, for programs that
 //!   run more than once.
 //! - A [`Recorder`] tells what happened to objects as events, folded as client-go folds them.
@@ -44,10 +44,10 @@ mod workers;
 pub use changes::{Change, changes, each};
 pub use client::{At, CallError, JsonClient, Patch};
 pub use credentials::{Credentials, NoClient};
-pub use errors::{ApiError, already_exists, conflict, gone_is_done, not_found};
+pub use errors::{ApiError, already_exists, conflict, gone_is_done, is_another, not_found};
 pub use events::{Note, Recorder, Source};
 pub use fence::{Fence, Fenced};
-pub use flags::{KlogFlags, KubeFlags, Output, duration};
+pub use flags::KubeFlags;
 pub use index::{Consistent, Inconsistent, Index, Touched, same};
 pub use objects::{ObjectKey, Objects, Put};
 pub use pods::is_ready;

@@ -1,8 +1,8 @@
 //! The index of one kind of namespaced or cluster-scoped objects, by name.
 //!
 //! Held: what is kept of each object (all of it, or an extract) and the versions seen. Invariant: an object is held
-//! exactly when its UID is known and not gone. Answers to our own writes go in by the same door as what watches show, so
-//! that nothing older replaces what is newer and nothing that is gone comes back.
+//! exactly when its UID is known and not gone. Answers to our own writes go in by the same rule as what watches show, so
+//! that nothing older replaces what is newer; and what a watch has ended only a watch brings back.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -79,7 +79,12 @@ fn uid(meta: &ObjectMeta) -> String {
 }
 
 impl<V> Objects<V> {
-    /// Takes in what a watch or an answer shows.
+    /// Takes in what the answer to a call of ours shows.
+    pub fn put_answer(&mut self, meta: &ObjectMeta, value: V) -> Put<V> {
+        if self.versions.is_ended(&uid(meta)) { Put::Stale } else { self.put(meta, value) }
+    }
+
+    /// Takes in what a watch shows.
     pub fn put(&mut self, meta: &ObjectMeta, value: V) -> Put<V> {
         let uid = uid(meta);
         if !self.versions.admit(&uid, version(meta)) {
@@ -203,7 +208,7 @@ mod tests {
         let touched = Change::Reset(vec![map("a", "1", 5), map("b", "2", 6)]).fold_into(&mut maps);
         assert_eq!(touched, [(key("a"), Reason::Listed), (key("b"), Reason::Listed)]);
         // An answer to a write of our own, then the watch shows the same and something older.
-        assert!(matches!(maps.put(&map("a", "1", 8).metadata, Arc::new(map("a", "1", 8))), Put::Replaced(_)));
+        assert!(matches!(maps.put_answer(&map("a", "1", 8).metadata, Arc::new(map("a", "1", 8))), Put::Replaced(_)));
         assert!(Change::Apply(map("a", "1", 8)).fold_into(&mut maps).is_empty());
         assert!(Change::Apply(map("a", "1", 7)).fold_into(&mut maps).is_empty());
         // The same name, another object: the end of the first, when it is told late, does not end the second.
@@ -215,5 +220,19 @@ mod tests {
         assert_eq!(touched, [(key("b"), Reason::Deleted), (key("a"), Reason::Listed)]);
         assert!(Change::Apply(map("b", "3", 9)).fold_into(&mut maps).is_empty());
         assert_eq!(maps.in_namespace("n").count(), 1);
+    }
+
+    #[test]
+    fn what_a_list_has_ended_an_answer_does_not_bring_back() {
+        let mut maps = Objects::<Arc<ConfigMap>>::default();
+        Change::Reset(vec![map("a", "1", 5)]).fold_into(&mut maps);
+        let late = |maps: &mut Objects<_>| maps.put_answer(&map("b", "2", 9).metadata, Arc::new(map("b", "2", 9)));
+        assert_eq!(late(&mut maps), Put::New);
+        // Its newest item is older than `b` was: `b` is gone, or too new for it.
+        Change::Reset(vec![map("a", "1", 5)]).fold_into(&mut maps);
+        assert_eq!(late(&mut maps), Put::Stale);
+        assert_eq!(Change::Apply(map("b", "2", 9)).fold_into(&mut maps), [(key("b"), Reason::Changed)], "the watch knows");
+        assert_eq!(late(&mut maps), Put::Stale, "no news");
+        assert!(maps.get(&key("b")).is_some());
     }
 }

@@ -3,7 +3,8 @@
 //! Held: keys ready to be worked on in order of arrival, keys under work, keys that changed while under
 //! work, keys due later. Invariants: a key is at most once in `ready`; a key under work is never in
 //! `ready`; a key added while under work is worked on again afterwards; reasons of one key are merged while it
-//! waits. Failures are counted per key and give the pause of a retry.
+//! waits. Failures are counted per key and give the pause of a retry. Where lists are waited for
+//! ([`Queue::after_lists`]), no key is handed out before the last of them is in the index.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
@@ -51,6 +52,8 @@ pub struct Queue<K> {
 
 #[derive(Debug)]
 struct State<K> {
+    /// First lists that are still to come.
+    lists: usize,
     ready: VecDeque<K>,
     queued: HashMap<K, Reasons>,
     working: HashSet<K>,
@@ -73,6 +76,7 @@ impl<K: Eq + Hash + Clone> Queue<K> {
     #[must_use]
     pub fn counted(backoff: Backoff, counts: QueueCounts) -> Self {
         let state = State {
+            lists: 0,
             ready: VecDeque::new(),
             queued: HashMap::new(),
             working: HashSet::new(),
@@ -83,6 +87,22 @@ impl<K: Eq + Hash + Clone> Queue<K> {
             arrivals: 0,
         };
         Self { state: Mutex::new(state), changed: Notify::new(), backoff, counts }
+    }
+
+    /// Hands out nothing before so many watches have listed all there is, as [`follow`](crate::follow) says of each: until then
+    /// what an index does not hold may be there all the same, and who counts would make it anew.
+    #[must_use]
+    pub fn after_lists(mut self, watches: usize) -> Self {
+        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).lists = watches;
+        self
+    }
+
+    /// The first list of a watch is in the index.
+    pub(crate) fn listed(&self) {
+        let mut s = self.lock();
+        s.lists = s.lists.saturating_sub(1);
+        drop(s);
+        self.changed.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {
@@ -138,7 +158,9 @@ impl<K: Eq + Hash + Clone> Queue<K> {
             let wake = {
                 let mut s = self.lock();
                 s.promote(Instant::now());
-                if let Some(key) = s.ready.pop_front() {
+                if s.lists == 0
+                    && let Some(key) = s.ready.pop_front()
+                {
                     let reasons = s.queued.remove(&key).unwrap_or_default();
                     s.working.insert(key.clone());
                     let more = !s.ready.is_empty();

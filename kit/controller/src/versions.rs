@@ -3,7 +3,8 @@
 //! Objects come from watches, from lists, and in answers to our own writes, and these overtake each other. One
 //! rule for all: an object is taken in only if it is newer than what was taken in before and if its UID is not
 //! known to be gone. What is missing from a list is gone as of that list only: an object that was created while
-//! the list was under way is newer than everything in it, and counts.
+//! the list was under way is newer than everything in it, and counts. That the watch decides, which would also show its end; an
+//! answer to a write of ours may have been on its way since long before, and brings nothing back ([`Versions::is_ended`]).
 
 use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
@@ -46,6 +47,11 @@ impl<U: Eq + Hash + Clone> Versions<U> {
         self.ended.remove(uid);
         self.latest.insert(uid.clone(), version);
         true
+    }
+
+    /// Whether this object was ended: what an answer shows of it does not count then, however new.
+    pub fn is_ended(&mut self, uid: &U) -> bool {
+        self.ended.get(uid).is_some()
     }
 
     /// This object is gone for good.
@@ -110,6 +116,6 @@ mod tests {
         // The list was made at 7, before `b` was created; the watch that follows it brings `b` again.
         assert_eq!(v.listed(&HashSet::new(), 7).len(), 2);
         assert!(!v.admit(&"a", 3) && !v.admit(&"a", 7));
-        assert!(v.admit(&"b", 9));
+        assert!(v.is_ended(&"b") && v.admit(&"b", 9) && !v.is_ended(&"b"));
     }
 }

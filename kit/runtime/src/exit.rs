@@ -1,4 +1,5 @@
-//! Exit codes of the command: 0 ended as asked, 1 anything else, 2 usage, 3 port or folder in use, 4 data that cannot be read.
+//! Exit codes of the command: 0 ended as asked, 1 anything else, 2 usage, 3 port or folder in use; and of programs that stand in
+//! for others, what theirs are.
 
 use std::fmt;
 

@@ -83,7 +83,7 @@ pub enum Cause {
         status: u16,
         /// The answer, or its beginning.
         text: String,
-        /// Whether `text` is all of it.
+        /// Whether `text` is all of it; it is not when there is more than is read, or when the connection broke.
         whole: bool,
     },
     /// It answered more than is read.
@@ -129,14 +129,41 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Sends one request; a GET asks for JSON. Without a `limit` the client's own time-out or the caller bounds it.
+/// A request to be sent.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// Method; a GET asks for JSON.
+    pub method: Method,
+    /// Where to.
+    pub url: &'a str,
+    /// A body of JSON.
+    pub body: Option<&'a Value>,
+    /// Its time; without one the client's own time-out or the caller bounds it.
+    pub limit: Option<Duration>,
+    /// A further header.
+    pub header: Option<(&'static str, &'static str)>,
+}
+
+impl<'a> Request<'a> {
+    /// One without body, time and further header.
+    #[must_use]
+    pub fn new(method: Method, url: &'a str) -> Self {
+        Self { method, url, body: None, limit: None, header: None }
+    }
+}
+
+/// Sends one request.
 ///
 /// # Errors
 /// When nothing of the 2xx came back.
-pub async fn open(client: &Client, method: Method, url: &str, body: Option<&Value>, limit: Option<Duration>) -> Result<Response, Failure> {
+pub async fn open(client: &Client, request: Request<'_>) -> Result<Response, Failure> {
+    let Request { method, url, body, limit, header } = request;
     let mut request = client.request(method.clone(), url);
     if let Some(limit) = limit {
         request = request.timeout(limit);
+    }
+    if let Some((name, value)) = header {
+        request = request.header(name, value);
     }
     if let Some(body) = body {
         request = request.json(body);
@@ -150,7 +177,9 @@ pub async fn open(client: &Client, method: Method, url: &str, body: Option<&Valu
     if status.is_success() {
         return Ok(response);
     }
-    let (text, whole) = response.read(REFUSAL_MAX).await?;
+    let mut text = Vec::new();
+    // The status says that it refused, whatever becomes of the reason.
+    let whole = response.read(REFUSAL_MAX, &mut text).await.unwrap_or(false);
     let text = String::from_utf8_lossy(&text).into_owned();
     Err(response.failure(Cause::Refused { status: status.as_u16(), text, whole }))
 }
@@ -159,8 +188,8 @@ pub async fn open(client: &Client, method: Method, url: &str, body: Option<&Valu
 ///
 /// # Errors
 /// As [`open`] and [`Response::whole`].
-pub async fn call(client: &Client, method: Method, url: &str, body: Option<&Value>, limit: Option<Duration>) -> Result<Answer, Failure> {
-    open(client, method, url, body, limit).await?.whole().await
+pub async fn call(client: &Client, request: Request<'_>) -> Result<Answer, Failure> {
+    open(client, request).await?.whole().await
 }
 
 /// The lines of a body that goes on, each of at most `max` bytes.
@@ -197,25 +226,24 @@ impl Response {
     /// # Errors
     /// As [`Self::chunk`], and when there is more than a caller of ours may be sent.
     pub async fn whole(mut self) -> Result<Answer, Failure> {
-        let (body, whole) = self.read(ANSWER_MAX).await?;
-        if !whole {
+        let mut body = Vec::new();
+        if !self.read(ANSWER_MAX, &mut body).await? {
             return Err(self.failure(Cause::TooLarge(ANSWER_MAX)));
         }
         Ok(Answer { method: self.method, url: self.url, status: self.inner.status().as_u16(), body })
     }
 
-    /// The body as far as the bound goes, and whether that was all.
-    async fn read(&mut self, max: usize) -> Result<(Vec<u8>, bool), Failure> {
-        let mut body = Vec::new();
+    /// Adds the body to `body` as far as the bound goes; whether that was all.
+    async fn read(&mut self, max: usize, body: &mut Vec<u8>) -> Result<bool, Failure> {
         while let Some(chunk) = self.chunk().await? {
             let room = max - body.len();
             if chunk.len() > room {
                 body.extend_from_slice(&chunk[..room]);
-                return Ok((body, false));
+                return Ok(false);
             }
             body.extend_from_slice(&chunk);
         }
-        Ok((body, true))
+        Ok(true)
     }
 
     /// A failure of this call, for what the reader finds in the body.
@@ -255,6 +283,7 @@ mod tests {
     use axum::Router;
     use axum::http::{HeaderMap, StatusCode};
     use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -299,5 +328,24 @@ mod tests {
         assert!(matches!(&gone.cause, Cause::Unreachable(why) if why.contains("refused")), "{gone}");
         let nowhere = call(&client, Method::GET, "no address", None, None).await.unwrap_err();
         assert!(matches!(nowhere.cause, Cause::Unreachable(_)), "{nowhere}");
+    }
+
+    /// A server that ends each connection in the middle of its answer.
+    #[tokio::test]
+    async fn a_refusal_is_one_though_its_reason_breaks_off() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            for status in ["409 Conflict", "200 OK"] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 1024]).await.unwrap();
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 100\r\n\r\nwhy");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let client = client(Timeouts::default()).unwrap();
+        let refused = call(&client, Method::GET, &url, None, None).await.unwrap_err();
+        assert_eq!(refused.cause, Cause::Refused { status: 409, text: "why".to_owned(), whole: false });
+        assert!(call(&client, Method::GET, &url, None, None).await.unwrap_err().is_unknown());
     }
 }

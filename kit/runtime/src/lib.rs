@@ -1,13 +1,15 @@
 //! What every Dormouse process needs and nothing a single system owns: the clock, logs, shutdown,
 //! serving HTTP and reading bodies with bounds, clients with time-outs, TLS, addresses of Pods, running a program, its output
 //! and exit codes. The feature `tls-server` adds HTTPS ([`tls::Keys`] as the transport of [`serve`]) and the certificates for it
-//! ([`pki`]).
+//! ([`pki`]), the feature `flags` what many programs have on their command lines ([`flags`]).
 //!
 //! Nothing here knows Kubernetes objects or engines. A module that would is in the wrong crate.
 
 pub mod body;
 pub mod clock;
 pub mod exit;
+#[cfg(feature = "flags")]
+pub mod flags;
 pub mod http;
 pub mod log;
 pub mod metrics;

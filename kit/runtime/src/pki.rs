@@ -8,6 +8,10 @@ use std::net::IpAddr;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 
+/// Most organizations of a name: the library's names hold one value per type, so that a second goes in under the attribute's
+/// number, and a third has no place.
+const MOST_ORGANIZATIONS: usize = 2;
+
 /// Why a certificate could not be made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
@@ -20,6 +24,9 @@ pub enum PkiError {
     /// The TLS library refused.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
+    /// More groups than a certificate of ours can name.
+    #[error("a certificate names at most {MOST_ORGANIZATIONS} groups here, and these are {0}")]
+    Groups(usize),
     /// The verifier of client certificates could not be built.
     #[error("client certificates: {0}")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
@@ -55,7 +62,7 @@ impl Authority {
     /// When the certificate library fails.
     pub fn generate(name: &str, now: Timestamp) -> Result<Self, PkiError> {
         let valid = (shift(now, -24), shift(now, 10 * 365 * 24));
-        let mut params = params(name, &[], valid);
+        let mut params = params(name, &[], valid)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
@@ -74,7 +81,7 @@ impl Authority {
     /// # Errors
     /// When a name is none or the certificate library fails.
     pub fn server(&self, common_name: &str, names: &[&str], addresses: &[IpAddr]) -> Result<Leaf, PkiError> {
-        let mut params = params(common_name, &[], self.valid);
+        let mut params = params(common_name, &[], self.valid)?;
         for name in ["localhost"].iter().chain(names) {
             params.subject_alt_names.push(SanType::DnsName((*name).try_into()?));
         }
@@ -86,12 +93,12 @@ impl Authority {
         self.sign(params)
     }
 
-    /// A client certificate: `user` becomes the common name, `groups` the organizations.
+    /// A client certificate: `user` becomes the common name, `groups`, two at most, the organizations.
     ///
     /// # Errors
-    /// When the certificate library fails.
+    /// When there are more groups, or the certificate library fails.
     pub fn client(&self, user: &str, groups: &[&str]) -> Result<Leaf, PkiError> {
-        let mut params = params(user, groups, self.valid);
+        let mut params = params(user, groups, self.valid)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.sign(params)
     }
@@ -104,12 +111,14 @@ impl Authority {
     }
 }
 
-/// Parameters with this subject and validity. The library's names hold one value per type, so that further
-/// organizations go in under the attribute's number; at most one more is expressible, and none of ours needs it.
-fn params(common_name: &str, organizations: &[&str], valid: (Timestamp, Timestamp)) -> CertificateParams {
+/// Parameters with this subject and validity.
+fn params(common_name: &str, organizations: &[&str], valid: (Timestamp, Timestamp)) -> Result<CertificateParams, PkiError> {
+    if organizations.len() > MOST_ORGANIZATIONS {
+        return Err(PkiError::Groups(organizations.len()));
+    }
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    for (index, organization) in organizations.iter().take(2).enumerate() {
+    for (index, organization) in organizations.iter().enumerate() {
         let kind = if index == 0 { DnType::OrganizationName } else { DnType::CustomDnType(vec![2, 5, 4, 10]) };
         params.distinguished_name.push(kind, *organization);
     }
@@ -117,7 +126,7 @@ fn params(common_name: &str, organizations: &[&str], valid: (Timestamp, Timestam
     let ((y, m, d), (to_y, to_m, to_d)) = (day(valid.0), day(valid.1));
     params.not_before = rcgen::date_time_ymd(y, m, d);
     params.not_after = rcgen::date_time_ymd(to_y, to_m, to_d);
-    params
+    Ok(params)
 }
 
 fn shift(at: Timestamp, hours: i64) -> Timestamp {
@@ -128,4 +137,16 @@ fn shift(at: Timestamp, hours: i64) -> Timestamp {
 fn day(at: Timestamp) -> (i32, u8, u8) {
     let date = at.to_zoned(jiff::tz::TimeZone::UTC).date();
     (i32::from(date.year()), date.month().unsigned_abs(), date.day().unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_that_cannot_be_named_are_refused() {
+        let authority = Authority::generate("ca", Timestamp::UNIX_EPOCH).unwrap();
+        assert!(authority.client("u", &["a", "b"]).is_ok());
+        assert!(matches!(authority.client("u", &["a", "b", "c"]), Err(PkiError::Groups(3))));
+    }
 }

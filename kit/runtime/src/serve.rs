@@ -3,9 +3,9 @@
 //! One accept loop for all our servers. A [`Transport`] makes a stream of a TCP connection: [`Plain`], or
 //! `tls::Keys` with the feature `tls-server`. Per connection there is one task: handshake (outside the accept loop), then
 //! HTTP/2 or HTTP/1.1 by the client's first bytes. The number of connections is bounded by permits: a further one waits in
-//! the kernel's queue, and so does one that comes before the loop runs on a socket that is bound already. At shutdown the
-//! listener closes, connections finish their requests, and what is left after the grace (a stream that never ends) is
-//! dropped.
+//! the kernel's queue, and so does one that comes before the loop runs on a socket that is bound already. A connection that
+//! nobody uses gives its place back. At shutdown the listener closes, connections finish their requests, and what is left after
+//! the grace (a stream that never ends) is dropped.
 //!
 //! [`serve`] is the loop for an axum router, [`connections`] the loop for a handler that keeps something per connection.
 
@@ -13,15 +13,16 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::response::Response;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -29,6 +30,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -45,6 +47,8 @@ pub struct Limits {
     pub handshake_time: Duration,
     /// Time to send the first request, and the headers of each over HTTP/1.1, waiting for the next one included.
     pub header_time: Duration,
+    /// Time for which a connection is kept after the end of its last request.
+    pub idle_time: Duration,
     /// Time for which sent bytes may stay unread by the client's machine.
     pub unread_time: Duration,
     /// Time for running requests at shutdown.
@@ -52,7 +56,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 1,024 connections with 200 requests each, 1 MiB, 10 s, 10 s, 60 s, 5 s.
+    /// 1,024 connections with 200 requests each, 1 MiB, 10 s, 10 s, 90 s as Kubernetes' API server, 60 s, 5 s.
     fn default() -> Self {
         Self {
             connections: 1024,
@@ -60,6 +64,7 @@ impl Default for Limits {
             window: 1 << 20,
             handshake_time: Duration::from_secs(10),
             header_time: Duration::from_secs(10),
+            idle_time: Duration::from_secs(90),
             unread_time: Duration::from_secs(60),
             grace: Duration::from_secs(5),
         }
@@ -205,27 +210,104 @@ where
     result
 }
 
+/// What goes on on one connection.
+#[derive(Debug)]
+struct Use {
+    /// Requests that are not answered to their end.
+    running: usize,
+    /// Whether there was ever one.
+    asked: bool,
+    /// When the last one ended.
+    since: Instant,
+}
+
+/// A connection's use, shared by all its requests.
+#[derive(Debug, Clone)]
+struct InUse(Arc<Mutex<Use>>);
+
+impl InUse {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(Use { running: 0, asked: false, since: Instant::now() })))
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Use) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A request begins; it ends when what is returned is dropped.
+    fn begin(&self) -> Running {
+        self.with(|u| {
+            u.running += 1;
+            u.asked = true;
+        });
+        Running(self.clone())
+    }
+
+    /// Waits until nothing has run for so long.
+    async fn idle(&self, limit: Duration) {
+        let left = || self.with(|u| if u.running == 0 { limit.checked_sub(u.since.elapsed()) } else { Some(limit) });
+        while let Some(left) = left() {
+            sleep(left).await;
+        }
+    }
+
+    /// Waits until a first request is so late that none will come; for ever when there was one.
+    async fn silent(&self, limit: Duration) {
+        sleep(limit).await;
+        if self.with(|u| u.asked) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A request that runs.
+#[derive(Debug)]
+struct Running(InUse);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.with(|u| {
+            u.running -= 1;
+            u.since = Instant::now();
+        });
+    }
+}
+
+/// The body of an answer: its request runs until it is sent, or nobody wants it any more.
+struct Answer {
+    body: Body,
+    _running: Running,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 async fn connection<S, H, A>(stream: S, handler: H, limits: Limits, shutdown: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request) -> A + Send + 'static,
     A: Future<Output = Response> + Send + 'static,
 {
-    // Until HTTP knows which version it is, and has the preface of HTTP/2, it has no time-out of its own.
-    let asked = Arc::new(AtomicBool::new(false));
-    let silent = {
-        let asked = Arc::clone(&asked);
-        async move {
-            tokio::time::sleep(limits.header_time).await;
-            if asked.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
-            }
-        }
-    };
+    let in_use = InUse::new();
+    let begun = in_use.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        asked.store(true, Ordering::Relaxed);
+        let running = begun.begin();
         let answer = handler(request.map(Body::new));
-        async move { Ok::<_, Infallible>(answer.await) }
+        async move { Ok::<_, Infallible>(answer.await.map(|body| Answer { body, _running: running })) }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_time);
@@ -237,10 +319,24 @@ where
         .initial_connection_window_size(limits.window)
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_timeout(Duration::from_secs(20));
-    let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        () = silent => return tracing::debug!("a connection without a request"),
+        // Until HTTP knows which version it is, and has the preface of HTTP/2, it has no time-out of its own.
+        () = in_use.silent(limits.header_time) => return tracing::debug!("a connection without a request"),
+        // HTTP/2 has none for a client that asks no more, either.
+        () = in_use.idle(limits.idle_time) => {
+            connection.as_mut().graceful_shutdown();
+            // A request that crosses the farewell is answered. A client that does not hear it is not waited for.
+            let deaf = async {
+                sleep(limits.header_time).await;
+                in_use.idle(limits.header_time).await;
+            };
+            tokio::select! {
+                result = connection.as_mut() => result,
+                () = deaf => return tracing::debug!("an idle connection that its client does not end"),
+            }
+        }
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -318,6 +414,28 @@ mod tests {
             silent.write_all(begin.as_bytes()).await.unwrap();
             assert!(say(address, ASK).await.ends_with("here"), "{begin:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_uses_any_more_loses_its_place() {
+        // An answer runs until its body is sent: for longer than a connection may be idle.
+        let late = || async {
+            let piece = futures::stream::once(async {
+                sleep(Duration::from_millis(300)).await;
+                Ok::<_, Infallible>("late")
+            });
+            Body::from_stream(piece)
+        };
+        let limits = Limits { connections: 1, idle_time: Duration::from_millis(100), ..Limits::default() };
+        let (address, _shutdown, _serving) = start(Router::new().route("/", get(late)), limits).await;
+        let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+        let (mut client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let answer = client.send_request(hyper::Request::get(format!("http://{address}/")).body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(axum::body::to_bytes(Body::new(answer.into_body()), 100).await.unwrap(), "late");
+        // HTTP/1.1 gets the place, and loses it likewise.
+        assert!(say(address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.contains("late"));
+        assert!(connection.await.unwrap().is_ok() && client.is_closed());
     }
 
     #[tokio::test]

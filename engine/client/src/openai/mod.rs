@@ -12,8 +12,6 @@ pub use request::{ChatMessage, ChatRequest, Common, CompletionRequest, Content, 
 
 /// Path of the list of models.
 pub const MODELS: &str = "/v1/models";
-/// Path of completions.
-pub const COMPLETIONS: &str = "/v1/completions";
 /// Path of conversations.
 pub const CHAT_COMPLETIONS: &str = "/v1/chat/completions";
 /// Data of the event that ends a stream.

@@ -8,10 +8,10 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use dormouse_engine_client::admin::{SleepMode, SleepState, WakeTag};
+use dormouse_engine_client::admin::{SleepMode, WakeTag};
 use dormouse_engine_client::openai::{ChatMessage, ChatRequest, Common};
-use dormouse_engine_client::{DEFAULT_ADAPTER, Direct, Driver, Endpoint, EngineError, Health, Timeouts, driver, put_to_sleep, wake_up};
-use dormouse_runtime::http::{Cause, Client};
+use dormouse_engine_client::{DEFAULT_ADAPTER, Driver, Endpoint, EngineError, Health, driver, put_to_sleep, wake_up};
+use dormouse_runtime::http::{Cause, Client, Timeouts};
 use dormouse_runtime::net::base_url;
 use serde_json::json;
 
@@ -34,9 +34,12 @@ type Shared = Arc<Mutex<Stub>>;
 async fn answer(State(stub): State<Shared>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let asked = request.uri().path_and_query().unwrap().to_string();
+    let method = request.method().clone();
+    let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+    let streams = String::from_utf8_lossy(&body).contains("\"stream\":true");
     let hangs = {
         let mut s = stub.lock().unwrap();
-        s.calls.push(format!("{} {asked}", request.method()));
+        s.calls.push(format!("{method} {asked}"));
         if path == "/sleep" || path == "/wake_up" {
             s.pending = Some((s.slow, path == "/sleep"));
         }
@@ -58,25 +61,23 @@ async fn answer(State(stub): State<Shared>, request: Request) -> Response {
     const CHAT: &str = ": begins\n\ndata: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\r\n\r\n\
         data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
     match path.as_str() {
+        chat if chat.ends_with("/chat/completions") && !streams => axum::Json(json!({"choices": []})).into_response(),
         "/chat/v1/chat/completions" => format!("{CHAT}data: [DONE]\n\n").into_response(),
         "/broken/v1/chat/completions" => format!("{CHAT}data: {{\"error\":{{\"message\":\"why\",\"code\":503}}}}\n\n").into_response(),
         "/garbage/v1/chat/completions" => format!("{CHAT}data: {{").into_response(),
         "/is_sleeping" => axum::Json(json!({"is_sleeping": stub.lock().unwrap().asleep})).into_response(),
         "/v1/models" => axum::Json(json!({"data": [{"id": "m", "max_model_len": 7}, {"id": "n"}]})).into_response(),
-        "/metrics" => "vllm:engine_sleep_state{sleep_state=\"awake\"} 1\n".into_response(),
         "/health" | "/sleep" | "/wake_up" | "/collective_rpc" | "/reset_prefix_cache" => ().into_response(),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
-/// Short, so that tests of time-outs are; long against a busy machine where a call must succeed.
-fn timeouts() -> Timeouts {
-    Timeouts { sleep: Duration::from_secs(20), wake: Duration::from_secs(20), ..Timeouts::default() }
-}
+/// Long against a busy machine, where a call must succeed.
+const LONG: Duration = Duration::from_secs(20);
 
-async fn engine(stub: Stub, timeouts: Timeouts) -> (Shared, Box<dyn Driver>) {
+async fn engine(stub: Stub) -> (Shared, Box<dyn Driver>) {
     let (shared, base) = served(stub).await;
-    (shared, at(&base, timeouts))
+    (shared, at(&base, LONG))
 }
 
 async fn served(stub: Stub) -> (Shared, String) {
@@ -93,12 +94,12 @@ async fn served(stub: Stub) -> (Shared, String) {
     (shared, base_url(&address.ip().to_string(), address.port()))
 }
 
-fn client() -> Client {
-    dormouse_runtime::http::client(dormouse_runtime::http::Timeouts { total: None, ..Default::default() }).unwrap()
+fn client(limit: Duration) -> Client {
+    dormouse_runtime::http::client(Timeouts { total: Some(limit), ..Timeouts::default() }).unwrap()
 }
 
-fn at(base: &str, timeouts: Timeouts) -> Box<dyn Driver> {
-    driver(DEFAULT_ADAPTER, base, Direct { client: client(), timeouts }).unwrap()
+fn at(base: &str, limit: Duration) -> Box<dyn Driver> {
+    driver(DEFAULT_ADAPTER, base, client(limit)).unwrap()
 }
 
 fn calls(stub: &Shared) -> Vec<String> {
@@ -107,7 +108,7 @@ fn calls(stub: &Shared) -> Vec<String> {
 
 #[tokio::test]
 async fn every_call_is_the_one_vllm_knows() {
-    let (stub, d) = engine(Stub::default(), timeouts()).await;
+    let (stub, d) = engine(Stub::default()).await;
     assert_eq!(d.health().await, Ok(Health::Ready));
     assert_eq!(d.is_sleeping().await, Ok(false));
     d.sleep(1, None).await.unwrap();
@@ -117,7 +118,6 @@ async fn every_call_is_the_one_vllm_knows() {
     d.wake(&[WakeTag::Weights, WakeTag::KvCache]).await.unwrap();
     d.restore_weights().await.unwrap();
     d.release_cache().await.unwrap();
-    assert_eq!(d.memory().await, Ok(Some(SleepState::Awake)));
     let expected = [
         "GET /health",
         "GET /is_sleeping",
@@ -128,7 +128,6 @@ async fn every_call_is_the_one_vllm_knows() {
         "POST /wake_up?tags=weights&tags=kv_cache",
         "POST /collective_rpc",
         "POST /reset_prefix_cache",
-        "GET /metrics",
     ];
     assert_eq!(calls(&stub), expected);
 }
@@ -136,14 +135,14 @@ async fn every_call_is_the_one_vllm_knows() {
 #[tokio::test]
 async fn users_see_models_and_answers_as_they_come() {
     let (_stub, base) = served(Stub::default()).await;
-    let endpoint = |path: &str| Endpoint::new(&format!("{base}{path}"), client(), Duration::from_secs(20));
+    let endpoint = |path: &str| Endpoint::new(&format!("{base}{path}"), client(LONG), LONG);
     let models = endpoint("").models().await.unwrap().data;
     assert_eq!((models[0].id.as_str(), models[0].max_model_len, models[1].max_model_len), ("m", Some(7), None));
 
-    let common = Common { stream: Some(true), ..Common::default() };
-    let request = ChatRequest { messages: vec![ChatMessage::user("?")], max_completion_tokens: None, add_generation_prompt: None, common };
+    let messages = vec![ChatMessage::user("?")];
+    let request = ChatRequest { messages, max_completion_tokens: None, add_generation_prompt: None, common: Common::default() };
     let said = async |path: &str| {
-        let mut answer = endpoint(path).chat(&request).await?;
+        let mut answer = endpoint(path).chat(request.clone()).await?;
         let mut text = String::new();
         while let Some(chunk) = answer.next().await? {
             text.extend(chunk.choices.into_iter().filter_map(|c| c.delta?.content));
@@ -162,8 +161,8 @@ async fn failures_are_told_apart() {
     let long = "x".repeat(2000);
     let refuse =
         vec![("/sleep", 500, format!("  out of memory {long}")), ("/health", 503, String::new()), ("/wake_up", 404, String::new())];
-    let stub = Stub { refuse, hang: vec!["/is_sleeping"], ..Stub::default() };
-    let (_stub, d) = engine(stub, Timeouts { is_sleeping: Duration::from_millis(50), ..timeouts() }).await;
+    let (_stub, base) = served(Stub { refuse, hang: vec!["/is_sleeping"], ..Stub::default() }).await;
+    let d = at(&base, LONG);
     match d.sleep(2, None).await.unwrap_err() {
         EngineError::Call(failure) => {
             let shown = failure.to_string();
@@ -175,56 +174,70 @@ async fn failures_are_told_apart() {
     assert_eq!(d.health().await, Ok(Health::Dead));
     let e = d.wake(&[]).await.unwrap_err();
     assert!(matches!(e, EngineError::Unsupported { .. }) && e.to_string().contains("VLLM_SERVER_DEV_MODE"), "{e}");
-    let e = d.is_sleeping().await.unwrap_err();
+    let e = at(&base, Duration::from_millis(50)).is_sleeping().await.unwrap_err();
     assert!(e.is_unknown() && e.to_string().contains("timed out"), "{e}");
 
     // A port that was free a moment ago.
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let d = at(&format!("http://{free}"), timeouts());
+    let d = at(&format!("http://{free}"), LONG);
     assert_eq!(d.health().await, Ok(Health::Starting));
     let e = d.wake(&[]).await.unwrap_err();
     let EngineError::Call(failure) = e else { panic!("{e}") };
     assert!(matches!(&failure.cause, Cause::Unreachable(why) if why.contains("refused")), "{failure}");
-    assert!(driver("warp", "http://h:1", Direct { client: client(), timeouts: timeouts() }).is_none());
+    assert!(driver("warp", "http://h:1", client(LONG)).is_none());
 }
 
 #[tokio::test]
 async fn sleep_and_wake_are_confirmed_and_done_once() {
-    let (stub, d) = engine(Stub { slow: 3, ..Stub::default() }, timeouts()).await;
-    put_to_sleep(&*d, 1, None, &timeouts()).await.unwrap();
-    assert!(stub.lock().unwrap().asleep);
-    assert_eq!(calls(&stub).iter().filter(|c| c.starts_with("POST")).count(), 1);
-    put_to_sleep(&*d, 1, None, &timeouts()).await.unwrap();
-    assert_eq!(calls(&stub), ["GET /is_sleeping"], "asleep already");
-    wake_up(&*d, 2, &timeouts()).await.unwrap();
-    assert!(!stub.lock().unwrap().asleep);
+    let (stub, d) = engine(Stub::default()).await;
+    assert_eq!(put_to_sleep(&*d, 1).await, Ok(true));
+    assert_eq!(calls(&stub), ["POST /sleep", "GET /is_sleeping"]);
+    wake_up(&*d, 1).await.unwrap();
+    assert_eq!(calls(&stub), ["POST /wake_up", "GET /is_sleeping"]);
+    assert_eq!(put_to_sleep(&*d, 2).await, Ok(true));
+    calls(&stub);
+    stub.lock().unwrap().slow = 3;
+    wake_up(&*d, 2).await.unwrap();
+    assert!(!stub.lock().unwrap().asleep, "it has looked until it was so");
     let posts: Vec<String> = calls(&stub).into_iter().filter(|c| c.starts_with("POST")).collect();
     assert_eq!(posts, ["POST /wake_up?tags=weights", "POST /collective_rpc", "POST /wake_up?tags=kv_cache", "POST /reset_prefix_cache"]);
-    wake_up(&*d, 1, &timeouts()).await.unwrap();
-    assert_eq!(calls(&stub), ["GET /is_sleeping"], "awake already");
 }
 
 #[tokio::test]
-async fn an_unanswered_sleep_counts_if_it_took_effect() {
-    let short = Timeouts { sleep: Duration::from_millis(100), ..timeouts() };
-    let (stub, d) = engine(Stub { hang: vec!["/sleep"], ..Stub::default() }, short).await;
-    put_to_sleep(&*d, 1, None, &timeouts()).await.unwrap();
-    assert!(stub.lock().unwrap().asleep);
+async fn a_call_without_an_answer_counts_if_it_took_effect() {
+    let (stub, base) = served(Stub { hang: vec!["/sleep", "/wake_up"], ..Stub::default() }).await;
+    let d = at(&base, Duration::from_millis(500));
+    assert_eq!(put_to_sleep(&*d, 1).await, Ok(true));
+    wake_up(&*d, 1).await.unwrap();
+    assert!(!stub.lock().unwrap().asleep);
+    // It has not: the failure is told.
+    stub.lock().unwrap().slow = 1_000_000;
+    assert!(put_to_sleep(&*d, 1).await.unwrap_err().is_unknown());
 }
 
 #[tokio::test]
 async fn a_wake_that_fails_is_followed_by_a_sleep() {
     let refuse = vec![("/wake_up", 500, "CUDA out of memory".to_owned())];
-    let (stub, d) = engine(Stub { asleep: true, refuse, ..Stub::default() }, timeouts()).await;
-    let e = wake_up(&*d, 1, &timeouts()).await.unwrap_err();
+    let (stub, d) = engine(Stub { asleep: true, refuse, ..Stub::default() }).await;
+    let e = wake_up(&*d, 1).await.unwrap_err();
     assert!(matches!(&e, EngineError::Call(failure) if failure.to_string().ends_with("status 500: CUDA out of memory")), "{e}");
-    assert_eq!(calls(&stub), ["GET /is_sleeping", "POST /wake_up", "POST /sleep"]);
+    assert_eq!(calls(&stub), ["POST /wake_up", "POST /sleep"]);
+}
+
+#[tokio::test]
+async fn half_a_wake_is_followed_by_a_sleep_though_the_engine_lacks_the_rest() {
+    let lacks = |path| Stub { asleep: true, refuse: vec![(path, 404, String::new())], ..Stub::default() };
+    let (stub, d) = engine(lacks("/collective_rpc")).await;
+    assert!(matches!(wake_up(&*d, 2).await, Err(EngineError::Unsupported { .. })));
+    assert_eq!(calls(&stub), ["POST /wake_up?tags=weights", "POST /collective_rpc", "POST /sleep?level=2"]);
+    // One that has nothing of it was not touched.
+    let (stub, d) = engine(lacks("/wake_up")).await;
+    assert!(matches!(wake_up(&*d, 2).await, Err(EngineError::Unsupported { .. })));
+    assert_eq!(calls(&stub), ["POST /wake_up?tags=weights"]);
 }
 
 #[tokio::test]
 async fn an_engine_that_says_yes_and_does_not_is_found_out() {
-    let short = Timeouts { sleep: Duration::from_millis(60), ..timeouts() };
-    let (_stub, d) = engine(Stub { slow: 1_000_000, ..Stub::default() }, timeouts()).await;
-    let e = put_to_sleep(&*d, 1, None, &short).await.unwrap_err();
-    assert!(matches!(e, EngineError::NotReached { state: "is awake", .. }), "{e}");
+    let (_stub, d) = engine(Stub { slow: 1_000_000, ..Stub::default() }).await;
+    assert_eq!(put_to_sleep(&*d, 1).await, Ok(false));
 }

@@ -55,7 +55,7 @@ pub(super) enum Action {
     /// Create, when its version is empty; else replace that version.
     Write(Record),
     Wait(Duration),
-    /// The lease is lost: nothing more may be done.
+    /// The lease that was held is lost: nothing more may be done.
     Stop,
 }
 
@@ -111,9 +111,10 @@ impl Candidate {
             News::Read(Some(record)) => self.read(record, now),
             News::Written(record) => {
                 self.seen = Some((record, now.boot));
-                self.confirmed = Some(self.sent);
-                // An answer may come so late that it confirms what is over.
-                if self.leads_until().is_some_and(|until| until <= now.boot) { self.stop() } else { self.wait(now) }
+                // An answer may come so late that it confirms what is over. Only who does not lead yet comes here with it, and
+                // it goes on waiting.
+                self.confirmed = Some(self.sent).filter(|sent| now.boot < *sent + self.timing.renew_deadline);
+                self.wait(now)
             }
             // A leader learns at once who was faster; others have time.
             News::Refused if self.confirmed.is_some() => Action::Read,

@@ -46,7 +46,8 @@ pub struct Leader {
 pub enum Ended {
     /// As asked, or by the work itself; the lease is free for others.
     Released,
-    /// The lease was lost under the work, which was dropped where it stood. A process should end now.
+    /// The lease was lost under the work, which was dropped where it stood; or nobody keeps it any more, because its keeper has
+    /// panicked. A process should end now.
     Lost,
 }
 
@@ -85,7 +86,11 @@ impl Campaign {
         };
         let keeper = AbortOnDropHandle::new(tokio::spawn(keeper.keep(standing, end.clone())));
         let leads = tokio::select! {
-            changed = told.wait_for(|s| *s != Standing::Waiting) => changed.is_ok_and(|s| *s == Standing::Leading),
+            changed = told.wait_for(|s| *s != Standing::Waiting) => match changed.as_deref() {
+                Ok(Standing::Leading) => true,
+                // Lost again before the work began, or nobody keeps it.
+                _ => return Ended::Lost,
+            },
             () = shutdown.cancelled() => false,
         };
         if leads {
@@ -102,7 +107,7 @@ impl Campaign {
                 }
             };
             tokio::select! {
-                // What is lost is lost, even if the work ends in the same instant.
+                // What is lost, or kept by nobody, is lost, even if the work ends in the same instant.
                 biased;
                 _ = told.wait_for(|s| *s == Standing::Lost) => {
                     return Ended::Lost;
@@ -111,7 +116,7 @@ impl Campaign {
             }
         }
         end.cancel();
-        if tokio::time::timeout(GRACE, keeper).await.is_err() {
+        if !matches!(tokio::time::timeout(GRACE, keeper).await, Ok(Ok(()))) {
             tracing::debug!("the lease was not released in time");
         }
         Ended::Released

@@ -1,13 +1,18 @@
 //! Examples of each rule, and a model: several candidates over one lease, with answers that are late or lost, processes that
 //! are stopped, in any order; at no time may two begin calls.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use dormouse_runtime::monotonic::BootClock;
+use dormouse_runtime::{CancellationToken, clock};
 use jiff::Timestamp;
+use kube::client::Body;
 use proptest::prelude::*;
 
-use super::Timing;
 use super::candidate::{Action, Candidate, News, Now, Record};
+use super::{Campaign, Ended, Timing};
+use crate::JsonClient;
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -81,7 +86,14 @@ fn a_leader_stops_at_the_deadline_whatever_the_news() {
 fn an_answer_that_comes_after_its_own_deadline_confirms_nothing() {
     let mut c = candidate("a");
     let record = stored(written(c.step(News::Read(None), at(s(0)))), 1);
-    assert_eq!(c.step(News::Written(record), at(s(10))), Action::Stop);
+    assert!(matches!(c.step(News::Written(record.clone()), at(s(10))), Action::Wait(_)), "it goes on waiting");
+    assert_eq!((c.leads_until(), c.release(at(s(10)))), (None, None));
+    // What it has without knowing it need not be waited for.
+    assert_eq!(c.step(News::Woke, at(s(12))), Action::Read);
+    let renewal = written(c.step(News::Read(Some(record)), at(s(12))));
+    assert_eq!((renewal.holder.as_str(), renewal.version.as_str(), renewal.transitions), ("a", "1", 0));
+    c.step(News::Written(stored(renewal, 2)), at(s(13)));
+    assert_eq!(c.leads_until(), Some(s(22)));
 }
 
 #[test]
@@ -109,6 +121,23 @@ fn who_comes_back_under_its_own_name_need_not_wait() {
     let (_, record) = leader("pod-uid");
     let mine = written(candidate("pod-uid").step(News::Read(Some(record.clone())), at(s(2))));
     assert_eq!((mine.transitions, mine.acquired), (0, record.acquired));
+}
+
+#[tokio::test]
+async fn a_lease_that_nobody_keeps_is_lost() {
+    dormouse_runtime::tls::install_provider();
+    let silent = tower::service_fn(|_: http::Request<Body>| std::future::pending::<Result<http::Response<Body>, Infallible>>());
+    let client = JsonClient::from(kube::Client::new(silent, "ns"));
+    let campaign = Campaign {
+        namespace: "ns".into(),
+        name: "l".into(),
+        identity: "a".into(),
+        timing: Timing::default(),
+        clock: clock::system(),
+        boot: BootClock::new(|| panic!("the keeper panics")),
+    };
+    let ended = campaign.run(&client, CancellationToken::new(), |_| async { panic!("nobody leads") }).await;
+    assert_eq!(ended, Ended::Lost);
 }
 
 #[test]

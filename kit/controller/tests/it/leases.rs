@@ -3,7 +3,6 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use dormouse_controller::inspect;
 use dormouse_controller::lease::{Campaign, Ended, Timing};
 use dormouse_controller::metrics::Metrics;
 use dormouse_runtime::monotonic::BootClock;
@@ -34,8 +33,7 @@ fn campaign(identity: &str) -> Campaign {
 
 /// A mirror in process.
 fn start(client: Client, identity: &'static str, end: &CancellationToken) -> tokio::task::JoinHandle<Ended> {
-    let (_, inspected) = inspect::channel();
-    tokio::spawn(mirror::run(client, campaign(identity), Metrics::default(), inspected, end.clone()))
+    tokio::spawn(mirror::run(client, campaign(identity), Metrics::default(), end.clone()))
 }
 
 /// The world as the test sees it.
@@ -171,8 +169,7 @@ const SERVER: &str = "DORMOUSE_TEST_MIRROR_SERVER";
 #[tokio::test]
 async fn as_a_process() {
     let Ok(address) = std::env::var(SERVER) else { return };
-    let (_, inspected) = inspect::channel();
-    let ended = mirror::run(over(&address, "a"), campaign("a"), Metrics::default(), inspected, CancellationToken::new()).await;
+    let ended = mirror::run(over(&address, "a"), campaign("a"), Metrics::default(), CancellationToken::new()).await;
     assert_eq!(ended, Ended::Lost);
 }
 

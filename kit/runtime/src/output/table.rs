@@ -23,16 +23,28 @@ pub fn section(header: &[&str], rows: &[Vec<String>]) -> Option<String> {
     (!rows.is_empty()).then(|| render(header, rows))
 }
 
-/// How long ago, as kubectl prints it: two units at most.
+/// How long ago, as kubectl prints it: two units at most, fewer digits the older.
 #[must_use]
 pub fn age(seconds: i64) -> String {
+    const MINUTE: i64 = 60;
+    const HOUR: i64 = 60 * MINUTE;
+    const DAY: i64 = 24 * HOUR;
+    const YEAR: i64 = 365 * DAY;
     let s = seconds.max(0);
+    // The smaller unit is left out when there is nothing of it.
+    let pair = |whole: i64, unit: &str, rest: i64, small: &str| {
+        if rest == 0 { format!("{whole}{unit}") } else { format!("{whole}{unit}{rest}{small}") }
+    };
     match s {
-        0..=119 => format!("{s}s"),
-        120..=599 => format!("{}m{}s", s / 60, s % 60),
-        600..=10_799 => format!("{}m", s / 60),
-        10_800..=172_799 => format!("{}h", s / 3_600),
-        _ => format!("{}d", s / 86_400),
+        _ if s < 2 * MINUTE => format!("{s}s"),
+        _ if s < 10 * MINUTE => pair(s / MINUTE, "m", s % MINUTE, "s"),
+        _ if s < 3 * HOUR => format!("{}m", s / MINUTE),
+        _ if s < 8 * HOUR => pair(s / HOUR, "h", s % HOUR / MINUTE, "m"),
+        _ if s < 2 * DAY => format!("{}h", s / HOUR),
+        _ if s < 8 * DAY => pair(s / DAY, "d", s % DAY / HOUR, "h"),
+        _ if s < 2 * YEAR => format!("{}d", s / DAY),
+        _ if s < 8 * YEAR => pair(s / YEAR, "y", s % YEAR / DAY, "d"),
+        _ => format!("{}y", s / YEAR),
     }
 }
 
@@ -58,7 +70,8 @@ mod tests {
 
     #[test]
     fn units_are_chosen_by_size() {
-        assert_eq!([age(5), age(125), age(700), age(11_000), age(200_000)], ["5s", "2m5s", "11m", "3h", "2d"]);
+        let ages = [-3, 5, 120, 125, 700, 10_800, 11_000, 172_799, 172_800, 200_000, 700_000, 63_158_400].map(age);
+        assert_eq!(ages, ["0s", "5s", "2m", "2m5s", "11m", "3h", "3h3m", "47h", "2d", "2d7h", "8d", "2y1d"]);
         assert_eq!([bytes(12), bytes(1 << 20), bytes(80 << 30), bytes(3 << 40)], ["12 B", "1.0 MiB", "80.0 GiB", "3.0 TiB"]);
     }
 }
