@@ -76,6 +76,7 @@ impl Chart<'_> {
                     {"apiGroups": [group], "resources": statuses, "verbs": ["patch", "update"]},
                     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]},
                     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"]},
+                    {"apiGroups": [""], "resources": ["pods/status"], "verbs": ["patch"]},
                     {"apiGroups": ["", "events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
                 ],
             }),

@@ -1,6 +1,8 @@
 //! The verbs of this crate.
 
 use clap::Subcommand;
+use dormouse_machinery::yaml;
+use dormouse_runtime::output::Out;
 use dormouse_runtime::program;
 
 use crate::{DualPodsArgs, PopulatorArgs, dual_pods_controller, launcher_populator};
@@ -12,6 +14,8 @@ pub enum Verb {
     DualPodsController(DualPodsArgs),
     /// The controller that keeps launchers ready
     LauncherPopulator(PopulatorArgs),
+    /// Print the CustomResourceDefinitions
+    Crds,
 }
 
 impl Verb {
@@ -23,6 +27,15 @@ impl Verb {
         match self {
             Self::DualPodsController(args) => program::run(|end| dual_pods_controller(args, end)),
             Self::LauncherPopulator(args) => program::run(|end| launcher_populator(args, end)),
+            Self::Crds => crds(),
         }
     }
+}
+
+/// As YAML documents.
+fn crds() -> anyhow::Result<()> {
+    for crd in dormouse_apis::fma::definitions() {
+        Out.text(&format!("---\n{}", yaml::to_string(&crd)))?;
+    }
+    Ok(())
 }

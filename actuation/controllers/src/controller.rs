@@ -80,11 +80,11 @@ pub struct Options {
     pub namespace: String,
     /// Which actions are its own.
     pub role: Role,
-    /// Budgets, deadlines, patience.
+    /// Budgets, switches, and after how long a launcher is stuck.
     pub limits: Limits,
     /// Wall time.
     pub clock: SharedClock,
-    /// Asked before each call to the API, a stub, a launcher or an engine.
+    /// Asked before each call of an action and each write of an Event; watches and the streams of launchers are read without it.
     pub fence: Fence,
 }
 
@@ -116,7 +116,7 @@ pub fn run_inspected(
     let (inspector, inspected) = inspect::channel();
     let metrics = Arc::new(Metrics::new(registry));
     let clock = options.clock;
-    // One for both: each loads the certificates of the system. Whole calls are bounded by their actions, streams by silence.
+    // One for calls and streams; it trusts no certificates. Calls are bounded by their actions, streams by silence.
     let http = dormouse_runtime::http::client(dormouse_runtime::http::Timeouts { total: None, ..Default::default() })?;
     let manager = options.role.manager();
     let frame = FrameMetrics::default();
@@ -332,9 +332,9 @@ impl Controller {
         let Some(Call { node, action, begun }) = self.running.remove(&id) else { return };
         // Answers of the API are observations: the index first, then the planner's memory.
         let mut dirty = match answer.seen {
-            Some(Seen::Pod(object)) => self.world.apply_pod(&Arc::new(object)),
+            Some(Seen::Pod(object)) => self.world.answered(Watched::Pods, object),
             Some(Seen::NoPod(uid)) => self.world.delete_pod(&uid),
-            Some(Seen::Config(watched, object)) => self.world.apply(watched, object),
+            Some(Seen::Config(watched, object)) => self.world.answered(watched, object),
             Some(Seen::NoConfig(watched, object)) => self.world.delete(watched, &object),
             None => Dirty::new(),
         };

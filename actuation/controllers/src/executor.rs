@@ -86,7 +86,7 @@ impl Executor {
 
     async fn timed_out(&self, action: &Action) -> Answer {
         let seen = match &action.what {
-            Do::ReplacePod { pod, .. } | Do::DeletePod { pod, .. } | Do::PatchPod { pod, .. } => {
+            Do::ReplacePod { pod, .. } | Do::DeletePod { pod, .. } | Do::PatchPod { pod, .. } | Do::PatchPodStatus { pod, .. } => {
                 tokio::time::timeout(ASIDE, self.look(pod)).await.ok().flatten()
             }
             _ => None,
@@ -107,7 +107,10 @@ impl Executor {
             Do::ListInstances { url, .. } => ActionOutcome::Instances(caller.instances(action, url).await?),
             Do::ReadSleep { base_url, .. } => ActionOutcome::Sleeping(caller.is_sleeping(action, base_url).await?),
             Do::Sleep { base_url, level, .. } => ActionOutcome::Sleeping(caller.sleep(action, base_url, *level).await?),
-            Do::Wake { base_url, .. } => ActionOutcome::Sleeping(caller.wake(action, base_url).await?),
+            Do::Wake { base_url, .. } => {
+                caller.wake(action, base_url).await?;
+                ActionOutcome::Sleeping(false)
+            }
             Do::CreateInstance { url, body, .. } => {
                 caller.call(action, Method::PUT, url, Some(body)).await?;
                 ActionOutcome::Done
@@ -127,6 +130,10 @@ impl Executor {
             }
             Do::PatchPod { pod, patch } => {
                 let result = self.writer(action).patch(&place(pod), &Patch::Merge(patch)).await;
+                return Ok(self.written(pod, result).await);
+            }
+            Do::PatchPodStatus { pod, patch } => {
+                let result = self.writer(action).patch(&place(pod).subresource("status"), &Patch::Strategic(patch)).await;
                 return Ok(self.written(pod, result).await);
             }
             Do::DeletePod { pod, .. } => {

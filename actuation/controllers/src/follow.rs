@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use dormouse_names::header::EPOCH;
 use dormouse_planner::ids::{InstanceId, Uid};
 use dormouse_planner::memory::InstanceEvent;
 use dormouse_runtime::http;
@@ -18,14 +19,14 @@ use tokio::time::Instant;
 
 use crate::calls::WireInstance;
 
-/// What marks a reply of a launcher of ours.
-const EPOCH: &str = "dormouse-epoch";
 /// Longest line of a stream.
 const LINE_MAX: usize = 4 << 20;
 /// Pause between attempts: a twentieth of the time that it has failed for, within these bounds, so that a
 /// launcher is followed at most so much later than it could be.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A stream that lasts so long shows that its launcher works.
+const LASTED: Duration = Duration::from_secs(1);
 /// Seconds between the marks that a launcher of ours sends while nothing happens, and the silence after which
 /// its stream counts as dead.
 const HEARTBEAT_S: u64 = 10;
@@ -119,11 +120,15 @@ async fn follow(client: http::Client, launcher: Uid, place: Place, news: mpsc::S
                 if !line.tell(News::Open(true)).await {
                     return;
                 }
+                let opened = Instant::now();
                 read(response, &line).await;
                 if !line.tell(News::Open(false)).await {
                     return;
                 }
-                failing = Instant::now();
+                // One that ends at once (a launcher that is going, a line that cannot be read) proves nothing.
+                if opened.elapsed() >= LASTED {
+                    failing = Instant::now();
+                }
             }
             // A peer's launcher, or something else on that port.
             Ok(Ok(response)) if response.status().is_client_error() && !response.headers().contains_key(EPOCH) => return,

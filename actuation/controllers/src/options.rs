@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
-use dormouse_controller::{KlogFlags, KubeFlags, duration};
+use dormouse_controller::KubeFlags;
 use dormouse_planner::limits::{Limits, ReclaimOrder};
+use dormouse_runtime::flags::{KlogFlags, duration};
 
 /// A flag that was given a value it cannot have.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +89,7 @@ impl CommonArgs {
 }
 
 impl DualPodsArgs {
-    /// Budgets and patience as these flags say.
+    /// Budget, check and order as these flags say.
     #[must_use]
     pub fn limits(&self) -> Limits {
         let reclaim = match self.reclaim_order {

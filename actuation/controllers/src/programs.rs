@@ -12,7 +12,7 @@ use crate::options::{CommonArgs, DualPodsArgs, PopulatorArgs};
 /// `dual-pods-controller`.
 ///
 /// # Errors
-/// Bad flags, no API server to speak to, or a metrics port that is taken.
+/// Bad flags, or no credentials for an API server. A port that is taken is only logged.
 pub async fn dual_pods_controller(args: DualPodsArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     args.common.check()?;
     program(&args.common, Role::DualPods, args.limits(), shutdown).await

@@ -109,26 +109,26 @@ fn what(state: &NodeState, key: &ActionKey) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use dormouse_planner::action::Verb;
     use dormouse_planner::limits::Limits;
     use dormouse_planner::memory::{Failure, FailureClass};
     use jiff::Timestamp;
 
     use super::*;
+    use crate::world::Watched;
 
     #[test]
     fn what_is_shown_has_names_and_no_secrets() {
         let mut world = World::new("ns".into(), Limits::default(), false);
         for (uid, name, node) in [("u1", "r1", "n1"), ("u2", "r2", "n2")] {
-            world.apply_pod(&Arc::new(json!({
+            let pod = json!({
                 "apiVersion": "v1", "kind": "Pod",
                 "metadata": {"name": name, "namespace": "ns", "uid": uid, "resourceVersion": "5", "creationTimestamp": "2026-01-01T00:00:00Z",
                     "annotations": {"dual-pods.llm-d.ai/inference-server-config": "isc"}},
                 "spec": {"nodeName": node, "containers": [{"name": "inference-server", "image": "i", "env": [{"name": "T", "value": "secret"}]}]},
                 "status": {"podIP": "10.0.0.1"},
-            })));
+            });
+            world.answered(Watched::Pods, pod);
         }
         let key = ActionKey { target: Target::Stub(Uid("u1".into())), verb: Verb::ReadGpus, detail: String::new() };
         let (first, error) = (Timestamp::UNIX_EPOCH, "refused".to_owned());

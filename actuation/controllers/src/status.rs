@@ -7,16 +7,23 @@ use std::time::Duration;
 use anyhow::Context;
 use dormouse_apis::names::{annotation, label, path, port};
 use dormouse_controller::is_ready;
-use dormouse_engine_client::{self as engine, Direct};
+use dormouse_engine_client as engine;
 use dormouse_names::annotation::ENGINE;
 use dormouse_runtime::http::{self, Method};
 use dormouse_runtime::net;
 use dormouse_runtime::output::table::section;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
+use futures::{StreamExt, stream};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
+
+/// For one answer of a launcher or engine, and for all that is asked about one launcher.
+const BRIEF: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Launchers asked at once.
+const AT_ONCE: usize = 16;
 
 /// Who is served by whom.
 #[derive(Debug, Serialize)]
@@ -69,10 +76,9 @@ struct ControllerRow {
 pub async fn gather(client: &Client, namespace: &str, pods: &[Pod]) -> anyhow::Result<Status> {
     let deployments = Api::<Deployment>::namespaced(client.clone(), namespace);
     let deployments = deployments.list(&ListParams::default()).await.context("cannot list Deployments")?.items;
-    let mut launchers = Vec::new();
-    for pod in pods.iter().filter(|p| p.labels().contains_key(label::LAUNCHER_CONFIG_NAME)) {
-        launchers.push(launcher_row(pod).await);
-    }
+    let engines = engines();
+    let launchers = pods.iter().filter(|p| p.labels().contains_key(label::LAUNCHER_CONFIG_NAME));
+    let launchers = stream::iter(launchers).map(|pod| launcher_row(pod, engines.as_ref())).buffered(AT_ONCE).collect().await;
     let is_controller = |d: &&Deployment| d.labels().get("app.kubernetes.io/name").is_some_and(|n| n == "fma-controllers");
     Ok(Status {
         requesters: pods.iter().filter_map(requester_row).collect(),
@@ -150,24 +156,29 @@ fn requester_row(pod: &Pod) -> Option<RequesterRow> {
     })
 }
 
-async fn launcher_row(pod: &Pod) -> LauncherRow {
+async fn launcher_row(pod: &Pod, engines: Option<&http::Client>) -> LauncherRow {
     LauncherRow {
         name: pod.name_any(),
         node: node_of(pod),
         config: pod.labels().get(label::LAUNCHER_CONFIG_NAME).cloned().unwrap_or_default(),
         ready: is_ready(pod),
         bound_to: pod.labels().get(label::DUAL).filter(|d| !d.is_empty()).cloned(),
-        instances: instances(pod).await,
+        instances: match engines {
+            Some(engines) => tokio::time::timeout(PATIENCE, instances(pod, engines)).await.ok().flatten(),
+            None => None,
+        },
     }
 }
 
-async fn instances(pod: &Pod) -> Option<Vec<InstanceRow>> {
+/// How launchers and engines are asked: who does not answer soon cannot be reached from here.
+fn engines() -> Option<http::Client> {
+    http::client(http::Timeouts { connect: BRIEF / 2, total: Some(BRIEF) }).ok()
+}
+
+async fn instances(pod: &Pod, engines: &http::Client) -> Option<Vec<InstanceRow>> {
     let ip = pod.status.as_ref()?.pod_ip.as_ref()?;
-    let brief = Duration::from_secs(1);
-    let client = http::client(http::Timeouts { connect: brief / 2, total: Some(brief) }).ok()?;
-    let engines = Direct { client: client.clone(), timeouts: engine::Timeouts { is_sleeping: brief, ..engine::Timeouts::default() } };
     let url = net::base_url(ip, port::LAUNCHER) + path::INSTANCES;
-    let list: serde_json::Value = http::call(&client, Method::GET, &url, None, None).await.ok()?.json().ok()?;
+    let list: serde_json::Value = http::call(engines, http::Request::new(Method::GET, &url)).await.ok()?.json().ok()?;
     let mut rows = Vec::new();
     for instance in list["instances"].as_array()? {
         let engine_port = instance["annotations"][annotation::INSTANCE_INFERENCE_PORT].as_str().and_then(|p| p.parse().ok());

@@ -50,8 +50,8 @@ pub(crate) struct World {
     /// Node of each Pod that matters.
     places: HashMap<Uid, String>,
     versions: BTreeMap<Watched, Versions<Uid>>,
-    /// Names of the population policies.
-    policies: BTreeSet<String>,
+    /// The configuration objects that there are, of each kind by name: another of the same name is another object.
+    named: BTreeMap<Watched, BTreeMap<String, Uid>>,
     gpu_map: Arc<GpuMap>,
 }
 
@@ -77,7 +77,7 @@ impl World {
             configs: ConfigState { namespace, ..ConfigState::default() },
             places: HashMap::new(),
             versions: BTreeMap::new(),
-            policies: BTreeSet::new(),
+            named: BTreeMap::new(),
             gpu_map: Arc::default(),
         }
     }
@@ -91,8 +91,13 @@ impl World {
         Part { world: self, watched }
     }
 
-    /// An object as a watch or an answer shows it.
-    pub(crate) fn apply(&mut self, watched: Watched, object: Value) -> Dirty {
+    /// An object as the answer to a call of ours shows it. What was ended only a watch brings back.
+    pub(crate) fn answered(&mut self, watched: Watched, object: Value) -> Dirty {
+        if self.versions(watched).is_ended(&uid(&object)) { Dirty::new() } else { self.apply(watched, object) }
+    }
+
+    /// An object as a watch shows it.
+    fn apply(&mut self, watched: Watched, object: Value) -> Dirty {
         match watched {
             Watched::Pods => self.apply_pod(&Arc::new(object)),
             Watched::Nodes => self.set_node(observe::node(&object)),
@@ -109,6 +114,10 @@ impl World {
             Watched::GpuMap => self.set_gpu_map(None),
             _ => {
                 self.versions(watched).end(&uid(object));
+                // The end of one may be told after another of its name has been seen.
+                if self.named.get(&watched).and_then(|n| n.get(&name(object))) != Some(&uid(object)) {
+                    return Dirty::new();
+                }
                 self.change_configs(|world, configs| world.drop_config(configs, watched, &name(object)))
             }
         }
@@ -135,7 +144,8 @@ impl World {
                 self.listed(watched, &all);
                 let keep: BTreeSet<String> = all.iter().map(name).collect();
                 self.change_configs(|world, configs| {
-                    for gone in world.config_names(configs, watched).difference(&keep) {
+                    let known: Vec<String> = world.named.get(&watched).into_iter().flat_map(|n| n.keys().cloned()).collect();
+                    for gone in known.iter().filter(|name| !keep.contains(*name)) {
                         world.drop_config(configs, watched, gone);
                     }
                     all.into_iter().for_each(|object| world.put_config(configs, watched, object));
@@ -150,7 +160,7 @@ impl World {
     }
 
     /// A Pod as the API has it now; older versions and deleted UIDs are passed over.
-    pub(crate) fn apply_pod(&mut self, object: &Arc<Value>) -> Dirty {
+    fn apply_pod(&mut self, object: &Arc<Value>) -> Dirty {
         let uid = uid(object);
         if !self.versions(Watched::Pods).admit(&uid, version(object)) {
             return Dirty::new();
@@ -161,7 +171,7 @@ impl World {
             Some(Observed::Direct(node, d)) => (node, Some(Observed::Direct(String::new(), d))),
             Some(Observed::Launcher(node, l)) => (node, Some(Observed::Launcher(String::new(), l))),
             // Nothing to decide yet, or nothing of ours.
-            Some(Observed::Unscheduled(_)) | None => return dirty,
+            Some(Observed::Unscheduled) | None => return dirty,
         };
         let state = self.state(&node);
         match observed {
@@ -268,34 +278,22 @@ impl World {
         if !self.versions(watched).admit(&uid(&object), version(&object)) {
             return;
         }
+        self.named.entry(watched).or_default().insert(name(&object), uid(&object));
         match watched {
             Watched::InferenceServerConfigs => configs.iscs.extend(observe::isc(&object).map(|isc| (isc.name.clone(), isc))),
             Watched::LauncherConfigs => {
                 configs.lcs.extend(observe::launcher_config(&Arc::new(object)).map(|lc| (lc.name.clone(), lc)));
             }
-            _ => {
-                self.policies.insert(name(&object));
-                self.configs.policies.apply(&Arc::new(object));
-            }
+            _ => self.configs.policies.apply(&Arc::new(object)),
         }
     }
 
     fn drop_config(&mut self, configs: &mut Configs, watched: Watched, name: &str) {
+        self.named.entry(watched).or_default().remove(name);
         match watched {
             Watched::InferenceServerConfigs => drop(configs.iscs.remove(name)),
             Watched::LauncherConfigs => drop(configs.lcs.remove(name)),
-            _ => {
-                self.policies.remove(name);
-                self.configs.policies.delete(name);
-            }
-        }
-    }
-
-    fn config_names(&self, configs: &Configs, watched: Watched) -> BTreeSet<String> {
-        match watched {
-            Watched::InferenceServerConfigs => configs.iscs.keys().cloned().collect(),
-            Watched::LauncherConfigs => configs.lcs.keys().cloned().collect(),
-            _ => self.policies.clone(),
+            _ => self.configs.policies.delete(name),
         }
     }
 
@@ -459,6 +457,32 @@ mod tests {
         assert_eq!(touched, [("n1".to_owned(), Reason::Listed), ("n2".to_owned(), Reason::Listed)]);
         assert!(w.nodes["n1"].requesters.is_empty());
         assert_eq!(w.requesters_by_isc(), [("isc".to_owned(), 1)].into());
+    }
+
+    #[test]
+    fn the_late_end_of_a_config_leaves_its_successor() {
+        let mut w = world();
+        let config = |uid: &str, version: u64| {
+            json!({"metadata": {"name": "lc", "namespace": "ns", "uid": uid, "resourceVersion": version.to_string()}, "spec": {"maxInstances": 2}})
+        };
+        w.apply(Watched::LauncherConfigs, config("old", 1));
+        w.apply(Watched::LauncherConfigs, config("new", 3));
+        w.delete(Watched::LauncherConfigs, &config("old", 2));
+        assert!(w.configs.configs.lcs.contains_key("lc"));
+        w.delete(Watched::LauncherConfigs, &config("new", 4));
+        assert!(!w.configs.configs.lcs.contains_key("lc"));
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_brings_nothing_back() {
+        let mut w = world();
+        let late = |w: &mut World| w.answered(Watched::Pods, requester("a", 9, "n1").as_ref().clone());
+        assert_eq!(late(&mut w).len(), 1);
+        // Its newest Pod is older than `a` was: `a` is gone, or too new for it.
+        Change::Reset(vec![requester("b", 3, "n2").as_ref().clone()]).fold_into(&mut w.of(Watched::Pods));
+        assert!(late(&mut w).is_empty() && w.nodes["n1"].requesters.is_empty());
+        Change::Apply(requester("a", 9, "n1").as_ref().clone()).fold_into(&mut w.of(Watched::Pods));
+        assert_eq!(w.nodes["n1"].requesters.len(), 1, "the watch knows");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use dormouse_controller::duration;
 use dormouse_names::env as names;
+use dormouse_runtime::flags::duration;
 
 /// What the launcher does about a port that an engine is told to use and that is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

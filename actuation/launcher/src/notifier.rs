@@ -24,6 +24,9 @@ use tokio::time::Instant;
 pub const REVISION_ANNOTATION: &str = "dual-pods.llm-d.ai/vllm-instance-revision";
 
 const POLL: Duration = Duration::from_secs(2);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// A stream that lasts so long shows that the launcher works.
+const LASTED: Duration = Duration::from_secs(1);
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 const LIST_TIMEOUT: Duration = Duration::from_secs(5);
 const BETWEEN_PATCHES: Duration = Duration::from_millis(500);
@@ -102,6 +105,12 @@ pub async fn run_with(client: kube::Client, args: Args, shutdown: CancellationTo
     Ok(())
 }
 
+/// Waits, the next time for longer.
+async fn wait(pause: &mut Duration) {
+    tokio::time::sleep(*pause).await;
+    *pause = (*pause * 2).min(AFTER_ERROR);
+}
+
 struct Notifier {
     pods: Api<Pod>,
     pod: String,
@@ -136,17 +145,19 @@ enum RoundError {
 
 impl Notifier {
     async fn forever(mut self) {
-        let mut pause = Duration::from_millis(50);
+        let mut pause = FIRST_PAUSE;
         let mut was_ready = false;
         loop {
+            let begun = Instant::now();
             match self.round(&mut was_ready).await {
                 // The peer's launcher: nothing to wait for but time.
                 Ok(Followed::NotPossible) => tokio::time::sleep(POLL).await,
-                Ok(Followed::ToTheEnd) => pause = Duration::from_millis(50),
+                Ok(Followed::ToTheEnd) if begun.elapsed() >= LASTED => pause = FIRST_PAUSE,
+                // A launcher that is going ends each stream at once.
+                Ok(Followed::ToTheEnd) => wait(&mut pause).await,
                 Err(error) => {
                     self.complain(&error);
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(AFTER_ERROR);
+                    wait(&mut pause).await;
                 }
             }
         }
@@ -188,7 +199,7 @@ impl Notifier {
 
     async fn list(&self) -> Result<Seen, RoundError> {
         let failed = |e: &dyn std::fmt::Display| RoundError::Launcher(e.to_string());
-        let response = http::open(&self.lists, Method::GET, &self.list_url, None, None).await.map_err(|e| failed(&e))?;
+        let response = http::open(&self.lists, http::Request::new(Method::GET, &self.list_url)).await.map_err(|e| failed(&e))?;
         let epoch = response.header(crate::api::EPOCH.as_str()).map(str::to_owned);
         let body: Value = response.whole().await.and_then(|answer| answer.json()).map_err(|e| failed(&e))?;
         let mut seen = listed(&body).map_err(|e| failed(&e))?;

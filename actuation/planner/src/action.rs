@@ -33,6 +33,7 @@
 //! | `ReplacePod` | PUT of `object` as it is: it carries UID and resourceVersion | the new object → `Object`; 409 → `Conflict` |
 //! | `DeletePod` | DELETE with preconditions `pod.uid` and `pod.rv`, propagation `Background` | the object → `Object`, a Status → `Done`; 404 → `Gone`; 409 → `Conflict` |
 //! | `PatchPod` | JSON merge patch of `patch`, which carries the UID | the new object → `Object`; 404 → `Gone` |
+//! | `PatchPodStatus` | strategic merge patch of `patch`, which carries the UID, on `status` | the new object → `Object`; 404 → `Gone` |
 //! | `SetConfigStatus` | PUT to `status` of `object` | `Object`; 404 → `Gone`; 409 → `Conflict` |
 //!
 //! Engine and launcher URLs are `http://<ip>:<port>`, IPv6 in brackets (actuation 3.12).
@@ -163,16 +164,10 @@ pub enum Verb {
     DeletePod,
     /// Set or clear the label `launcher-stuck`.
     SetStuck,
+    /// Set the condition that a requester's readiness gate names.
+    SetServing,
     /// Write the status of a custom resource.
     SetConfigStatus,
-}
-
-impl Verb {
-    /// Whether the binding begins or ends with this action. Everything else may be repeated.
-    #[must_use]
-    pub fn commits(self) -> bool {
-        matches!(self, Self::CreateDirect | Self::CreateLauncher | Self::Bind | Self::Unbind)
-    }
 }
 
 /// Which controller executes an action.
@@ -330,6 +325,13 @@ pub enum Do {
         /// Which Pod; its version is no precondition.
         pod: PodRef,
         /// JSON merge patch, with `metadata.uid`.
+        patch: Value,
+    },
+    /// See the table.
+    PatchPodStatus {
+        /// Which Pod; its version is no precondition.
+        pod: PodRef,
+        /// Strategic merge patch, with `metadata.uid`.
         patch: Value,
     },
     /// See the table.
@@ -504,33 +506,10 @@ impl Action {
             Do::DeleteInstance { .. } => "delete_instance",
             Do::Relay { ready: true, .. } => "relay_ready",
             Do::Relay { ready: false, .. } => "relay_unready",
-            Do::CreatePod { .. } | Do::ReplacePod { .. } | Do::DeletePod { .. } | Do::PatchPod { .. } | Do::SetConfigStatus { .. } => {
+            Do::CreatePod { .. } | Do::ReplacePod { .. } | Do::DeletePod { .. } | Do::PatchPod { .. } | Do::PatchPodStatus { .. } | Do::SetConfigStatus { .. } => {
                 return None;
             }
         })
-    }
-
-    /// The URL of the (first) HTTP call; `None` for calls to the API server.
-    #[must_use]
-    pub fn url(&self) -> Option<String> {
-        match &self.what {
-            Do::ReadGpus { url, .. }
-            | Do::ReadGpuMemory { url, .. }
-            | Do::ListInstances { url, .. }
-            | Do::CreateInstance { url, .. }
-            | Do::DeleteInstance { url, .. }
-            | Do::Relay { url, .. } => Some(url.clone()),
-            Do::ReadSleep { base_url, .. } => Some(format!("{base_url}/is_sleeping")),
-            Do::Sleep { base_url, .. } => Some(format!("{base_url}/sleep")),
-            Do::Wake { base_url, .. } => Some(format!("{base_url}/wake_up")),
-            Do::CreatePod { .. } | Do::ReplacePod { .. } | Do::DeletePod { .. } | Do::PatchPod { .. } | Do::SetConfigStatus { .. } => None,
-        }
-    }
-
-    /// GPUs, as far as they are a field of the log.
-    #[must_use]
-    pub fn field(&self, name: &str) -> Option<&str> {
-        self.log.fields.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
     }
 }
 

@@ -289,7 +289,7 @@ fn asleep_as(asleep: bool, settled: bool) -> Sleep {
 
 fn instance(report: &InstanceReport, order: u64, old: Option<&Instance>, now: Timestamp) -> Instance {
     Instance {
-        // An ended process never runs again under the same start; a list that still says `running` is the older news.
+        // As told: which of two answers is the younger was decided by whoever calls this.
         stopped: report.stopped,
         exit_code: report.exit_code,
         options: report.options.clone(),

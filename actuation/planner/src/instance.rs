@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use dormouse_apis::names::annotation;
+use dormouse_names::env::CUDA_VISIBLE_DEVICES;
 use serde_json::{Map, Value, json};
 
 use crate::hashes;
@@ -15,7 +16,7 @@ use crate::memory::{Instance, InstanceReport};
 use crate::state::{Configs, Isc, IscSpec};
 
 /// Variables that a launcher sets by itself and echoes; they say nothing about what was asked for.
-const INJECTED_ENV: [&str; 2] = ["CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"];
+const INJECTED_ENV: [&str; 2] = [CUDA_VISIBLE_DEVICES, "CUDA_DEVICE_ORDER"];
 
 /// The instance that an `InferenceServerConfig` calls for on given GPUs.
 #[derive(Clone, Debug, PartialEq)]

@@ -33,13 +33,12 @@
 //!
 //! - Identity is the UID. A Pod of the same name with another UID means that the one looked for is absent.
 //! - Nothing is concluded from having sent something, only from answers; what is not known is not taken for granted.
-//! - One commit point per transition: create, bind, unbind ([`action::Verb::commits`]). Everything else may be repeated.
+//! - One commit point per transition: create, bind, unbind. Everything else may be repeated.
 //! - Every choice is a total order.
 //! - A requester's status says every problem that lasts; there is no failure that shows only in a log.
 
 pub mod action;
 mod canonical;
-mod check;
 mod fold;
 pub mod hashes;
 pub mod ids;

@@ -73,6 +73,8 @@ pub(crate) const STARTUP_DEADLINE: Duration = Duration::from_secs(1800);
 pub(crate) const WAKE_ATTEMPTS: u32 = 3;
 /// A failure that repeats itself for this long is shown in the requester's status.
 pub(crate) const REPORT_AFTER: Duration = Duration::from_secs(1);
+/// A scheduled requester that has no address for this long: its kubelet is not well.
+pub(crate) const REPORT_WITHOUT_IP: Duration = Duration::from_secs(5);
 /// A wait (for a GPU, for a launcher) that lasts this long is shown in the requester's status.
 pub(crate) const REPORT_WAIT_AFTER: Duration = Duration::from_secs(30);
 /// First step of the back-off; doubles with each attempt.

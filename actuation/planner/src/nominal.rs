@@ -6,6 +6,8 @@
 use dormouse_apis::names::{annotation, finalizer, label};
 use dormouse_machinery::patch::strategic;
 use dormouse_machinery::yaml;
+use dormouse_names::condition::SERVING;
+use dormouse_names::env::CUDA_VISIBLE_DEVICES;
 use serde_json::{Map, Value, json};
 
 use crate::ids::{GpuUuid, join_gpus};
@@ -49,7 +51,7 @@ pub(crate) fn build(requester: &PodMeta, patch: &str, place: Place<'_>) -> Resul
     engine_port(&pod)?;
     let container = container_mut(&mut pod)?;
     let indices: Vec<String> = place.indices.iter().map(u32::to_string).collect();
-    set_env(container, "CUDA_VISIBLE_DEVICES", &indices.join(","));
+    set_env(container, CUDA_VISIBLE_DEVICES, &indices.join(","));
     no_gpus(container, true);
     identify(&mut pod, requester, &hash, place.gpus);
     Ok(Nominal { pod, hash })
@@ -65,7 +67,17 @@ fn base(requester: &Value) -> Value {
     }
     let mut spec = requester.get("spec").and_then(Value::as_object).cloned().unwrap_or_default();
     de_individualise(&mut spec);
+    ungate(&mut spec);
     json!({"metadata": metadata, "spec": spec})
+}
+
+/// Nobody would open a provider's gate that only speaks of requesters.
+fn ungate(spec: &mut Map<String, Value>) {
+    let Some(gates) = spec.get_mut("readinessGates").and_then(Value::as_array_mut) else { return };
+    gates.retain(|gate| text(gate, &["conditionType"]) != Some(SERVING));
+    if gates.is_empty() {
+        spec.remove("readinessGates");
+    }
 }
 
 /// Strictness: no unknown fields, no wrong types, and a Pod.

@@ -277,8 +277,19 @@ pub struct Requester {
     pub has_finalizer: bool,
     /// Whether it uses annotations with the old prefix; its status is then written under both.
     pub old_prefix: bool,
+    /// Its readiness gate [`SERVING`](dormouse_names::condition::SERVING), if it has it.
+    pub gate: Option<Gate>,
     /// What we wrote on it.
     pub written: Written,
+}
+
+/// The readiness gate of a requester.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// The condition is `True`.
+    pub open: bool,
+    /// Its container has a readiness or startup probe as well, so that the Pod waits for both.
+    pub beside_probe: bool,
 }
 
 /// Flavour of a requester.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use dormouse_apis::names::{annotation, finalizer, label};
 use dormouse_names::annotation::LAST_USED;
+use dormouse_names::condition::SERVING;
 use jiff::{Timestamp, Unit};
 use serde_json::{Map, Value, json};
 
@@ -66,6 +67,15 @@ pub fn routing_text(routing: &Routing) -> String {
     // Labels first, as the peer writes it.
     let text = |key: &str| members.get(key).map(|value| format!("\"{key}\":{value}"));
     format!("{{{}}}", ["labels", "annotations"].iter().filter_map(|key| text(key)).collect::<Vec<_>>().join(","))
+}
+
+/// The strategic merge patch of a requester's status that opens or shuts its readiness gate.
+#[must_use]
+pub fn serving(requester: &Uid, serving: bool, now: Timestamp) -> Value {
+    let (status, reason) = if serving { ("True", "Serving") } else { ("False", "NotServing") };
+    let moment = now.round(Unit::Second).unwrap_or(now).to_string();
+    let condition = json!({"type": SERVING, "status": status, "reason": reason, "message": Value::Null, "lastTransitionTime": moment});
+    json!({"metadata": {"uid": requester}, "status": {"conditions": [condition]}})
 }
 
 /// The unbind write on a direct provider.

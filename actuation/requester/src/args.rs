@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::{Parser, value_parser};
-use dormouse_controller::{KlogFlags, duration};
 use dormouse_names::env as names;
+use dormouse_runtime::flags::{KlogFlags, duration};
 
 /// What the requester and the test requester share.
 #[derive(Debug, Clone, clap::Args)]

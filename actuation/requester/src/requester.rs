@@ -1,9 +1,10 @@
 //! A requester from start to end.
 //!
 //! Both ports are bound before either is served, so that a request that arrives in between waits instead of being
-//! refused. After SIGTERM a requester that is ready stays: the controller still has to put the engine to sleep, and as long
-//! as the readiness probe says yes, clients are sent there. It goes when it is told become-unready, or two seconds
-//! before the Pod's grace is over. Then running requests end, and connections through the proxy get their time.
+//! refused. After SIGTERM a requester that is ready stays if its controller has promised to say when it may end
+//! ([`RELAYS_UNREADY`](dormouse_names::header::RELAYS_UNREADY)): the engine is still to be put to sleep, and as long as the
+//! readiness probe says yes, clients are sent there. It goes when it is told become-unready, or two seconds before the Pod's
+//! grace is over. Then running requests end, and connections through the proxy get their time.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -103,7 +104,7 @@ impl Bound {
         };
         let proxy_end = end.child_token();
         let shared = Arc::new(Shared {
-            ready: watch::Sender::new(false),
+            told: watch::Sender::default(),
             accelerators,
             memory: Memory::new(std::env::var(dormouse_names::env::DEVICES).ok().filter(|v| !v.is_empty())),
             relay: Arc::new(Mutex::new(Relay::new(log))),
@@ -133,14 +134,15 @@ impl Bound {
     }
 }
 
-/// Waits for become-unready, but not longer than the Pod's grace allows.
+/// Waits for become-unready, if that was promised, but not longer than the Pod's grace allows.
 async fn linger(shared: &Shared, serving: &Serving) {
     let limit = Duration::from_secs(serving.termination_grace.into()).saturating_sub(MARGIN);
-    let mut ready = shared.ready.subscribe();
-    if *ready.borrow_and_update() && !limit.is_zero() {
+    let mut told = shared.told.subscribe();
+    let now = *told.borrow_and_update();
+    if now.ready && now.unready_comes && !limit.is_zero() {
         tracing::info!(seconds = limit.as_secs(), "Staying until told that the engine no longer serves");
         // The sender lives in `shared`: the wait cannot fail.
-        let _ = tokio::time::timeout(limit, ready.wait_for(|ready| !ready)).await;
+        let _ = tokio::time::timeout(limit, told.wait_for(|told| !told.ready)).await;
     }
 }
 

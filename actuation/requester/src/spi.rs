@@ -8,6 +8,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use dormouse_apis::names::path;
+use dormouse_names::header::RELAYS_UNREADY;
 use dormouse_runtime::body::{self, BodyError};
 use dormouse_runtime::monotonic;
 use serde_json::json;
@@ -25,9 +26,17 @@ const MAX_BODY: usize = 64 << 10;
 /// Time to send a body.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
+/// What the stub was told last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) ready: bool,
+    /// Whoever told it says too when it may end; the peer's controllers do not always.
+    pub(crate) unready_comes: bool,
+}
+
 /// What both ports show and change.
 pub(crate) struct Shared {
-    pub(crate) ready: watch::Sender<bool>,
+    pub(crate) told: watch::Sender<Told>,
     pub(crate) accelerators: watch::Receiver<Vec<String>>,
     pub(crate) memory: Memory,
     pub(crate) relay: Arc<Mutex<Relay>>,
@@ -44,7 +53,7 @@ pub(crate) fn probes(shared: Arc<Shared>) -> Router {
         if let Err(refused) = reply::only_get(&method) {
             return *refused;
         }
-        if *shared.ready.borrow() { reply::ok() } else { reply::text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable\n") }
+        if shared.told.borrow().ready { reply::ok() } else { reply::text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable\n") }
     }
     Router::new().fallback(handle).with_state(shared)
 }
@@ -64,7 +73,10 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
             Err(refused) => Err(refused),
         },
         path::BECOME_READY | path::BECOME_UNREADY => match reply::only_post(&method) {
-            Ok(()) => Ok(shared.set_ready(uri.path() == path::BECOME_READY).await),
+            Ok(()) => {
+                let unready_comes = request.headers().get(RELAYS_UNREADY).is_some_and(|value| value == "true");
+                Ok(shared.tell(Told { ready: uri.path() == path::BECOME_READY, unready_comes }).await)
+            }
             Err(refused) => Err(refused),
         },
         path::SET_LOG => match reply::only_post(&method) {
@@ -108,11 +120,12 @@ impl Shared {
         response
     }
 
-    async fn set_ready(&self, ready: bool) -> Response {
+    async fn tell(&self, told: Told) -> Response {
+        let ready = told.ready;
         if ready {
             tokio::time::sleep(self.become_ready_delay).await;
         }
-        self.ready.send_replace(ready);
+        self.told.send_replace(told);
         tracing::info!(ready, "Told what to say to the readiness probe");
         // Measuring programs subtract this from the engine's own stamps.
         monotonic::stamp(if ready { "become_ready_answered" } else { "become_unready_answered" }, &json!({}));

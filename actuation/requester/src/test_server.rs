@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::Response;
 use clap::Parser;
-use dormouse_controller::KlogFlags;
+use dormouse_runtime::flags::KlogFlags;
 use dormouse_runtime::serve::{Limits, serve};
 use dormouse_runtime::{CancellationToken, SharedClock, clock, net};
 use jiff::SignedDuration;

@@ -6,7 +6,9 @@
 //! * [`program`]: programs of the one binary, as images, commands, links and `argv[0]` call them.
 
 pub mod annotation;
+pub mod condition;
 pub mod env;
+pub mod header;
 pub mod program;
 
 pub use program::{Program, Programs};

@@ -35,7 +35,7 @@ use route::{Route, Routed};
 use validate::Query;
 
 /// Header of every reply: the random name of the launcher process.
-pub(crate) const EPOCH: HeaderName = HeaderName::from_static("dormouse-epoch");
+pub(crate) const EPOCH: HeaderName = HeaderName::from_static(dormouse_names::header::EPOCH);
 
 /// Time to send a body.
 const BODY_TIME: Duration = Duration::from_secs(10);

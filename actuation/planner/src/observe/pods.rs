@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use dormouse_apis::names::{DUAL_PODS_CONTROLLER, SERVER_CONTAINER, annotation as key, finalizer, label as label_key, port};
 use dormouse_names::annotation::LAST_USED;
+use dormouse_names::condition::SERVING;
+use dormouse_names::env::CUDA_VISIBLE_DEVICES;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -12,7 +14,7 @@ use super::binding;
 use crate::ids::{ContainerId, GpuUuid, InstanceId, Uid};
 use crate::json::{annotation, at, has_finalizer, label, list, owned, text, time};
 use crate::podspec;
-use crate::state::{ContainerInfo, Direct, Launcher, PodMeta, Requester, RequesterKind, Written};
+use crate::state::{ContainerInfo, Direct, Gate, Launcher, PodMeta, Requester, RequesterKind, Written};
 
 /// A Pod that matters, and the node it belongs to.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +22,7 @@ pub enum Observed {
     /// A requester that is scheduled, with its node.
     Requester(String, Box<Requester>),
     /// A requester that is not scheduled yet.
-    Unscheduled(Box<Requester>),
+    Unscheduled,
     /// A direct provider, with its node.
     Direct(String, Box<Direct>),
     /// A launcher, with its node.
@@ -34,9 +36,11 @@ pub fn pod(object: &Arc<Value>) -> Option<Observed> {
     let set = |key: &str| annotation(pod, key).filter(|value| !value.is_empty());
     let patch = set(key::SERVER_PATCH).or_else(|| set(key::OLD_SERVER_PATCH));
     if patch.is_some() || set(key::INFERENCE_SERVER_CONFIG).is_some() {
-        let requester = Box::new(requester(object, patch)?);
         let node = owned(pod, &["spec", "nodeName"]);
-        return Some(if node.is_empty() { Observed::Unscheduled(requester) } else { Observed::Requester(node, requester) });
+        if node.is_empty() {
+            return Some(Observed::Unscheduled);
+        }
+        return Some(Observed::Requester(node, Box::new(requester(object, patch)?)));
     }
     let binding = binding::binding(pod);
     if label(pod, label_key::LAUNCHER_CONFIG_NAME).is_some() {
@@ -64,6 +68,7 @@ fn requester(object: &Arc<Value>, patch: Option<&str>) -> Option<Requester> {
         admin_port: admin_port(pod),
         has_finalizer: has_finalizer(pod, finalizer::REQUESTER),
         old_prefix: annotation(pod, key::OLD_SERVER_PATCH).is_some() || annotation(pod, key::OLD_ADMIN_PORT).is_some(),
+        gate: gate(pod),
         written: Written {
             status: owned_annotation(key::STATUS),
             old_status: owned_annotation(key::OLD_STATUS),
@@ -72,6 +77,14 @@ fn requester(object: &Arc<Value>, patch: Option<&str>) -> Option<Requester> {
             instance: label(pod, label_key::INSTANCE).map(str::to_owned),
         },
     })
+}
+
+fn gate(pod: &Value) -> Option<Gate> {
+    list(pod, &["spec", "readinessGates"]).iter().find(|gate| text(gate, &["conditionType"]) == Some(SERVING))?;
+    let conditions = list(pod, &["status", "conditions"]);
+    let open = conditions.iter().any(|c| text(c, &["type"]) == Some(SERVING) && text(c, &["status"]) == Some("True"));
+    let probe = |key: &str| podspec::container(pod).and_then(|c| at(c, &[key])).is_some_and(|probe| !probe.is_null());
+    Some(Gate { open, beside_probe: probe("readinessProbe") || probe("startupProbe") })
 }
 
 fn admin_port(pod: &Value) -> Result<u16, String> {
@@ -107,7 +120,7 @@ fn split(list: Option<&str>) -> impl Iterator<Item = &str> {
 
 fn visible_devices(pod: &Value) -> Option<&str> {
     let container = podspec::container(pod)?;
-    list(container, &["env"]).iter().find(|var| text(var, &["name"]) == Some("CUDA_VISIBLE_DEVICES")).and_then(|var| text(var, &["value"]))
+    list(container, &["env"]).iter().find(|var| text(var, &["name"]) == Some(CUDA_VISIBLE_DEVICES)).and_then(|var| text(var, &["value"]))
 }
 
 /// Our own mark, else the time of the controller's last effective write (actuation 3.11.2), else the creation.

@@ -12,6 +12,7 @@ use crate::action::{
 use crate::ids::{InstanceId, Uid, join_gpus};
 use crate::limits::{SLEEP_LEVEL, timeout};
 use crate::state::{Binding, Launcher, PodMeta, Requester};
+use crate::write;
 
 /// An engine that can be called: where it is and on whose behalf.
 #[derive(Clone, Debug)]
@@ -191,6 +192,15 @@ impl View<'_> {
         let what = Do::PatchPod { pod: self.pod_ref(pod), patch };
         let subject = Subject { provider: Some(pod.name.clone()), ..Subject::default() };
         self.action(Target::Pod(pod.uid.clone()), verb, what, subject)
+    }
+
+    pub(super) fn set_serving(self, requester: &Requester, serving: bool, subject: Subject) -> Action {
+        let patch = write::serving(&requester.pod.uid, serving, self.now);
+        let what = Do::PatchPodStatus { pod: self.pod_ref(&requester.pod), patch };
+        let mut action = self.action(Target::Pod(requester.pod.uid.clone()), Verb::SetServing, what, subject);
+        let fields = vec![("name", requester.pod.name.clone()), ("serving", serving.to_string())];
+        action.log = Log { done: "Set the readiness gate", failed: "Failed to set the readiness gate", fields, ..Log::default() };
+        action
     }
 
     pub(super) fn event(self, pod: &PodMeta, reason: &'static str, message: String) -> Option<EventSpec> {

@@ -26,6 +26,9 @@ pub(super) fn pairs(view: View<'_>, room: &mut Room, told: &mut Told, out: &mut 
     let mut order: Vec<&Requester> = view.state.requesters.values().collect();
     order.sort_by_key(|requester| (requester.pod.created, &requester.pod.uid));
     let (live, leaving): (Vec<_>, Vec<_>) = order.into_iter().partition(|requester| requester.pod.live());
+    for requester in &live {
+        readiness::warn(told, requester);
+    }
     for requester in leaving {
         leave(view, out, requester, pairs.get(&requester.pod.uid).copied());
     }
@@ -109,7 +112,10 @@ impl<'s> KeepScore<'s> {
 fn leave(view: View<'_>, out: &mut Emitted<'_>, requester: &Requester, provider: Option<Provider<'_>>) {
     match provider {
         Some(provider) => {
-            release(view, out, &requester.id(), provider);
+            let subject = view.subject(Some(&requester.id()), Some(provider));
+            if readiness::withdrawn(view, out, requester, &subject) {
+                release(view, out, &requester.id(), provider);
+            }
             if is_quiet(view, provider) {
                 readiness::may_end(view, out, requester);
             }
@@ -142,5 +148,7 @@ fn provider_leaves(view: View<'_>, out: &mut Emitted<'_>, requester: &Requester,
         return;
     }
     let subject = view.subject(Some(&requester.id()), Some(provider));
-    out.emit(view.delete_pod(&requester.pod, DeletePodReason::ProviderGone, subject));
+    if readiness::withdrawn(view, out, requester, &subject) {
+        out.emit(view.delete_pod(&requester.pod, DeletePodReason::ProviderGone, subject));
+    }
 }

@@ -113,8 +113,9 @@ struct Crowd<'g> {
     limit: usize,
 }
 
-/// Makes the sleepers on these GPUs fit the budget, `mine` not counted. `false`: some had to go, or are on their way; wait.
-pub(super) fn fits_budget(
+/// Deletes sleepers on these GPUs until the rest fits the budget, `mine` not counted. `false`: some had to go, or are on their
+/// way; wait.
+pub(super) fn makes_room_on_gpus(
     view: View<'_>,
     room: &Room,
     out: &mut Emitted<'_>,
@@ -169,7 +170,7 @@ fn evict(view: View<'_>, out: &mut Emitted<'_>, engine: &EngineRef, crowd: &Crow
 pub(super) fn sleepers_beyond_budget(view: View<'_>, room: &Room, out: &mut Emitted<'_>) {
     for gpu in room.ledger.gpus() {
         if room.ledger.on(&gpu).any(|(_, entry)| entry.occupies()) {
-            fits_budget(view, room, out, std::slice::from_ref(&gpu), None, None);
+            makes_room_on_gpus(view, room, out, std::slice::from_ref(&gpu), None, None);
         }
     }
 }

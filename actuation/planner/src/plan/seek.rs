@@ -11,7 +11,7 @@ use super::view::View;
 use super::{seek_direct, seek_launcher};
 use crate::action::{DeletePodReason, Target, Verb, base_url};
 use crate::ids::{GpuUuid, Uid};
-use crate::limits::{POLL_CAP, later};
+use crate::limits::{self, POLL_CAP, later};
 use crate::memory::Obs;
 use crate::state::{IscSpec, Requester, RequesterKind};
 
@@ -22,7 +22,9 @@ pub(super) fn seek(view: View<'_>, room: &mut Room, told: &mut Told, out: &mut E
     }
     let before = out.count();
     // Nothing serves it, whatever served it before.
-    readiness::relay(view, out, requester, false, &view.subject(Some(&requester.id()), None));
+    let subject = view.subject(Some(&requester.id()), None);
+    readiness::idles(view, told, out, requester, &subject);
+    readiness::relay(view, out, requester, false, &subject);
     seek_provider(view, room, told, out, requester);
     let uid = &requester.pod.uid;
     let under_way = out.count() > before || view.binding_under_way(uid) || out.busy.contains(&Target::Stub(uid.clone()));
@@ -73,7 +75,9 @@ fn may_have_provider(view: View<'_>, room: &mut Room, out: &mut Emitted<'_>, req
 fn gpus_of<'s>(view: View<'s>, told: &mut Told, out: &mut Emitted<'_>, requester: &Requester) -> Option<&'s [GpuUuid]> {
     let uid = &requester.pod.uid;
     let Some(ip) = &requester.pod.ip else {
-        told.problem(uid, "no IP assigned yet".to_owned());
+        // Its kubelet is about to say: what is written meanwhile is only in its way.
+        let shown = out.wakes.passed(requester.pod.scheduled.unwrap_or(requester.pod.created), limits::REPORT_WITHOUT_IP);
+        told.note(uid, "no IP assigned yet".to_owned(), shown);
         return None;
     };
     let port = match &requester.admin_port {

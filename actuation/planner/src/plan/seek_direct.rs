@@ -46,7 +46,7 @@ pub(super) fn seek(
         bind(view, room, out, requester, direct, sleepers.len());
     } else if choice::sleeper_may_come(view, room, &mut out.wakes, &nominal.hash) {
         told.waits(&mut out.wakes, requester, "waiting for a sleeping server-providing Pod to answer".to_owned());
-    } else if !reclaim::fits_budget(view, room, out, gpus, None, Some(uid)) {
+    } else if !reclaim::makes_room_on_gpus(view, room, out, gpus, None, Some(uid)) {
         told.waits(&mut out.wakes, requester, "waiting for sleeping engines beyond the limit to be deleted".to_owned());
     } else {
         create(view, told, out, requester, nominal, gpus);

@@ -8,7 +8,7 @@ use super::emitted::Emitted;
 use super::room::Room;
 use super::told::{Told, readiness};
 use super::view::{Provider, View};
-use super::wake::wake;
+use super::wake::{tell_failed, wake};
 use crate::action::{EngineRef, Verb};
 use crate::limits;
 use crate::memory::FailureClass;
@@ -20,6 +20,7 @@ pub(super) fn direct(view: View<'_>, room: &Room, told: &mut Told, out: &mut Emi
     let subject = view.subject(Some(&requester.id()), Some(Provider::Direct(direct)));
     let (uid, name) = (&requester.pod.uid, &direct.pod.name);
     if !direct.pod.ready {
+        readiness::idles(view, told, out, requester, &subject);
         readiness::relay(view, out, requester, false, &subject);
     }
     if let Some(why) = &direct.pod.stuck {
@@ -38,9 +39,13 @@ pub(super) fn direct(view: View<'_>, room: &Room, told: &mut Told, out: &mut Emi
     };
     let Some(ip) = direct.pod.reached_at() else { return };
     let call = EngineCall { engine: EngineRef::direct(&direct.pod.uid), provider: &direct.pod, ip, port, subject };
+    tell_failed(view, told, out, requester, &call);
     match view.state.sleep(&call.engine, &direct.pod) {
         None => ask_whether_asleep(view, told, out, requester, &call),
-        Some(sleep) if sleep.asleep() => wake(view, room, told, out, requester, &call, &view.direct_gpus(direct)),
+        Some(sleep) if sleep.asleep() => {
+            readiness::idles(view, told, out, requester, &call.subject);
+            wake(view, room, told, out, requester, &call, &view.direct_gpus(direct));
+        }
         Some(_) => {
             if direct.sleeping_label.as_deref() != Some("false") {
                 let object = write::sleeping_label(&direct.pod.object, false);
@@ -50,7 +55,7 @@ pub(super) fn direct(view: View<'_>, room: &Room, told: &mut Told, out: &mut Emi
                 out.emit(action);
             }
             if direct.pod.ready {
-                readiness::relay(view, out, requester, true, &call.subject);
+                readiness::serves(view, told, out, requester, &call.subject);
             }
         }
     }

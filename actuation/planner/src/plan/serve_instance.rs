@@ -1,6 +1,6 @@
 //! Bringing an instance of a bound launcher to serve (actuation 3.6).
 //!
-//! List → create the instance (or find it) → wait until it answers → wake → route → relay ready. An instance that is known to have
+//! List → create the instance (or find it) → wait until it answers → wake → route → relay ready → open the gate. An instance that is known to have
 //! existed and is gone or stopped is dead: the launcher is de-routed and the requester deleted, so that its set makes a new one.
 
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use super::room::Room;
 use super::serve::ask_whether_asleep;
 use super::told::{Told, readiness};
 use super::view::{BoundInstance, Provider, View};
-use super::wake::wake;
+use super::wake::{tell_failed, wake};
 use super::{reclaim, release, sweep};
 use crate::action::{DeleteInstanceReason, DeletePodReason, EngineRef, Subject, Target, Verb};
 use crate::limits::{self, later};
@@ -58,6 +58,7 @@ pub(super) fn serve(view: View<'_>, room: &Room, told: &mut Told, out: &mut Emit
         }
     };
     let Some(ip) = launcher.pod.reached_at() else {
+        readiness::idles(view, told, out, requester, &view.subject(Some(&requester.id()), Some(Provider::Launcher(launcher))));
         waits_for_launcher(view, told, out, requester, launcher);
         return;
     };
@@ -93,7 +94,8 @@ fn waits_for_launcher(view: View<'_>, told: &mut Told, out: &mut Emitted<'_>, re
 /// The engine is gone. Traffic first, then the requester.
 fn dead(view: View<'_>, out: &mut Emitted<'_>, pair: Pair<'_>) {
     let Pair { requester, launcher, recorded, .. } = pair;
-    if release::deroutes(view, out, launcher, recorded, &pair.subject(view)) {
+    let subject = pair.subject(view);
+    if !readiness::withdrawn(view, out, requester, &subject) || release::deroutes(view, out, launcher, recorded, &subject) {
         return;
     }
     let instance = view.state.instances(launcher).and_then(|instances| instances.get(&recorded.instance));
@@ -109,6 +111,7 @@ fn dead(view: View<'_>, out: &mut Emitted<'_>, pair: Pair<'_>) {
 fn create(view: View<'_>, room: &Room, told: &mut Told, out: &mut Emitted<'_>, pair: Pair<'_>) {
     let Pair { requester, launcher, recorded, ip } = pair;
     let uid = &requester.pod.uid;
+    readiness::idles(view, told, out, requester, &pair.subject(view));
     // Its last starts may have ended before it answered, so that it is too early to start it again.
     if let Some(again) = tell_failed_starts(view, told, pair)
         && !out.wakes.reached(again)
@@ -120,7 +123,7 @@ fn create(view: View<'_>, room: &Room, told: &mut Told, out: &mut Emitted<'_>, p
         return;
     }
     let roomy = reclaim::makes_room_in_launcher(view, out, launcher, recorded, ip, uid);
-    if !reclaim::fits_budget(view, room, out, &recorded.gpus, None, Some(uid)) || !roomy {
+    if !reclaim::makes_room_on_gpus(view, room, out, &recorded.gpus, None, Some(uid)) || !roomy {
         told.waits(&mut out.wakes, requester, "waiting for other instances to be deleted".to_owned());
         return;
     }
@@ -151,6 +154,7 @@ fn running(view: View<'_>, room: &Room, told: &mut Told, out: &mut Emitted<'_>, 
     let engine = EngineRef::instance(&launcher.pod.uid, &recorded.instance);
     let call = EngineCall { engine, provider: &launcher.pod, ip, port: recorded.port, subject: pair.subject(view) };
     let memory = view.state.memory.engines.get(&call.engine);
+    tell_failed(view, told, out, requester, &call);
     match view.state.sleep(&call.engine, &launcher.pod) {
         None => {
             tell_failed_starts(view, told, pair);
@@ -163,13 +167,14 @@ fn running(view: View<'_>, room: &Room, told: &mut Told, out: &mut Emitted<'_>, 
             }
         }
         Some(sleep) if sleep.asleep() => {
+            readiness::idles(view, told, out, requester, &call.subject);
             if memory.is_some_and(|memory| memory.failed_wakes >= limits::WAKE_ATTEMPTS) {
                 replace(view, out, pair, DeleteInstanceReason::WillNotWake);
             } else {
                 wake(view, room, told, out, requester, &call, &recorded.gpus);
             }
         }
-        Some(_) if launcher.pod.ready => route(view, out, pair),
+        Some(_) if launcher.pod.ready => route(view, told, out, pair),
         // The Pod would be no endpoint yet.
         Some(_) => waits_for_launcher(view, told, out, requester, launcher),
     }
@@ -191,13 +196,14 @@ fn replace(view: View<'_>, out: &mut Emitted<'_>, pair: Pair<'_>, reason: Delete
 }
 
 /// The engine is awake and the Pod is ready: labels first, then readiness.
-fn route(view: View<'_>, out: &mut Emitted<'_>, pair: Pair<'_>) {
+fn route(view: View<'_>, told: &mut Told, out: &mut Emitted<'_>, pair: Pair<'_>) {
     let Pair { requester, launcher, recorded, .. } = pair;
     let routed = launcher.sleeping_label.as_deref() == Some("false");
     if routed && recorded.applied == Applied::Full {
-        readiness::relay(view, out, requester, true, &pair.subject(view));
+        readiness::serves(view, told, out, requester, &pair.subject(view));
         return;
     }
+    readiness::idles(view, told, out, requester, &pair.subject(view));
     // What was applied before and has drifted is repaired; only at the first time can a key be somebody else's (gap `a29`).
     let problems =
         if routed || recorded.applied == Applied::Full { Vec::new() } else { routing::problems(&recorded.routing, &launcher.pod.object) };

@@ -32,23 +32,26 @@ pub(super) fn wake(
         told.waits(&mut out.wakes, requester, why);
         return;
     }
-    if !reclaim::fits_budget(view, room, out, gpus, Some(&call.engine), Some(uid)) {
+    if !reclaim::makes_room_on_gpus(view, room, out, gpus, Some(&call.engine), Some(uid)) {
         told.waits(&mut out.wakes, requester, "waiting for sleeping engines beyond the limit to be deleted".to_owned());
         return;
     }
     if view.state.limits.check_gpu_memory && !memory_allows(view, told, out, requester, gpus) {
         return;
     }
-    if let Some(failure) = view.failure(Target::Engine(call.engine.clone()), Verb::Wake) {
-        let what = call.engine.instance.as_ref().map_or_else(
-            || format!("the engine of server-providing Pod {:?}", call.provider.name),
-            |id| format!("instance {:?} of launcher Pod {:?}", id.as_str(), call.provider.name),
-        );
-        told.failing(&mut out.wakes, uid, &format!("failed to wake {what}"), failure);
-    }
     // Bound and never told ready: this is the first wake after the binding.
     let fresh = view.state.stub(requester).is_none_or(|stub| !stub.history.was_ready);
     out.emit(view.wake_up(call, if fresh { "freshly-bound" } else { "discovered-bound" }));
+}
+
+/// Says that it could not be woken so far; also while it is tried again.
+pub(super) fn tell_failed(view: View<'_>, told: &mut Told, out: &mut Emitted<'_>, requester: &Requester, call: &EngineCall<'_>) {
+    let Some(failure) = view.failure(Target::Engine(call.engine.clone()), Verb::Wake) else { return };
+    let what = call.engine.instance.as_ref().map_or_else(
+        || format!("the engine of server-providing Pod {:?}", call.provider.name),
+        |id| format!("instance {:?} of launcher Pod {:?}", id.as_str(), call.provider.name),
+    );
+    told.failing(&mut out.wakes, &requester.pod.uid, &format!("failed to wake {what}"), failure);
 }
 
 /// Whether so little memory is in use on these GPUs that sleepers alone can account for it.

@@ -65,6 +65,11 @@ fn requester(name: &str, gpus: &str, annotations: Value) -> Value {
     object
 }
 
+fn gated(mut requester: Value) -> Value {
+    requester["spec"]["readinessGates"] = json!([{"conditionType": "dormouse.dev/serving"}]);
+    requester
+}
+
 impl Harness {
     /// A direct requester appears.
     pub(crate) fn direct(&mut self, name: &str, gpus: &str) {
@@ -78,6 +83,22 @@ impl Harness {
     /// A launcher-based requester appears.
     pub(crate) fn wants(&mut self, name: &str, gpus: &str, isc: &str) {
         self.world.create(requester(name, gpus, json!({"dual-pods.llm-d.ai/inference-server-config": isc})));
+    }
+
+    /// As [`Self::wants`], with the readiness gate and without a probe.
+    pub(crate) fn wants_gated(&mut self, name: &str, gpus: &str, isc: &str) {
+        let annotations = json!({"dual-pods.llm-d.ai/inference-server-config": isc});
+        self.world.create(gated(requester(name, gpus, annotations)));
+    }
+
+    /// As [`Self::direct`], with the readiness gate and without a probe.
+    pub(crate) fn direct_gated(&mut self, name: &str, gpus: &str) {
+        self.world.create(gated(requester(name, gpus, json!({"dual-pods.llm-d.ai/server-patch": PATCH}))));
+    }
+
+    /// Whether the readiness gate is open; none: it was never set.
+    pub(crate) fn gate(&self, name: &str) -> Option<bool> {
+        self.pod(name)["status"]["conditions"][2]["status"].as_str().map(|status| status == "True")
     }
 
     pub(crate) fn pod(&self, name: &str) -> &Value {

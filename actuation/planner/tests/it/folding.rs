@@ -11,6 +11,7 @@ use dormouse_planner::{NodeState, plan};
 use serde_json::json;
 
 use crate::fixtures::{calm, stocked};
+use crate::model::inconsistencies;
 
 /// A node with one serving pair; gives its state, the launcher, and the last action of a verb.
 struct Pair {
@@ -68,7 +69,7 @@ fn a_list_that_was_asked_for_before_a_creation_does_not_lose_the_instance() {
     p.state.instances_streamed(&p.launcher, &InstanceEvent::Created(report), p.now);
     p.state.finished(&list, &ActionOutcome::Instances(vec![old]), p.now);
     assert_eq!(p.known().len(), 2);
-    assert!(p.state.consistency_check().is_empty());
+    assert!(inconsistencies(&p.state).is_empty());
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod fixtures;
 mod folding;
 mod gaps;
 mod gaps_more;
+mod gate;
 mod launchers;
 mod model;
 mod properties;

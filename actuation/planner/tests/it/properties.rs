@@ -112,11 +112,13 @@ impl Run {
                 let gpu = format!("GPU-{}", free[usize::from(*gpu) % free.len()]);
                 self.made += 1;
                 let name = format!("req-{}", self.made);
-                match want % 4 {
+                match want % 6 {
                     0 => self.h.direct(&name, &gpu),
                     1 => self.h.wants(&name, &gpu, "smol"),
                     2 => self.h.wants(&name, &gpu, "qwen"),
-                    _ => self.h.wants(&name, &gpu, "tiny"),
+                    3 => self.h.wants(&name, &gpu, "tiny"),
+                    4 => self.h.direct_gated(&name, &gpu),
+                    _ => self.h.wants_gated(&name, &gpu, "smol"),
                 }
             }
             Happening::Leave(n) => {

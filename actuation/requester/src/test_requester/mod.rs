@@ -10,7 +10,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use clap::Parser;
-use dormouse_controller::{KlogFlags, KubeFlags};
+use dormouse_controller::KubeFlags;
+use dormouse_runtime::flags::KlogFlags;
 use dormouse_runtime::{CancellationToken, clock};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

@@ -75,7 +75,7 @@ async fn a_requester_that_is_not_ready_ends_at_once() {
 async fn a_ready_requester_stays_until_told_become_unready() {
     let mut program = Program::start("requester", &["--accelerators", "x"]).await;
     let post = async |path: &str| client().post(format!("{}/v1/{path}", program.url(SPI))).send().await.unwrap().status();
-    assert_eq!(post("become-ready").await, 200);
+    become_ready(&program, true).await;
     program.signal(Signal::TERM);
     program.says("Staying until told").await;
     let ready = client().get(format!("{}/ready", program.url(PROBES))).send().await.unwrap();
@@ -90,17 +90,35 @@ async fn a_ready_requester_stays_until_told_become_unready() {
 #[tokio::test]
 async fn a_ready_requester_goes_before_the_grace_is_over() {
     let mut program = Program::start("requester", &["--accelerators", "x", "--termination-grace", "3"]).await;
-    client().post(format!("{}/v1/become-ready", program.url(SPI))).send().await.unwrap();
+    become_ready(&program, true).await;
     let begun = Instant::now();
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await, Some(0));
     assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
+/// The peer's controllers do not always tell a requester that it may end.
+#[tokio::test]
+async fn a_requester_that_was_promised_nothing_ends_at_once() {
+    let mut program = Program::start("requester", &["--accelerators", "x", "--termination-grace", "30"]).await;
+    become_ready(&program, false).await;
+    let begun = Instant::now();
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await, Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+/// As a controller of ours does it, or as the peer's.
+async fn become_ready(program: &Program, promised: bool) {
+    let request = client().post(format!("{}/v1/become-ready", program.url(SPI)));
+    let request = if promised { request.header("Dormouse-Relays-Unready", "true") } else { request };
+    assert_eq!(request.send().await.unwrap().status(), 200);
+}
+
 #[tokio::test]
 async fn a_second_signal_ends_at_once_with_1() {
     let mut program = Program::start("requester", &["--accelerators", "x"]).await;
-    client().post(format!("{}/v1/become-ready", program.url(SPI))).send().await.unwrap();
+    become_ready(&program, true).await;
     program.signal(Signal::TERM);
     program.says("Staying until told").await;
     program.signal(Signal::INT);

@@ -1,8 +1,7 @@
 //! What requesters and their users are told: why one is not served ([`Told`]), by its stub whether it is ([`readiness`]), and
 //! what is written on it ([`written`]).
 //!
-//! All that says *this requester is served*, or is not, is said here. A condition on the requester (a readiness gate) has its
-//! place beside [`readiness`]: the same calls decide it, and its patch is one more action.
+//! All that says *this requester is served*, or is not, is said here.
 
 pub(super) mod readiness;
 pub(super) mod written;

@@ -15,8 +15,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Dice;
+use super::check::inconsistencies;
 use super::engines::failed;
-use super::world::{NODE, World, Wrote};
+use super::world::{NODE, Program, World, Wrote};
 
 /// How an action goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,13 @@ pub(crate) struct Faults {
     pub(crate) budget: u64,
     /// The next so many of this verb.
     pub(crate) verbs: BTreeMap<Verb, (Fault, u64)>,
+}
+
+impl Faults {
+    /// Nothing goes wrong any more, or ever did.
+    fn is_quiet(&self) -> bool {
+        self.at.is_empty() && self.verbs.is_empty() && self.budget == 0
+    }
 }
 
 /// An action on its way.
@@ -253,7 +261,7 @@ impl Harness {
         let (now, check) = (self.world.now, self.steps.is_multiple_of(8));
         let state = self.state_of(side);
         let plan = plan(state, now);
-        let found = if check { state.consistency_check() } else { Vec::new() };
+        let found = if check { inconsistencies(state) } else { Vec::new() };
         for problem in found {
             self.world.violated(problem);
         }
@@ -355,7 +363,9 @@ impl Harness {
     /// Rule 4 of the contract: answers of the API server go into the index before the action is reported.
     fn answer(&mut self, side: usize, action: &Action, outcome: ActionOutcome) {
         let subject = match &action.what {
-            Do::ReplacePod { pod, .. } | Do::DeletePod { pod, .. } | Do::PatchPod { pod, .. } => Some(pod.uid.clone()),
+            Do::ReplacePod { pod, .. } | Do::DeletePod { pod, .. } | Do::PatchPod { pod, .. } | Do::PatchPodStatus { pod, .. } => {
+                Some(pod.uid.clone())
+            }
             Do::CreatePod { .. } => match &outcome {
                 ActionOutcome::Object(object) => Some(Uid::from(object["metadata"]["uid"].as_str().unwrap())),
                 _ => None,
@@ -399,6 +409,13 @@ impl Harness {
                 });
                 ActionOutcome::Object(world.pods[&pod.uid].clone())
             }
+            Do::PatchPodStatus { pod, patch } => {
+                if !world.pods.contains_key(&pod.uid) {
+                    return ActionOutcome::Gone;
+                }
+                world.set_gate(&pod.uid, patch);
+                ActionOutcome::Object(world.pods[&pod.uid].clone())
+            }
             Do::SetConfigStatus { .. } => panic!("no such action in a node's plan"),
         }
     }
@@ -420,8 +437,26 @@ impl Harness {
                     self.world.violated(format!("{} routed while its engine sleeps", pod.name));
                 }
             }
+            (Do::ReplacePod { pod, .. }, Verb::Deroute) => self.check_gate(&pod.uid, &pod.name),
+            (Do::PatchPodStatus { pod, patch }, _) if patch["status"]["conditions"][0]["status"] == "True" => {
+                let told = matches!(self.world.sims.get(&pod.uid).map(|sim| &sim.program), Some(Program::Stub { ready: true, .. }));
+                // A container that was started anew a moment ago has forgotten.
+                if !told && self.world.is_running(&pod.name) && self.world.sims[&pod.uid].starts == 1 {
+                    self.world.violated(format!("the gate of {} is opened before its stub is told", pod.name));
+                }
+            }
             (Do::DeletePod { pod, reason, .. }, _) => self.check_delete(&pod.uid, *reason),
             _ => {}
+        }
+    }
+
+    /// Traffic is turned away only when the gate is shut, unless it cannot be.
+    fn check_gate(&mut self, provider: &Uid, name: &str) {
+        let mark = self.world.pods.get(provider).and_then(|pod| pod["metadata"]["annotations"]["dual-pods.llm-d.ai/requester"].as_str());
+        let requester = mark.and_then(|mark| mark.split(' ').next()).and_then(|uid| self.world.pods.get(uid));
+        let open = requester.is_some_and(|pod| pod["status"]["conditions"][2]["status"] == "True");
+        if open && self.faults.is_quiet() {
+            self.world.violated(format!("{name} derouted while the gate of its requester is open"));
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct Sim {
     pub(crate) signature_at: Option<Timestamp>,
     /// A container that never comes up.
     pub(crate) broken: bool,
+    /// A Pod with a readiness gate, and without a probe.
+    gated: bool,
     /// What the status shows: running, ready, starts.
     shown: Option<(bool, bool, u64)>,
 }
@@ -82,6 +84,7 @@ impl Sim {
             probe_at: None,
             signature_at: None,
             broken: false,
+            gated: !pod["spec"]["readinessGates"].is_null(),
             shown: None,
         }
     }
@@ -101,7 +104,7 @@ impl Sim {
     pub(crate) fn healthy(&self, now: Timestamp) -> bool {
         self.running
             && match &self.program {
-                Program::Stub { ready, .. } => *ready,
+                Program::Stub { ready, .. } => *ready || self.gated,
                 Program::Engine(engine) => now >= engine.up_at && !engine.hung,
                 Program::Launcher { answers, .. } => *answers,
             }
@@ -162,6 +165,9 @@ impl World {
             }
         }
         let healthy = sim.healthy(now);
+        if sim.gated && sim.running {
+            sim.ready = healthy;
+        }
         if healthy != sim.ready && sim.running {
             match sim.probe_at {
                 Some(at) if at <= now => {
@@ -227,17 +233,35 @@ impl World {
                     "restartCount": sim.starts.saturating_sub(1), "state": state,
                 }]);
             }
+            let gate = status["conditions"][2].clone();
+            let ready = sim.ready && (!sim.gated || gate["status"] == "True");
             let was = status["conditions"][1]["status"] == "True";
-            let changed = if was == sim.ready { status["conditions"][1]["lastTransitionTime"].clone() } else { json!(stamp) };
+            let changed = if was == ready { status["conditions"][1]["lastTransitionTime"].clone() } else { json!(stamp) };
             let changed = if changed.is_null() { pod["metadata"]["creationTimestamp"].clone() } else { changed };
-            let text = if sim.ready { "True" } else { "False" };
+            let text = if ready { "True" } else { "False" };
             let scheduled = pod["metadata"]["creationTimestamp"].clone();
             status["conditions"] = json!([
                 {"type": "PodScheduled", "status": "True", "lastTransitionTime": scheduled},
                 {"type": "Ready", "status": text, "lastTransitionTime": changed},
             ]);
+            if !gate.is_null() {
+                status["conditions"].as_array_mut().unwrap().push(gate);
+            }
             pod["status"] = status;
         });
+    }
+
+    /// The controller sets a readiness gate, and the kubelet follows.
+    pub(crate) fn set_gate(&mut self, uid: &Uid, patch: &Value) {
+        self.edit_uid(uid, |pod| {
+            let conditions = pod["status"]["conditions"].as_array_mut().unwrap();
+            conditions.truncate(2);
+            conditions.push(patch["status"]["conditions"][0].clone());
+        });
+        if let Some(sim) = self.sims.get_mut(uid) {
+            sim.shown = None;
+        }
+        self.show(uid);
     }
 
     pub(crate) fn is_running(&self, name: &str) -> bool {

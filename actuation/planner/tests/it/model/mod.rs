@@ -3,11 +3,13 @@
 //! Everything that happens is an instant on one virtual clock. [`Harness::run`] alternates between letting the world go on and
 //! letting the controller plan; [`world::World::violations`] collects every breach of the safety properties as it happens.
 
+mod check;
 mod engines;
 mod executor;
 mod kubelet;
 pub(crate) mod world;
 
+pub(crate) use check::inconsistencies;
 pub(crate) use executor::{Fault, Faults, Harness};
 pub(crate) use world::World;
 
