@@ -1,5 +1,6 @@
 //! Workload controllers of the embedded plane: ReplicaSet, Deployment, garbage collection by owner,
-//! namespace life cycle, default service accounts, collection of Pods on lost nodes.
+//! namespace life cycle, default service accounts, collection of Pods on lost nodes and of finished ones, eviction
+//! from tainted nodes.
 //!
 //! Each controller is a module with an index, a pure decision where there is one worth the name, and a
 //! reconciler that executes it. They speak to the API as any client does.
@@ -12,6 +13,7 @@ mod pod_gc;
 mod pods;
 mod replicaset;
 mod resources;
+mod taint_eviction;
 
 use std::time::Duration;
 
@@ -27,6 +29,8 @@ pub struct Options {
     pub clock: SharedClock,
     /// How long a Pod outlives its node object.
     pub pod_gc_delay: Duration,
+    /// Finished Pods that are kept; beyond, the oldest go.
+    pub terminated_pods: usize,
     /// PEM of the authority that signs the API server's certificate, put into `kube-root-ca.crt` of every namespace.
     pub root_ca_pem: String,
 }
@@ -39,9 +43,10 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
         tokio::join!(
             replicaset::run(client.clone(), options.clock.clone(), &recorder),
             deployment::run(client.clone(), options.clock.clone(), &recorder),
-            garbage::run(client.clone()),
-            namespace::run(client.clone(), options.root_ca_pem.clone()),
-            pod_gc::run(client.clone(), options.clock.clone(), options.pod_gc_delay),
+            garbage::run(client.clone(), &recorder),
+            namespace::run(client.clone(), options.clock.clone(), options.root_ca_pem.clone()),
+            taint_eviction::run(client.clone(), options.clock.clone(), &recorder),
+            pod_gc::run(client.clone(), options.clock.clone(), options.pod_gc_delay, options.terminated_pods),
         );
     };
     tokio::select! { () = all => {}, () = shutdown.cancelled() => {} }

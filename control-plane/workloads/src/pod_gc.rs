@@ -1,4 +1,4 @@
-//! Pods that nobody will end: those on nodes that are gone, and those being deleted that never ran anywhere.
+//! Pods that nobody will end (on nodes that are gone, or being deleted and never bound), and finished ones that are too many.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::pods::{Phase, PodFacts};
+use crate::pods::PodFacts;
 
 /// Pause before a Pod that could not be collected is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ struct Residents {
 
 impl Residents {
     /// PURE but for the instant: what is to be collected now, and when to look again.
-    fn due(&mut self, now: Instant, delay: Duration) -> (Vec<PodFacts>, Option<Instant>) {
+    fn due(&mut self, now: Instant, delay: Duration, kept: usize) -> (Vec<PodFacts>, Option<Instant>) {
         if !self.nodes_known {
             return (Vec::new(), None);
         }
@@ -43,8 +43,20 @@ impl Residents {
         }
         let lost = |p: &PodFacts| p.node.as_ref().and_then(|n| self.missing.get(n)).is_some_and(|since| *since + delay <= now);
         let stranded = |p: &PodFacts| p.node.is_none() && p.deleting;
-        let due = self.pods.iter().map(|(_, p)| p).filter(|p| lost(p) || stranded(p)).cloned().collect();
+        let mut due: Vec<PodFacts> = self.pods.iter().map(|(_, p)| p).filter(|p| lost(p) || stranded(p)).cloned().collect();
+        due.extend(self.surplus(kept).into_iter().cloned());
         (due, self.missing.values().map(|since| *since + delay).filter(|at| *at > now).min())
+    }
+
+    /// The finished Pods beyond the newest `kept`.
+    fn surplus(&self, kept: usize) -> Vec<&PodFacts> {
+        let mut finished: Vec<&PodFacts> = self.pods.iter().map(|(_, p)| p).filter(|p| p.finished() && !p.deleting).collect();
+        if finished.len() <= kept {
+            return Vec::new();
+        }
+        finished.sort_by_key(|p| (p.created, &p.namespace, &p.name));
+        finished.truncate(finished.len() - kept);
+        finished
     }
 }
 
@@ -95,7 +107,7 @@ impl Consistent for Residents {
 }
 
 /// Runs until dropped.
-pub(crate) async fn run(client: Client, clock: SharedClock, delay: Duration) {
+pub(crate) async fn run(client: Client, clock: SharedClock, delay: Duration, kept: usize) {
     let mut pods = Box::pin(changes(Api::<Pod>::all(client.clone()), watcher::Config::default()));
     let mut nodes = Box::pin(changes(Api::<PartialObjectMeta<Node>>::all(client.clone()), watcher::Config::default()));
     let client = JsonClient::from(client);
@@ -107,7 +119,7 @@ pub(crate) async fn run(client: Client, clock: SharedClock, delay: Duration) {
             Some(change) = nodes.next() => drop(change.fold_into(&mut index)),
             () = async { match again { Some(at) => tokio::time::sleep_until(at).await, None => std::future::pending().await } } => {}
         }
-        let (due, next) = index.due(Instant::now(), delay);
+        let (due, next) = index.due(Instant::now(), delay, kept);
         again = next;
         for pod in due {
             match collect(&client, &clock, &pod).await {
@@ -125,7 +137,7 @@ pub(crate) async fn run(client: Client, clock: SharedClock, delay: Duration) {
 
 async fn collect(client: &JsonClient, clock: &SharedClock, pod: &PodFacts) -> Result<(), CallError> {
     let at = At::one::<Pod>(Some(&pod.namespace), &pod.name);
-    if pod.node.is_some() && !matches!(pod.phase, Phase::Succeeded | Phase::Failed) {
+    if pod.node.is_some() && !pod.finished() {
         let condition = json!({"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC", "message": "PodGC: node no longer exists", "lastTransitionTime": clock.now().to_string()});
         let patch = json!({"metadata": {"uid": pod.uid}, "status": {"phase": "Failed", "conditions": [condition]}});
         gone_is_done(client.patch::<Value>(&at.clone().subresource("status"), &Patch::Strategic(&patch)).await)?;
@@ -135,6 +147,6 @@ async fn collect(client: &JsonClient, clock: &SharedClock, pod: &PodFacts) -> Re
         preconditions: Some(Preconditions { uid: Some(pod.uid.clone()), resource_version: None }),
         ..DeleteParams::default()
     };
-    tracing::info!(namespace = %pod.namespace, pod = %pod.name, node = ?pod.node, "Collecting a Pod that no node will end");
+    tracing::info!(namespace = %pod.namespace, pod = %pod.name, node = ?pod.node, finished = pod.finished(), "Collecting a Pod");
     gone_is_done(client.delete(&at, &dp).await)
 }

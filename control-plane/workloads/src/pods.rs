@@ -68,7 +68,12 @@ impl PodFacts {
 
     /// Neither finished nor being deleted.
     pub(crate) fn active(&self) -> bool {
-        !self.deleting && !matches!(self.phase, Phase::Succeeded | Phase::Failed)
+        !self.deleting && !self.finished()
+    }
+
+    /// Succeeded or failed.
+    pub(crate) fn finished(&self) -> bool {
+        matches!(self.phase, Phase::Succeeded | Phase::Failed)
     }
 
     /// Ready for at least `min_ready` seconds; else when it will be, if it is ready at all.

@@ -1,22 +1,49 @@
 //! All ReplicaSets, and the facts of all Pods.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dormouse_controller::{Consistent, Inconsistent, Index, ObjectKey, Objects, Put, Reason, Touched};
+use dormouse_runtime::SharedClock;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 
+use super::pace::Pace;
 use super::plan::selector;
-use crate::pods::PodFacts;
+use crate::pods::{Phase, PodFacts};
 
 /// The index of the controller.
-#[derive(Debug, Default)]
 pub(super) struct Sets {
+    clock: SharedClock,
     pub(super) sets: Objects<Arc<ReplicaSet>>,
     pub(super) pods: Objects<PodFacts>,
+    /// Of sets, by UID, whose Pods failed at once.
+    paces: HashMap<String, Pace>,
 }
 
 impl Sets {
+    pub(super) fn new(clock: SharedClock) -> Self {
+        Self { clock, sets: Objects::default(), pods: Objects::default(), paces: HashMap::new() }
+    }
+
+    /// The pace of a set.
+    pub(super) fn pace(&self, uid: &str) -> Pace {
+        self.paces.get(uid).copied().unwrap_or_default()
+    }
+
+    /// What a change of a Pod says of its set's pace.
+    fn watch_pace(&mut self, old: Option<&PodFacts>, new: &PodFacts) {
+        let Some(owner) = &new.controller else { return };
+        if new.ready_since.is_some() {
+            self.paces.remove(&owner.uid);
+        } else if let (Phase::Failed, Some(created)) = (new.phase, new.created)
+            && old.is_none_or(|old| old.phase != Phase::Failed)
+            && !new.deleting
+        {
+            self.paces.entry(owner.uid.clone()).or_default().failed(created, self.clock.now());
+        }
+    }
+
     /// The sets that a Pod concerns: its controller, or every set of the namespace that selects it.
     fn concerned(&self, pod: &PodFacts, reason: Reason) -> Touched<ObjectKey> {
         let concerns = |set: &ReplicaSet| match &pod.controller {
@@ -30,10 +57,14 @@ impl Sets {
     fn take_in(&mut self, pod: &Pod, reason: Reason) -> Touched<ObjectKey> {
         let facts = PodFacts::of(pod);
         let mut touched = self.concerned(&facts, reason);
-        match self.pods.put(&pod.metadata, facts) {
+        let put = if reason == Reason::Answered { Objects::put_answer } else { Objects::put };
+        match put(&mut self.pods, &pod.metadata, facts.clone()) {
             Put::Stale => return Touched::new(),
-            Put::New => {}
-            Put::Replaced(old) => touched.extend(self.concerned(&old, reason)),
+            Put::New => self.watch_pace(None, &facts),
+            Put::Replaced(old) => {
+                touched.extend(self.concerned(&old, reason));
+                self.watch_pace(Some(&old), &facts);
+            }
         }
         touched
     }
@@ -77,10 +108,13 @@ impl Index<ReplicaSet> for Sets {
     }
 
     fn delete(&mut self, set: ReplicaSet) -> Touched<ObjectKey> {
+        self.paces.remove(set.metadata.uid.as_deref().unwrap_or_default());
         self.sets.delete(set)
     }
 
     fn reset(&mut self, all: Vec<ReplicaSet>) -> Touched<ObjectKey> {
+        let there: HashSet<&str> = all.iter().filter_map(|set| set.metadata.uid.as_deref()).collect();
+        self.paces.retain(|uid, _| there.contains(uid.as_str()));
         self.sets.reset(all)
     }
 }

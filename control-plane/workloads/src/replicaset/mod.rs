@@ -4,10 +4,10 @@
 //! observations, because they are newer than what the watch has shown so far.
 
 mod index;
+mod pace;
 mod plan;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use dormouse_controller::{
     At, Backoff, CallError, JsonClient, Note, ObjectKey, Patch, Queue, Recorder, Requeue, changes, follow, gone_is_done, workers,
@@ -40,10 +40,11 @@ struct Controller {
 pub(crate) async fn run(client: Client, clock: SharedClock, recorder: &Recorder) {
     let c = Arc::new(Controller {
         client: JsonClient::from(client.clone()),
-        clock,
+        clock: clock.clone(),
         recorder: recorder.of("replicaset-controller"),
-        index: Mutex::default(),
-        queue: Queue::new(Backoff::default()),
+        index: Mutex::new(Sets::new(clock)),
+        // Pods that are not listed yet would be made again.
+        queue: Queue::new(Backoff::default()).after_lists(2),
     });
     let sets = changes(Api::<ReplicaSet>::all(client.clone()), watcher::Config::default());
     let pods = changes(Api::<Pod>::all(client), watcher::Config::default());
@@ -69,14 +70,14 @@ impl Controller {
             }
         };
         let plan = {
-            let index = self.index();
+            let (index, now) = (self.index(), self.clock.now());
             let pods = index.pods.in_namespace(&key.namespace).map(|(_, pod)| pod);
-            plan(&set, &selector, pods, self.clock.now())
+            plan(&set, &selector, pods, index.pace(&set.uid().unwrap_or_default()).wait(now), now)
         };
         let result = self.execute(&key.namespace, &set, &plan).await;
         self.write_status(&set, &plan.status, result.as_ref().err()).await?;
         result?;
-        Ok(plan.recheck.map_or(Requeue::OnChange, |s| Requeue::After(Duration::from_secs(u64::try_from(s).unwrap_or(1).max(1)))))
+        Ok(plan.recheck.map_or(Requeue::OnChange, Requeue::After))
     }
 
     async fn execute(&self, namespace: &str, set: &ReplicaSet, plan: &Plan) -> Result<(), CallError> {

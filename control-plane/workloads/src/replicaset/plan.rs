@@ -1,6 +1,7 @@
 //! PURE: what must happen so that a set has what it asks for.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use dormouse_machinery::selector::Selector;
 use jiff::Timestamp;
@@ -26,8 +27,8 @@ pub(super) struct Plan {
     pub release: Vec<(String, String)>,
     /// `status` as it is to be.
     pub status: SetStatus,
-    /// Seconds until a ready Pod becomes available.
-    pub recheck: Option<i64>,
+    /// When time alone changes something: a ready Pod becomes available, Pods may be made again.
+    pub recheck: Option<Duration>,
 }
 
 /// The counts of a set's status.
@@ -40,8 +41,14 @@ pub(super) struct SetStatus {
     pub terminating: i32,
 }
 
-/// Decides for one set. `pods` are those of its namespace.
-pub(super) fn plan<'a>(set: &ReplicaSet, selector: &Selector, pods: impl Iterator<Item = &'a PodFacts>, now: Timestamp) -> Plan {
+/// Decides for one set. `pods` are those of its namespace; for the time of `wait` it makes none.
+pub(super) fn plan<'a>(
+    set: &ReplicaSet,
+    selector: &Selector,
+    pods: impl Iterator<Item = &'a PodFacts>,
+    wait: Option<Duration>,
+    now: Timestamp,
+) -> Plan {
     let uid = set.uid().unwrap_or_default();
     let deleting = set.metadata.deletion_timestamp.is_some();
     let spec = &set.spec;
@@ -78,7 +85,10 @@ pub(super) fn plan<'a>(set: &ReplicaSet, selector: &Selector, pods: impl Iterato
     for pod in &mine {
         match pod.available(min_ready, now) {
             Availability::Yes => plan.status.available += 1,
-            Availability::In(left) => plan.recheck = Some(plan.recheck.map_or(left, |r: i64| r.min(left))),
+            Availability::In(left) => {
+                let left = Duration::from_secs(u64::try_from(left).unwrap_or(1).max(1));
+                plan.recheck = Some(plan.recheck.map_or(left, |sooner| sooner.min(left)));
+            }
             Availability::No => {}
         }
     }
@@ -87,7 +97,10 @@ pub(super) fn plan<'a>(set: &ReplicaSet, selector: &Selector, pods: impl Iterato
     }
     let want = usize::try_from(spec.replicas.unwrap_or(1)).unwrap_or(0);
     if mine.len() < want {
-        plan.create = (want - mine.len()).min(BURST);
+        match wait {
+            None => plan.create = (want - mine.len()).min(BURST),
+            Some(wait) => plan.recheck = Some(plan.recheck.map_or(wait, |sooner| sooner.min(wait))),
+        }
     } else if mine.len() > want {
         let mut mates: HashMap<&str, usize> = HashMap::new();
         for node in mine.iter().filter_map(|p| p.node.as_deref()) {
@@ -134,7 +147,7 @@ mod tests {
     }
 
     fn decide(set: &ReplicaSet, pods: &[PodFacts]) -> Plan {
-        plan(set, &selector(set).unwrap(), pods.iter(), Timestamp::UNIX_EPOCH)
+        plan(set, &selector(set).unwrap(), pods.iter(), None, Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -143,6 +156,14 @@ mod tests {
         done.phase = Phase::Failed;
         let p = decide(&set(3), &[pod("a", Some("u"), "x"), done, pod("other", Some("v"), "x")]);
         assert_eq!((p.create, p.status.replicas), (2, 1));
+    }
+
+    #[test]
+    fn while_a_set_waits_it_makes_nothing_and_looks_again() {
+        let wait = Some(Duration::from_millis(700));
+        let (set, pods) = (set(3), [pod("a", Some("u"), "x")]);
+        let p = plan(&set, &selector(&set).unwrap(), pods.iter(), wait, Timestamp::UNIX_EPOCH);
+        assert_eq!((p.create, p.recheck), (0, wait));
     }
 
     #[test]

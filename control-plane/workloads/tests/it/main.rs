@@ -5,8 +5,9 @@
 #[allow(dead_code, unreachable_pub, reason = "its main is not run here")]
 mod in_test;
 
+use std::collections::BTreeSet;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dormouse_apiserver::{ApiServer, Options};
 use dormouse_runtime::{CancellationToken, clock};
@@ -16,6 +17,8 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Propag
 use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+
+mod rollouts;
 
 struct Plane {
     client: Client,
@@ -32,7 +35,7 @@ fn plane() -> Plane {
     let client = ApiServer::new(Options::default()).client();
     let end = CancellationToken::new();
     let options =
-        dormouse_workloads::Options { clock: clock::system(), pod_gc_delay: Duration::from_millis(200), root_ca_pem: "PEM".into() };
+        dormouse_workloads::Options { clock: clock::system(), pod_gc_delay: Duration::from_millis(200), terminated_pods: 3, root_ca_pem: "PEM".into() };
     tokio::spawn(dormouse_workloads::run(client.clone(), options, end.clone()));
     Plane { client, end }
 }
@@ -94,6 +97,59 @@ async fn a_replica_set_keeps_its_number_adopts_and_releases() {
         sets.get("s").await.unwrap().status.is_some_and(|s| s.replicas == 1 && s.observed_generation == Some(2))
     })
     .await;
+}
+
+/// What a kubelet does to a Pod that it cannot take.
+async fn fail(pods: &Api<Pod>, name: &str) {
+    let failed = Patch::Merge(json!({"status": {"phase": "Failed"}}));
+    drop(pods.patch_status(name, &PatchParams::default(), &failed).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_whose_pods_fail_at_once_slows_down_until_one_is_ready() {
+    let p = plane();
+    let (sets, pods): (Api<ReplicaSet>, Api<Pod>) = (Api::default_namespaced(p.client.clone()), Api::default_namespaced(p.client.clone()));
+    sets.create(&PostParams::default(), &set(2)).await.unwrap();
+    let mut seen = BTreeSet::new();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1_800) {
+        for pod in pods.list(&ListParams::default()).await.unwrap() {
+            seen.insert(pod.uid().unwrap());
+            fail(&pods, &pod.name_any()).await;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    // Two at the start, two after a second; the next pair is due after three.
+    assert!((3..=6).contains(&seen.len()), "{} Pods were made", seen.len());
+    let active = || async {
+        let phase = |p: &Pod| p.status.as_ref().and_then(|s| s.phase.clone());
+        pods.list(&ListParams::default()).await.unwrap().into_iter().filter(|p| phase(p).as_deref() != Some("Failed")).collect::<Vec<_>>()
+    };
+    until("the next pair", || async { active().await.len() == 2 }).await;
+    let ready = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
+    let names: Vec<String> = active().await.iter().map(ResourceExt::name_any).collect();
+    pods.patch_status(&names[0], &PatchParams::default(), &Patch::Merge(ready)).await.unwrap();
+    until("the ready one to be seen", || async { sets.get("s").await.unwrap().status.is_some_and(|s| s.ready_replicas == Some(1)) }).await;
+    let begun = Instant::now();
+    fail(&pods, &names[1]).await;
+    until("a new one", || async { active().await.len() == 2 }).await;
+    assert!(begun.elapsed() < Duration::from_secs(3), "the wait begins at a second again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn finished_pods_beyond_the_threshold_go_oldest_first() {
+    let p = plane();
+    let pods: Api<Pod> = Api::default_namespaced(p.client.clone());
+    for i in 0..5 {
+        let pod = json!({"metadata": {"name": format!("p{i}")}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+        pods.create(&PostParams::default(), &object(pod)).await.unwrap();
+    }
+    for i in [4, 3, 2, 1, 0] {
+        fail(&pods, &format!("p{i}")).await;
+    }
+    count(&pods, 3).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(names(&pods).await, ["p2", "p3", "p4"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
