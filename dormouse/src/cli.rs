@@ -16,7 +16,7 @@ use crate::systems;
     name = "dormouse",
     version,
     about = "One command for the life of a model on Kubernetes",
-    after_help = "Examples:\n  dormouse demo                          the main job on this machine, with a table of what it took\n  dormouse up                            a control plane with simulated GPUs; prints how to use kubectl with it\n  dormouse up --nodes 2 --gpus-per-node 4 --detach\n  dormouse status\n  dormouse down\n\nExit codes: 0 ended as asked, 1 failed, 2 usage, 3 port or folder in use, 4 unreadable data."
+    after_help = "Examples:\n  dormouse demo                          the main job on this machine, with a table of what it took\n  dormouse up                            a control plane with simulated GPUs; prints how to use kubectl with it\n  dormouse up --nodes 2 --gpus-per-node 4 --detach\n  dormouse status\n  dormouse down\n\nExit codes: 0 ended as asked, 1 failed, 2 usage, 3 port or folder in use."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -53,9 +53,6 @@ enum Verb {
     #[cfg(feature = "engine")]
     #[command(hide = true, subcommand)]
     Vllm(dormouse_engine::VllmVerb),
-    /// Print the CustomResourceDefinitions
-    #[cfg(feature = "actuation")]
-    Crds,
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -107,8 +104,6 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Engine(args) => args.run(),
         #[cfg(feature = "engine")]
         Verb::Vllm(verb) => verb.run(),
-        #[cfg(feature = "actuation")]
-        Verb::Crds => crate::verbs::crds(),
         Verb::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "dormouse", &mut text);

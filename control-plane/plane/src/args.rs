@@ -11,7 +11,7 @@ use dormouse_machinery::names;
 use dormouse_machinery::quantity::Quantity;
 use dormouse_runtime::exit::Failure;
 
-use crate::options::{Listen, Options, SimulatedGpus};
+use crate::options::{Listen, Options, SimulatedGpus, TERMINATED_PODS};
 
 /// Nodes, their GPUs, where the plane is found, how its containers run.
 #[derive(Debug, Args)]
@@ -53,11 +53,14 @@ pub struct PlaneArgs {
     #[arg(long, value_name = "FILE")]
     images: Option<PathBuf>,
     /// First pause before a container starts again
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = dormouse_controller::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = dormouse_runtime::flags::duration)]
     restart_backoff: Duration,
     /// How long Pods outlive a node that is gone
-    #[arg(long, value_name = "DURATION", default_value = "40s", value_parser = dormouse_controller::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "40s", value_parser = dormouse_runtime::flags::duration)]
     pod_gc_delay: Duration,
+    /// Finished Pods that are kept; beyond, the oldest are deleted
+    #[arg(long, value_name = "N", default_value_t = TERMINATED_PODS)]
+    terminated_pod_gc_threshold: usize,
     /// Whether containers get a mount namespace of their own
     #[arg(long, value_enum, default_value_t = Sandbox::Auto)]
     sandbox: Sandbox,
@@ -119,6 +122,7 @@ impl PlaneArgs {
         }
         o.restart_backoff = self.restart_backoff;
         o.pod_gc_delay = self.pod_gc_delay;
+        o.terminated_pods = self.terminated_pod_gc_threshold;
         o.sandbox = self.sandbox == Sandbox::Auto;
         Ok(o)
     }

@@ -1,8 +1,8 @@
 //! The verb `devices`: the GPU memory ledger of a plane, as its engines see it.
 
 use clap::Args;
-use dormouse_controller::Output;
 use dormouse_devices::{LeaseState, Owner};
+use dormouse_runtime::flags::Output;
 use dormouse_runtime::output::Out;
 use dormouse_runtime::output::table::{bytes, render};
 use dormouse_runtime::program;

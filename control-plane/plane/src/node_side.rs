@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use dormouse_apiserver::node_side::{LogOptions, NodeSide, Target};
-use dormouse_apiserver::{ApiError, Body};
+use dormouse_apiserver::{ApiError, ApiServer, Body};
 use dormouse_kubelet::Handle;
 use dormouse_kubelet::logs::{LogQuery, Stream};
 use futures::FutureExt;
@@ -13,19 +13,31 @@ use serde_json::Value;
 
 /// The kubelets by node, until the plane ends.
 #[derive(Default)]
-pub(crate) struct Kubelets {
+struct Kubelets {
     nodes: RwLock<BTreeMap<String, Arc<Handle>>>,
 }
 
-impl Kubelets {
-    pub(crate) fn add(&self, kubelet: &Arc<Handle>) {
-        let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
-        nodes.insert(kubelet.node_name().to_owned(), Arc::clone(kubelet));
+/// The kubelets that a server reaches. They hold clients of that server, so that it and they would keep each other for ever:
+/// the server lets go of them when this is dropped, however the plane ends.
+pub(crate) struct Reachable(Arc<Kubelets>);
+
+impl Reachable {
+    /// None yet.
+    pub(crate) fn of(server: &ApiServer) -> Self {
+        let kubelets = Arc::new(Kubelets::default());
+        server.set_node_side(Arc::clone(&kubelets) as _);
+        Self(kubelets)
     }
 
-    /// Lets go of the kubelets, so that they can end.
-    pub(crate) fn clear(&self) {
-        self.nodes.write().unwrap_or_else(PoisonError::into_inner).clear();
+    pub(crate) fn add(&self, kubelet: &Arc<Handle>) {
+        let mut nodes = self.0.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        nodes.insert(kubelet.node_name().to_owned(), Arc::clone(kubelet));
+    }
+}
+
+impl Drop for Reachable {
+    fn drop(&mut self) {
+        self.0.nodes.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

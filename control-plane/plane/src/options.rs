@@ -68,6 +68,8 @@ pub struct Options {
     pub restart_backoff: Duration,
     /// How long Pods outlive their node.
     pub pod_gc_delay: Duration,
+    /// Finished Pods that are kept; beyond, the oldest go.
+    pub terminated_pods: usize,
     /// This executable: shim of Pods, and every program of ours.
     pub executable: PathBuf,
     /// Whether containers may get a mount namespace of their own.
@@ -75,6 +77,9 @@ pub struct Options {
     /// Wall time.
     pub clock: SharedClock,
 }
+
+/// Finished Pods that are kept, unless told otherwise.
+pub(crate) const TERMINATED_PODS: usize = 500;
 
 impl Options {
     /// One node `dormouse-1` with two simulated GPUs.
@@ -94,6 +99,7 @@ impl Options {
             env: Vec::new(),
             restart_backoff: Duration::from_secs(10),
             pod_gc_delay: Duration::from_secs(40),
+            terminated_pods: TERMINATED_PODS,
             executable,
             sandbox: true,
             clock: clock::system(),

@@ -3,13 +3,20 @@
 //! Held in it: `lock` (an advisory lock that ends with its process, so that a crash frees it), `state.json`
 //! (what `down`, `status` and `devices` need to find the plane), the kubeconfig, logs of a detached run.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
+
+/// Of the folder: keys and tokens are in it.
+const MODE: u32 = 0o700;
+/// How often, and with which pause, a lock that is held is tried again: a probe lets go of it long before.
+const PROBES: usize = 10;
+const PROBE: Duration = Duration::from_millis(5);
 
 /// What a running plane says about itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,6 +81,28 @@ pub fn path(name: &str) -> Result<PathBuf, Error> {
     Ok(base.join(name))
 }
 
+/// Makes the run folder of `name`, which nobody else may look into; one that is there is taken over if it is ours.
+///
+/// # Errors
+/// When the name cannot be a folder's name, the folder is another user's, or the file system refuses.
+pub fn make(name: &str) -> Result<PathBuf, Error> {
+    let path = path(name)?;
+    let io = |source| Error::Io { path: path.clone(), source };
+    make_private(&path).map_err(io)?;
+    for dir in [path.as_path(), path.parent().unwrap_or(&path)] {
+        if fs::metadata(dir).map_err(io)?.uid() != nix::unistd::getuid().as_raw() {
+            return Err(Error::Foreign(dir.to_owned()));
+        }
+    }
+    fs::set_permissions(&path, Permissions::from_mode(MODE)).map_err(io)?;
+    Ok(path)
+}
+
+/// Makes a folder, and those above it that are missing, for nobody else to look into.
+pub(crate) fn make_private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(MODE).create(path)
+}
+
 /// A run folder that is ours until this value is dropped.
 #[derive(Debug)]
 pub struct RunFolder {
@@ -87,16 +116,17 @@ impl RunFolder {
     /// # Errors
     /// When another `up` has it, or the file system refuses.
     pub fn take(name: &str) -> Result<Self, Error> {
-        let path = path(name)?;
+        let path = make(name)?;
         let io = |source| Error::Io { path: path.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(io)?;
-        for dir in [path.as_path(), path.parent().unwrap_or(&path)] {
-            if fs::metadata(dir).map_err(io)?.uid() != nix::unistd::getuid().as_raw() {
-                return Err(Error::Foreign(dir.to_owned()));
-            }
-        }
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path.join("lock")).map_err(io)?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+        // A probe holds the lock for an instant.
+        for _ in 0..PROBES {
+            let Err((file, _)) = lock else { break };
+            std::thread::sleep(PROBE);
+            lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+        }
+        match lock {
             Ok(mut lock) => {
                 let _ = fs::remove_file(path.join("state.json"));
                 lock.set_len(0).map_err(io)?;
@@ -145,13 +175,13 @@ impl Drop for RunFolder {
 pub fn running(name: &str) -> Result<Option<State>, Error> {
     let path = path(name)?;
     let io = |source| Error::Io { path: path.clone(), source };
-    let file = match OpenOptions::new().read(true).write(true).open(path.join("lock")) {
+    let file = match File::open(path.join("lock")) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(io(e)),
     };
-    // Whoever can lock it proves that nobody runs.
-    if Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok() {
+    // Whoever can lock it proves that nobody runs. Shared: two who ask at once must not take each other for a plane.
+    if Flock::lock(file, FlockArg::LockSharedNonblock).is_ok() {
         return Ok(None);
     }
     match fs::read(path.join("state.json")) {
@@ -186,6 +216,35 @@ mod tests {
         let folder = first.path().to_owned();
         drop(first);
         assert!(running(&name).unwrap().is_none());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn probes_neither_see_each_other_nor_stand_in_the_way() {
+        let name = format!("test-probes-{}", std::process::id());
+        drop(RunFolder::take(&name).unwrap());
+        let folder = path(&name).unwrap();
+        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, MODE);
+        // What an older `up` wrote and a crash left: nobody runs.
+        fs::write(folder.join("state.json"), br#"{"pid":1,"server":"s","kubeconfig":"k","namespace":"n","devices":[]}"#).unwrap();
+        let probe = Flock::lock(File::open(folder.join("lock")).unwrap(), FlockArg::LockSharedNonblock).unwrap();
+        assert!(running(&name).unwrap().is_none(), "another probe is no plane");
+        let asked = std::thread::spawn(move || {
+            std::thread::sleep(PROBE * 2);
+            drop(probe);
+        });
+        let taken = RunFolder::take(&name).unwrap();
+        asked.join().unwrap();
+        drop(taken);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_others_could_read_is_closed() {
+        let name = format!("test-mode-{}", std::process::id());
+        let folder = make(&name).unwrap();
+        fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+        assert_eq!((make(&name).unwrap(), fs::metadata(&folder).unwrap().mode() & 0o777), (folder.clone(), MODE));
         fs::remove_dir_all(folder).unwrap();
     }
 

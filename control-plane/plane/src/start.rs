@@ -16,9 +16,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::net::NetClaim;
-use crate::node_side::Kubelets;
+use crate::node_side::Reachable;
 use crate::options::{Error, Listen, Options};
 use crate::ports::holder;
+use crate::run_folder;
 
 /// The usual port of an API server, and how many after it are tried.
 const PORT: u16 = 6443;
@@ -32,7 +33,7 @@ pub struct Plane {
     kubeconfig: PathBuf,
     devices: Vec<(String, String)>,
     kubelets: Vec<Arc<Handle>>,
-    reachable: Arc<Kubelets>,
+    reachable: Option<Reachable>,
     tasks: JoinSet<()>,
     shutdown: CancellationToken,
     _net: NetClaim,
@@ -67,7 +68,7 @@ impl Plane {
         let kubeconfig = options.kubeconfig.clone().unwrap_or_else(|| options.run_dir.join("kubeconfig"));
         let url = format!("https://{address}");
         let written =
-            std::fs::create_dir_all(&options.run_dir).and_then(|()| identity.kubeconfig(&url, &options.namespace).write(&kubeconfig));
+            run_folder::make_private(&options.run_dir).and_then(|()| identity.kubeconfig(&url, &options.namespace).write(&kubeconfig));
         written.map_err(|source| Error::Kubeconfig { path: kubeconfig.clone(), source })?;
         // Whoever has waited for the file may connect from here on: the listener is bound, and answers begin with the server.
         let server = server.await.map_err(|e| Error::Server(e.to_string()))?;
@@ -84,6 +85,7 @@ impl Plane {
         let workloads = dormouse_workloads::Options {
             clock: Arc::clone(&options.clock),
             pod_gc_delay: options.pod_gc_delay,
+            terminated_pods: options.terminated_pods,
             root_ca_pem: ca_pem.clone(),
         };
         tasks.spawn(dormouse_workloads::run(client.clone(), workloads, shutdown.clone()));
@@ -91,8 +93,7 @@ impl Plane {
         tasks.spawn(dormouse_scheduler::run(client.clone(), scheduler, shutdown.clone()));
 
         let api = ApiAddress { host: address.ip().to_string(), port: address.port(), ca_pem };
-        let reachable = Arc::new(Kubelets::default());
-        server.set_node_side(Arc::clone(&reachable) as _);
+        let reachable = Reachable::of(&server);
         let mut kubelets = Vec::new();
         let mut devices = Vec::new();
         for (i, name) in options.nodes.iter().enumerate() {
@@ -104,6 +105,7 @@ impl Plane {
             kubelets.push(handle);
         }
         guard.disarm();
+        let reachable = Some(reachable);
         Ok(Self { server, address, moved_from, kubeconfig, devices, kubelets, reachable, tasks, shutdown, _net: net })
     }
 
@@ -145,7 +147,7 @@ impl Plane {
 
     /// Ends Pods within `grace`, then everything else.
     pub async fn stop(mut self, grace: Duration) {
-        self.reachable.clear();
+        self.reachable = None;
         let kubelets = std::mem::take(&mut self.kubelets);
         kubelets.iter().for_each(|k| k.begin_stop(grace));
         futures::future::join_all(kubelets.iter().map(|k| k.stop(grace))).await;
@@ -215,4 +217,50 @@ fn kubelet(options: &Options, client: &kube::Client, net: &NetClaim, api: &ApiAd
     kubelet.sandbox = if options.sandbox { SandboxMode::Auto } else { SandboxMode::Off };
     kubelet.clock = Arc::clone(&options.clock);
     kubelet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(name: &str, nodes: &[&str]) -> Options {
+        let dir = std::env::temp_dir().join(format!("dormouse-plane-{name}-{}", std::process::id()));
+        let mut options = Options::new(dir, std::env::current_exe().unwrap());
+        options.listen = Listen::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        options.nodes = nodes.iter().map(|n| (*n).to_owned()).collect();
+        options
+    }
+
+    /// Everything of a plane holds its clock; what is left when the plane has gone is this one.
+    async fn gone(clock: &dormouse_runtime::SharedClock) {
+        let wait = async {
+            while Arc::strong_count(clock) > 1 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(20), wait).await;
+        assert!(ended.is_ok(), "{} hold on", Arc::strong_count(clock) - 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_plane_that_is_dropped_leaves_nothing() {
+        let options = options("dropped", &["a", "b"]);
+        let (dir, clock) = (options.run_dir.clone(), Arc::clone(&options.clock));
+        drop(Plane::start(options).await.unwrap());
+        gone(&clock).await;
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_plane_that_does_not_start_leaves_nothing() {
+        let options = options("failed", &["a", "b"]);
+        let (dir, clock) = (options.run_dir.clone(), Arc::clone(&options.clock));
+        // The second node finds a file where its folder is to be.
+        run_folder::make_private(&dir).unwrap();
+        std::fs::write(dir.join("b"), "").unwrap();
+        let error = Plane::start(options).await.err().unwrap();
+        assert!(matches!(&error, Error::Kubelet { node, .. } if node == "b"), "{error}");
+        gone(&clock).await;
+        std::fs::remove_dir_all(dir).unwrap();
+    }
 }

@@ -2,8 +2,8 @@
 //!
 //! A [`Store`] has one revision that every commit raises, and a [`Table`] per resource. A table keeps each
 //! object as its JSON bytes ([`Stored`]) beside a small index ([`Meta`]): a parsed tree would cost ten times
-//! as much. A commit checks its precondition, takes the next revision, tells the [`Journal`] and publishes,
-//! under one short lock; it never waits for a reader.
+//! as much. A commit checks its precondition, takes the next revision and publishes, under one short lock; it
+//! never waits for a reader.
 //!
 //! Watchers pull: a [`Watcher`] holds the last revision it has seen and reads on in the table's log when it
 //! is woken. Nothing is queued per watcher, so a slow one costs nothing and finds, when it has fallen behind
@@ -20,6 +20,6 @@ mod watch;
 
 pub use log::{Event, EventKind};
 pub use object::{Draft, Meta, Stored};
-pub use store::{Journal, JournalError, Options, Record, Store};
+pub use store::{Options, Store};
 pub use table::{Change, CommitError, Committed, Listing, Query, Table, key};
 pub use watch::{Batch, Expired, Watcher};

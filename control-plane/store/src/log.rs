@@ -63,14 +63,6 @@ impl Log {
         }
     }
 
-    /// Forgets everything up to `revision`.
-    pub(crate) fn compact(&mut self, revision: u64) {
-        while self.events.front().is_some_and(|(at, _)| *at <= revision) {
-            self.drop_first();
-        }
-        self.floor = self.floor.max(revision);
-    }
-
     fn drop_first(&mut self) {
         if let Some((revision, first)) = self.events.pop_front() {
             self.bytes -= first.object.bytes().len();

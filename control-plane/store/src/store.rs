@@ -24,41 +24,11 @@ impl Default for Options {
     }
 }
 
-/// One commit, as the durable log gets it: in order of revision, before anyone can see it.
-#[derive(Debug, Clone, Copy)]
-pub struct Record<'a> {
-    /// Revision of the commit.
-    pub revision: u64,
-    /// Table.
-    pub table: &'a str,
-    /// Key inside the table.
-    pub key: &'a str,
-    /// The new state; `None` for a removal.
-    pub object: Option<&'a Stored>,
-}
-
-/// A commit that could not be written down.
-#[derive(Debug, thiserror::Error)]
-#[error("journal: {0}")]
-pub struct JournalError(pub String);
-
-/// Where commits are written down before they are published.
-///
-/// It is called under the lock that orders commits: it must only append (to a buffer or a file), not wait
-/// for a disk. A commit whose record is refused does not happen.
-pub trait Journal: Send + Sync {
-    /// Appends one commit.
-    ///
-    /// # Errors
-    /// When the record cannot be kept.
-    fn append(&self, record: Record<'_>) -> Result<(), JournalError>;
-}
-
 pub(crate) struct Shared {
     pub(crate) options: Options,
     /// The last revision; moves only under `sequence`.
     revision: AtomicU64,
-    sequence: Mutex<Option<Arc<dyn Journal>>>,
+    sequence: Mutex<()>,
 }
 
 impl Shared {
@@ -67,16 +37,13 @@ impl Shared {
         self.revision.load(Ordering::Acquire)
     }
 
-    /// Takes the next revision. `make` builds the record's object for it.
-    pub(crate) fn next(&self, table: &str, key: &str, make: impl FnOnce(u64) -> (Arc<Stored>, bool)) -> Result<Arc<Stored>, JournalError> {
-        let journal = self.sequence.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Takes the next revision. `make` builds the object for it, before anyone can see that it is given out.
+    pub(crate) fn next(&self, make: impl FnOnce(u64) -> Arc<Stored>) -> Arc<Stored> {
+        let _turn = self.sequence.lock().unwrap_or_else(PoisonError::into_inner);
         let revision = self.revision.load(Ordering::Relaxed) + 1;
-        let (object, removal) = make(revision);
-        if let Some(journal) = journal.as_ref() {
-            journal.append(Record { revision, table, key, object: (!removal).then_some(&*object) })?;
-        }
+        let object = make(revision);
         self.revision.store(revision, Ordering::Release);
-        Ok(object)
+        object
     }
 }
 
@@ -103,13 +70,8 @@ impl Store {
     /// An empty store.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let shared = Shared { options, revision: AtomicU64::new(FIRST), sequence: Mutex::new(None) };
+        let shared = Shared { options, revision: AtomicU64::new(FIRST), sequence: Mutex::new(()) };
         Self { shared: Arc::new(shared), tables: Arc::default() }
-    }
-
-    /// Sends every commit from now on to `journal` first.
-    pub fn set_journal(&self, journal: Arc<dyn Journal>) {
-        *self.shared.sequence.lock().unwrap_or_else(PoisonError::into_inner) = Some(journal);
     }
 
     /// The revision of the last commit.
@@ -127,13 +89,5 @@ impl Store {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let table = tables.entry(name.to_owned()).or_insert_with(|| Arc::new(Table::new(name, Arc::clone(&self.shared), FIRST)));
         Arc::clone(table)
-    }
-
-    /// Names of the tables that were asked for so far.
-    #[must_use]
-    pub fn table_names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.tables.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
-        names.sort();
-        names
     }
 }

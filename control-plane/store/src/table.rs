@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::log::Log;
 use crate::store::Shared;
-use crate::{Draft, Event, EventKind, Expired, JournalError, Meta, Stored, Watcher};
+use crate::{Draft, Event, EventKind, Expired, Meta, Stored, Watcher};
 
 /// The key of an object: `namespace/name`, or the name alone. Lists are in the order of their bytes.
 #[must_use]
@@ -46,9 +46,6 @@ pub enum CommitError {
     /// An update or delete found another revision.
     #[error("the object has changed")]
     Stale,
-    /// The durable log refused it.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
 }
 
 /// A change that happened.
@@ -150,7 +147,7 @@ impl Table {
     /// Makes one change, or none.
     ///
     /// # Errors
-    /// When the precondition of the change does not hold, or the durable log refuses it.
+    /// When the precondition of the change does not hold.
     pub fn commit(&self, key: &str, change: Change) -> Result<Committed, CommitError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let present = state.objects.get(key);
@@ -169,10 +166,12 @@ impl Table {
             Step::Put(_, Some(old)) => (EventKind::Modified, Some(Arc::clone(old))),
             Step::Remove(old) => (EventKind::Deleted, Some(Arc::clone(old))),
         };
-        let object = self.shared.next(&self.name, key, |revision| match step {
-            Step::Put(draft, _) => (Arc::new(draft.seal(revision)), false),
-            Step::Remove(old) => (Arc::new(old.tombstone(revision)), true),
-        })?;
+        let object = self.shared.next(|revision| {
+            Arc::new(match step {
+                Step::Put(draft, _) => draft.seal(revision),
+                Step::Remove(old) => old.tombstone(revision),
+            })
+        });
         match kind {
             EventKind::Added => drop(state.objects.insert(key.to_owned(), Arc::clone(&object))),
             EventKind::Modified => {
@@ -242,11 +241,6 @@ impl Table {
             return Err(Expired { asked: revision, floor: state.log.floor(), now: self.shared.revision() });
         }
         Ok(Watcher::new(Arc::clone(self), revision, news))
-    }
-
-    /// Forgets what happened up to `revision`; watchers that are not past it expire.
-    pub fn compact(&self, revision: u64) {
-        self.state.write().unwrap_or_else(PoisonError::into_inner).log.compact(revision);
     }
 
     /// Events after `revision` (at most `max`) and the revision up to which they are complete.

@@ -8,12 +8,3 @@ pub(crate) mod engine;
 pub(crate) mod status;
 #[cfg(feature = "plane")]
 pub(crate) mod up;
-
-/// Prints the CustomResourceDefinitions as YAML documents.
-#[cfg(feature = "actuation")]
-pub(crate) fn crds() -> anyhow::Result<()> {
-    for crd in dormouse_apis::fma::definitions() {
-        dormouse_runtime::output::Out.text(&format!("---\n{}", dormouse_machinery::yaml::to_string(&crd)))?;
-    }
-    Ok(())
-}

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use dormouse_controller::{Credentials, NoClient, Output, is_ready};
+use dormouse_controller::{Credentials, NoClient, is_ready};
 use dormouse_runtime::clock::{Clock, SystemClock};
+use dormouse_runtime::flags::Output;
 use dormouse_runtime::output::Out;
 use dormouse_runtime::output::table::{age, section};
 use dormouse_runtime::program;

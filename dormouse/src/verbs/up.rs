@@ -1,7 +1,7 @@
 //! `dormouse up`: the embedded plane in the foreground, or detached.
 
 #[cfg(feature = "actuation")]
-mod actuation;
+pub(crate) mod actuation;
 mod greeting;
 mod trim_memory;
 
@@ -162,7 +162,7 @@ async fn make_objects(args: &UpArgs, plane: &Plane) -> anyhow::Result<()> {
         apply(&client, &serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})).await?;
     }
     #[cfg(feature = "actuation")]
-    actuation::install(&client, namespace, &args.controllers).await?;
+    actuation::install_of(&client, namespace, &args.controllers).await?;
     Ok(())
 }
 
@@ -176,9 +176,7 @@ fn detach(args: &UpArgs) -> anyhow::Result<()> {
         ))
         .into());
     }
-    let path = run_folder::path(&args.plane.name)?;
-    std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
-    let log = path.join("up.log");
+    let log = run_folder::make(&args.plane.name)?.join("up.log");
     let file = std::fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     let rest = std::env::args_os().skip(1).filter(|a| a != "--detach");
     let mut command = std::process::Command::new("setsid");

@@ -6,6 +6,7 @@ use dormouse_apis::Resource;
 use dormouse_apis::fma::{InferenceServerConfig, LauncherConfig, LauncherPopulationPolicy};
 use dormouse_apis::names::{SERVER_CONTAINER, annotation};
 use dormouse_deploy::IMAGE_REGISTRY;
+use dormouse_names::condition::SERVING;
 use dormouse_names::env;
 use serde_json::{Value, json};
 
@@ -89,8 +90,17 @@ pub(super) fn server_config(m: &Model) -> Value {
     })
 }
 
+/// How a requester becomes Ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readiness {
+    /// By a probe each second.
+    Probe,
+    /// By the gate that the dual-pods controller opens.
+    Gate,
+}
+
 /// A ReplicaSet of requesters, none at first. `gpu` pins them: no GPU is asked of the scheduler then.
-pub(super) fn requesters(name: &str, mut notes: Value, gpu: &str, ports: &Ports, delay_ready_ms: u64) -> Value {
+pub(super) fn requesters(name: &str, mut notes: Value, gpu: &str, ports: &Ports, delay_ready_ms: u64, readiness: Readiness) -> Value {
     let Ports { probes, spi, .. } = *ports;
     notes[annotation::ADMIN_PORT] = json!(spi.to_string());
     let mut env = vec![
@@ -101,16 +111,21 @@ pub(super) fn requesters(name: &str, mut notes: Value, gpu: &str, ports: &Ports,
     if delay_ready_ms > 0 {
         env.push(json!({"name": env::DELAY_READY_MS, "value": delay_ready_ms.to_string()}));
     }
+    let mut spec = json!({"terminationGracePeriodSeconds": 10, "containers": [{
+        "name": SERVER_CONTAINER, "image": format!("{IMAGE_REGISTRY}/requester:latest"), "env": env,
+        "ports": [{"name": "probes", "containerPort": probes}, {"name": "spi", "containerPort": spi}],
+        "resources": {"limits": {"cpu": "200m", "memory": "250Mi"}},
+    }]});
+    match readiness {
+        Readiness::Probe => {
+            spec["containers"][0]["readinessProbe"] = json!({"httpGet": {"path": "/ready", "port": probes}, "periodSeconds": 1});
+        }
+        Readiness::Gate => spec["readinessGates"] = json!([{"conditionType": SERVING}]),
+    }
     json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {"replicas": 0, "selector": {"matchLabels": {"app": name}}, "template": {
-            "metadata": {"labels": {"app": name}, "annotations": notes},
-            "spec": {"terminationGracePeriodSeconds": 10, "containers": [{
-                "name": SERVER_CONTAINER, "image": format!("{IMAGE_REGISTRY}/requester:latest"), "env": env,
-                "ports": [{"name": "probes", "containerPort": probes}, {"name": "spi", "containerPort": spi}],
-                "readinessProbe": {"httpGet": {"path": "/ready", "port": probes}, "periodSeconds": 1},
-                "resources": {"limits": {"cpu": "200m", "memory": "250Mi"}},
-            }]},
+            "metadata": {"labels": {"app": name}, "annotations": notes}, "spec": spec,
         }},
     })
 }

@@ -1,7 +1,7 @@
 //! `dormouse demo`: the main job on a private plane, measured from outside.
 //!
 //! [`ports`] finds free ports, [`scene`] builds the plane and what runs on it, [`stage`] watches it and moves replicas, [`paths`] plays the
-//! six ways a model gets served, [`measure`] turns stamps into figures, [`report`] prints them. Everything is
+//! ways a model gets served, [`measure`] turns stamps into figures, [`report`] prints them. Everything is
 //! removed at the end, also after a failure or Ctrl-C, unless `--keep` says otherwise.
 
 mod manifests;
@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use dormouse_controller::Output;
 use dormouse_runtime::exit::Failure;
+use dormouse_runtime::flags::Output;
 use dormouse_runtime::output::{Out, error_line};
 use dormouse_runtime::{CancellationToken, shutdown};
 
@@ -32,8 +32,8 @@ pub(crate) struct DemoArgs {
     /// What serves the models: the simulator, the embedded CPU engine, or a real vLLM on this machine
     #[arg(long, value_enum, default_value_t = Engine::Sim)]
     pub(crate) engine: Engine,
-    /// Hot starts to measure; a quarter as many swaps and direct hot starts
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// Hot starts to measure, by probe and by gate; a quarter as many swaps of each and direct hot starts
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) iterations: u32,
     /// Form of the result
     #[arg(long, short, value_enum, default_value_t = Output::Table)]

@@ -1,4 +1,4 @@
-//! The six ways a model gets served, played one after the other.
+//! The ways a model gets served, played one after the other.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::DemoArgs;
-use super::manifests::{self, Model};
+use super::manifests::{self, Model, Readiness};
 use super::measure::{self, Offset, Sample, Work};
 use super::ports::Ports;
 use super::report::{Path, Report};
@@ -29,6 +29,18 @@ const OTHER_GPU: &str = "GPU-1";
 /// Time of a call, its whole answer included.
 const CALL: Duration = Duration::from_secs(60);
 const PROMPT: &str = "Who are you?";
+
+/// Requesters of a model.
+#[derive(Debug, Clone, Copy)]
+struct Set {
+    model: usize,
+    readiness: Readiness,
+}
+
+/// As everybody has them.
+fn probed(model: usize) -> Set {
+    Set { model, readiness: Readiness::Probe }
+}
 
 struct Player<'a> {
     args: &'a DemoArgs,
@@ -48,8 +60,11 @@ pub(super) async fn all(args: &DemoArgs, scene: &mut Scene, report: &mut Report)
     let (models, ports) = (scene.models.clone(), scene.ports);
     let mut p = Player { args, stage: &mut scene.stage, models, ports, http, offset, said: [None, None] };
     let [a, b] = p.models.clone();
-    for model in [&a, &b] {
-        p.stage.apply(&manifests::requesters(&model.name, manifests::by_config(model), GPU, &p.ports, args.delay_ready_ms)).await?;
+    for (model, at) in [(&a, 0), (&b, 1)] {
+        for readiness in [Readiness::Probe, Readiness::Gate] {
+            let (name, notes) = (p.name(Set { model: at, readiness }), manifests::by_config(model));
+            p.stage.apply(&manifests::requesters(&name, notes, GPU, &p.ports, args.delay_ready_ms, readiness)).await?;
+        }
     }
     let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|o| o == name);
     if wanted("cold-plain") {
@@ -61,13 +76,17 @@ pub(super) async fn all(args: &DemoArgs, scene: &mut Scene, report: &mut Report)
     report.push(cold);
     let warm = p.warm().await.context("path warm")?;
     report.push(warm);
-    if wanted("hot") {
-        let path = p.hot().await.context("path hot")?;
-        report.push(path);
+    for (name, readiness) in [("hot", Readiness::Probe), ("hot-gated", Readiness::Gate)] {
+        if wanted(name) {
+            let path = p.hot(name, readiness).await.with_context(|| format!("path {name}"))?;
+            report.push(path);
+        }
     }
-    if wanted("swap") {
-        let path = p.swap().await.context("path swap")?;
-        report.push(path);
+    for (name, readiness) in [("swap", Readiness::Probe), ("swap-gated", Readiness::Gate)] {
+        if wanted(name) {
+            let path = p.swap(name, readiness).await.with_context(|| format!("path {name}"))?;
+            report.push(path);
+        }
     }
     if wanted("direct") {
         for path in p.direct().await.context("path direct")? {
@@ -78,6 +97,12 @@ pub(super) async fn all(args: &DemoArgs, scene: &mut Scene, report: &mut Report)
 }
 
 impl Player<'_> {
+    /// The ReplicaSet.
+    fn name(&self, set: Set) -> String {
+        let model = &self.models[set.model].name;
+        if set.readiness == Readiness::Gate { format!("{model}-gated") } else { model.clone() }
+    }
+
     fn modelled(&self) -> Vec<&'static str> {
         if self.args.engine == Engine::Sim { vec!["engine_seconds", "first_token_seconds"] } else { Vec::new() }
     }
@@ -118,8 +143,8 @@ impl Player<'_> {
     /// First requester: launcher made, instance made.
     async fn cold(&mut self) -> anyhow::Result<Path> {
         step("cold: the first requester, for which a launcher and an engine are made");
-        self.stage.scale(&self.models[0].name.clone(), 1).await?;
-        let (sample, answer) = self.actuation(0, Work::Start).await?;
+        self.stage.scale(&self.name(probed(0)), 1).await?;
+        let (sample, answer) = self.actuation(probed(0), Work::Start).await?;
         // From here on the launcher stays: made on demand for this path, kept by policy for the next.
         self.stage.apply(&manifests::population_policy()).await?;
         Ok(self.path("cold", vec![sample], true, vec![answer]))
@@ -128,61 +153,63 @@ impl Player<'_> {
     /// Another model on that launcher.
     async fn warm(&mut self) -> anyhow::Result<Path> {
         step("warm: another model on that launcher");
-        self.release(0).await?;
-        self.stage.scale(&self.models[1].name.clone(), 1).await?;
-        let (sample, answer) = self.actuation(1, Work::Start).await?;
-        self.release(1).await?;
+        self.release(probed(0)).await?;
+        self.stage.scale(&self.name(probed(1)), 1).await?;
+        let (sample, answer) = self.actuation(probed(1), Work::Start).await?;
+        self.release(probed(1)).await?;
         Ok(self.path("warm", vec![sample], true, vec![answer]))
     }
 
     /// To nought and back.
-    async fn hot(&mut self) -> anyhow::Result<Path> {
-        step(&format!("hot: put to sleep and woken, {} times", self.args.iterations));
+    async fn hot(&mut self, name: &'static str, readiness: Readiness) -> anyhow::Result<Path> {
+        step(&format!("{name}: put to sleep and woken, {} times{}", self.args.iterations, by(readiness)));
+        let set = Set { model: 0, readiness };
         let mut samples = Vec::new();
         let mut answers = Vec::new();
         for _ in 0..self.args.iterations {
-            self.stage.scale(&self.models[0].name.clone(), 1).await?;
-            let (sample, answer) = self.actuation(0, Work::Wake).await?;
+            self.stage.scale(&self.name(set), 1).await?;
+            let (sample, answer) = self.actuation(set, Work::Wake).await?;
             samples.push(sample);
             answers = vec![answer];
-            self.release(0).await?;
+            self.release(set).await?;
         }
-        Ok(self.path("hot", samples, false, answers))
+        Ok(self.path(name, samples, false, answers))
     }
 
     /// One model goes, the other comes, on one GPU.
-    async fn swap(&mut self) -> anyhow::Result<Path> {
+    async fn swap(&mut self, name: &'static str, readiness: Readiness) -> anyhow::Result<Path> {
         let rounds = part(self.args.iterations);
-        step(&format!("swap: one model for the other on one GPU, {rounds} times"));
+        step(&format!("{name}: one model for the other on one GPU, {rounds} times{}", by(readiness)));
+        let set = |model: usize| Set { model, readiness };
         let mut samples = Vec::new();
         let mut answers = vec![String::new(); 2];
-        self.stage.scale(&self.models[0].name.clone(), 1).await?;
-        self.actuation(0, Work::Wake).await?;
+        self.stage.scale(&self.name(set(0)), 1).await?;
+        self.actuation(set(0), Work::Wake).await?;
         for i in 0..rounds {
             let (from, to) = if i % 2 == 0 { (0, 1) } else { (1, 0) };
-            let (old, new) = (self.models[from].name.clone(), self.models[to].name.clone());
+            let (old, new) = (self.name(set(from)), self.name(set(to)));
             let (down, up) = tokio::join!(self.stage.scale(&old, 0), self.stage.scale(&new, 1));
             down.and(up)?;
-            let (sample, answer) = self.actuation(to, Work::Wake).await?;
+            let (sample, answer) = self.actuation(set(to), Work::Wake).await?;
             samples.push(sample);
             answers[to] = answer;
             self.stage.unserved(&old).await?;
         }
         for model in 0..2 {
-            self.stage.scale(&self.models[model].name.clone(), 0).await?;
-            self.stage.unserved(&self.models[model].name.clone()).await?;
+            let name = self.name(set(model));
+            self.stage.scale(&name, 0).await?;
+            self.stage.unserved(&name).await?;
         }
         answers.retain(|a| !a.is_empty());
-        Ok(self.path("swap", samples, false, answers))
+        Ok(self.path(name, samples, false, answers))
     }
 
     /// The older flow with a server patch: cold, then hot.
     async fn direct(&mut self) -> anyhow::Result<Vec<Path>> {
         step("direct: the older flow, with a server patch");
         let model = Model { name: "direct".into(), port: self.ports.plain, ..self.models[0].clone() };
-        self.stage
-            .apply(&manifests::requesters("direct", manifests::by_patch(&model), OTHER_GPU, &self.ports, self.args.delay_ready_ms))
-            .await?;
+        let (notes, delay) = (manifests::by_patch(&model), self.args.delay_ready_ms);
+        self.stage.apply(&manifests::requesters("direct", notes, OTHER_GPU, &self.ports, delay, Readiness::Probe)).await?;
         let mut paths = Vec::new();
         for (name, work) in [("direct-cold", Work::Start), ("direct-hot", Work::Wake)] {
             let rounds = if work == Work::Start { 1 } else { part(self.args.iterations) };
@@ -206,8 +233,8 @@ impl Player<'_> {
     }
 
     /// Scales a model to nought and waits until its engine sleeps.
-    async fn release(&mut self, model: usize) -> anyhow::Result<()> {
-        let name = self.models[model].name.clone();
+    async fn release(&mut self, set: Set) -> anyhow::Result<()> {
+        let name = self.name(set);
         let requester = self.stage.served(&name).await?;
         let provider = self.stage.provider(&requester).await?.name_any();
         self.stage.scale(&name, 0).await?;
@@ -216,12 +243,12 @@ impl Player<'_> {
     }
 
     /// Waits until the model's requester is ready; asks the engine; reads the stamps.
-    async fn actuation(&mut self, model: usize, work: Work) -> anyhow::Result<(Sample, String)> {
-        let m = self.models[model].clone();
-        let requester = self.stage.served(&m.name).await?;
+    async fn actuation(&mut self, set: Set, work: Work) -> anyhow::Result<(Sample, String)> {
+        let m = self.models[set.model].clone();
+        let requester = self.stage.served(&self.name(set)).await?;
         let provider = self.stage.provider(&requester).await?;
         let (answer, first_token) = self.ask(&provider, &m).await?;
-        self.same(model, &answer)?;
+        self.same(set.model, &answer)?;
         let engine = measure::stamps(&self.instance_log(&provider).await?);
         let sample = self.sample(&requester, &engine, work, first_token).await?;
         Ok((sample, answer))
@@ -256,10 +283,10 @@ impl Player<'_> {
         let base = net::base_url(ip(pod).context("the provider has no address")?, model.port);
         let engine = Endpoint::new(&base, self.http.clone(), CALL);
         let name = engine.models().await?.data.into_iter().next().context("the engine names no model")?.id;
-        let common = Common { model: Some(name), max_tokens: Some(24), temperature: Some(0.0), stream: Some(true), ..Common::default() };
+        let common = Common { model: Some(name), max_tokens: Some(24), temperature: Some(0.0), ..Common::default() };
         let messages = vec![ChatMessage::user(PROMPT)];
         let begun = Instant::now();
-        let mut answer = engine.chat(&ChatRequest { messages, max_completion_tokens: None, add_generation_prompt: None, common }).await?;
+        let mut answer = engine.chat(ChatRequest { messages, max_completion_tokens: None, add_generation_prompt: None, common }).await?;
         let (mut text, mut first) = (String::new(), None);
         while let Some(chunk) = answer.next().await? {
             let piece = chunk.choices.into_iter().next().and_then(|choice| choice.delta?.content);
@@ -270,6 +297,11 @@ impl Player<'_> {
         }
         Ok((text.trim().to_owned(), first.context("the engine answered nothing")?))
     }
+}
+
+/// How its readiness comes about, as the end of a sentence.
+fn by(readiness: Readiness) -> &'static str {
+    if readiness == Readiness::Gate { ", ready by the gate" } else { "" }
 }
 
 /// Rounds of the paths beside `hot`: each waits a second for a readiness probe, and the whole is to end within a minute.

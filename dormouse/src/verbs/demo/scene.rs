@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use dormouse_apis::names::SERVER_CONTAINER;
-use dormouse_deploy::{ChartValues, NODE_VIEW_ROLE, node_view_role, render};
+use dormouse_deploy::ChartValues;
 use dormouse_plane::{Options, Plane};
 use dormouse_runtime::output::error_line;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -19,6 +19,7 @@ use super::ports::Ports;
 use super::stage::Stage;
 use crate::apply::apply;
 use crate::engine::Engine;
+use crate::verbs::up::actuation::install;
 
 /// A plane with the controllers on it.
 pub(super) struct Scene {
@@ -52,24 +53,17 @@ impl Scene {
         let client = plane.client();
         let kubeconfig = plane.kubeconfig().to_owned();
         step("installing the definitions, a launcher and the two controllers");
-        for crd in dormouse_apis::fma::definitions() {
-            apply(&client, &crd).await?;
-        }
         for object in manifests::base() {
             apply(&client, &object).await?;
         }
-        apply(&client, &manifests::launcher_config(models[0].folder.as_deref())).await?;
-        for model in &models {
-            apply(&client, &manifests::server_config(model)).await?;
-        }
-        apply(&client, &node_view_role()).await?;
         let mut values = ChartValues::default();
-        values.global.node_view_cluster_role = NODE_VIEW_ROLE.into();
         let listen = vec![format!("--metrics-port={}", ports.metrics), format!("--debug-port={}", ports.debug)];
         values.dual_pods_controller.extra_args.clone_from(&listen);
         values.launcher_populator.extra_args = listen;
-        for object in render(&values, "fma", NAMESPACE) {
-            apply(&client, &object).await?;
+        install(&client, NAMESPACE, values).await?;
+        apply(&client, &manifests::launcher_config(models[0].folder.as_deref())).await?;
+        for model in &models {
+            apply(&client, &manifests::server_config(model)).await?;
         }
         let scene = Self { stage: Stage::new(client), plane: Some(plane), kubeconfig, models, ports };
         scene.gpu_map().await?;

@@ -8,14 +8,19 @@ use crate::apply::apply;
 use crate::controllers::Controllers;
 
 /// Makes definitions, rights and those of its controllers that are to run.
-pub(super) async fn install(client: &Client, namespace: &str, controllers: &Controllers) -> anyhow::Result<()> {
+pub(super) async fn install_of(client: &Client, namespace: &str, controllers: &Controllers) -> anyhow::Result<()> {
+    let mut values = ChartValues::default();
+    values.dual_pods_controller.enabled = controllers.has("dual-pods");
+    values.launcher_populator.enabled = controllers.has("launcher-populator");
+    install(client, namespace, values).await
+}
+
+/// Makes definitions, rights and the controllers that these values enable.
+pub(crate) async fn install(client: &Client, namespace: &str, mut values: ChartValues) -> anyhow::Result<()> {
     for crd in dormouse_apis::fma::definitions() {
         apply(client, &crd).await?;
     }
-    let mut values = ChartValues::default();
     values.global.node_view_cluster_role = NODE_VIEW_ROLE.into();
-    values.dual_pods_controller.enabled = controllers.has("dual-pods");
-    values.launcher_populator.enabled = controllers.has("launcher-populator");
     apply(client, &node_view_role()).await?;
     if values.dual_pods_controller.enabled || values.launcher_populator.enabled {
         for object in render(&values, "fma", namespace) {
