@@ -76,6 +76,9 @@ pub struct PopulatorArgs {
     /// After this long on a node without becoming ready a launcher counts as stuck
     #[arg(long, default_value = "7m30s", value_parser = duration)]
     pub stuck_starting_threshold: Duration,
+    /// Make launchers also on nodes where they could not start now: cordoned, tainted, not ready (as the peer does)
+    #[arg(long, default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    pub populate_unschedulable_nodes: bool,
 }
 
 impl CommonArgs {
@@ -104,7 +107,12 @@ impl PopulatorArgs {
     /// Thresholds as these flags say.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        Limits { stuck_scheduling: self.stuck_scheduling_threshold, stuck_starting: self.stuck_starting_threshold, ..Limits::default() }
+        Limits {
+            stuck_scheduling: self.stuck_scheduling_threshold,
+            stuck_starting: self.stuck_starting_threshold,
+            populate_unschedulable_nodes: self.populate_unschedulable_nodes,
+            ..Limits::default()
+        }
     }
 }
 

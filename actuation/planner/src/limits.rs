@@ -29,6 +29,8 @@ pub struct Limits {
     pub stuck_scheduling: Duration,
     /// A launcher that is scheduled and not ready for this long is stuck.
     pub stuck_starting: Duration,
+    /// Launchers are also made where they could not start: on cordoned, tainted and unready nodes, as the peer does.
+    pub populate_unschedulable_nodes: bool,
 }
 
 impl Default for Limits {
@@ -39,6 +41,7 @@ impl Default for Limits {
             reclaim: ReclaimOrder::Lru,
             stuck_scheduling: Duration::from_secs(120),
             stuck_starting: Duration::from_secs(450),
+            populate_unschedulable_nodes: false,
         }
     }
 }

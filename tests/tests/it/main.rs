@@ -14,4 +14,5 @@ mod bad_input;
 mod crash;
 mod kubectl;
 mod recipe;
+mod situations;
 mod support;

@@ -18,10 +18,13 @@ struct Story {
     /// What is done: requesters that come, requesters that go.
     come: &'static [(&'static str, &'static str)],
     go: &'static [&'static str],
+    /// Requesters are ready by the gate.
+    gated: bool,
 }
 
 fn requester(story: &Story, (name, model): (&str, &str)) -> Value {
-    if story.launchers { objects::wants(name, model, &["GPU-0"]) } else { objects::direct(name, model, &["GPU-0"]) }
+    let requester = if story.launchers { objects::wants(name, model, &["GPU-0"]) } else { objects::direct(name, model, &["GPU-0"]) };
+    if story.gated { objects::gated(requester) } else { requester }
 }
 
 async fn open(story: &Story) -> Stage {
@@ -115,7 +118,7 @@ async fn every_effect(story: Story, least: usize) {
     }
 }
 
-const NOTHING: Story = Story { launchers: false, asleep: &[], awake: &[], come: &[], go: &[] };
+const NOTHING: Story = Story { launchers: false, asleep: &[], awake: &[], come: &[], go: &[], gated: false };
 
 #[tokio::test]
 async fn direct_bind_cold() {
@@ -159,7 +162,7 @@ async fn launcher_unbind() {
 
 #[tokio::test]
 async fn launcher_swap() {
-    let story = Story { launchers: true, asleep: &[("a", "qwen")], awake: &[("b", "llama")], come: &[("c", "qwen")], go: &["b"] };
+    let story = Story { launchers: true, asleep: &[("a", "qwen")], awake: &[("b", "llama")], come: &[("c", "qwen")], go: &["b"], gated: false };
     every_effect(story, 8).await;
 }
 
@@ -167,4 +170,19 @@ async fn launcher_swap() {
 async fn launcher_swap_to_a_new_model() {
     let story = Story { launchers: true, awake: &[("a", "qwen")], come: &[("b", "llama")], go: &["a"], ..NOTHING };
     every_effect(story, 8).await;
+}
+
+#[tokio::test]
+async fn gated_wake() {
+    every_effect(Story { launchers: true, gated: true, asleep: &[("a", "qwen")], come: &[("b", "qwen")], ..NOTHING }, 5).await;
+}
+
+#[tokio::test]
+async fn gated_unbind() {
+    every_effect(Story { launchers: true, gated: true, awake: &[("a", "qwen")], go: &["a"], ..NOTHING }, 5).await;
+}
+
+#[tokio::test]
+async fn gated_direct_bind_cold() {
+    every_effect(Story { gated: true, come: &[("a", "m")], ..NOTHING }, 4).await;
 }

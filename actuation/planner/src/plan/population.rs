@@ -138,6 +138,9 @@ fn seekers(view: View<'_>, name: &str) -> usize {
 fn may_place(view: View<'_>, lc: &Lc) -> bool {
     let node = &view.state.node;
     let Ok(built) = &lc.template else { return false };
+    if view.state.limits.populate_unschedulable_nodes {
+        return !node.is_gone();
+    }
     let tolerations = list(&built.pod, &["spec", "tolerations"]);
     let tolerated = node.taints.iter().all(|taint| tolerations.iter().any(|toleration| tolerates(toleration, taint)));
     !node.is_gone() && !node.unschedulable && node.ready && tolerated

@@ -141,6 +141,11 @@ fn a20_a_node_that_cannot_take_launchers_keeps_those_it_has() {
         h.world.stock("lc", 3);
         calm(&mut h);
         assert_eq!(h.providers().len(), 1, "{obstacle}");
+        // The peer makes them all the same.
+        h.limits.populate_unschedulable_nodes = true;
+        h.crash(std::time::Duration::from_millis(1));
+        calm(&mut h);
+        assert_eq!(h.providers().len(), 3, "{obstacle}");
     }
 }
 

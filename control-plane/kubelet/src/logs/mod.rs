@@ -4,6 +4,7 @@
 //! new bytes by a channel and never polls. Files go with their Pod.
 
 mod cri;
+mod lacking;
 mod reader;
 mod writer;
 
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 pub use cri::Stream;
+pub use lacking::LogError;
 pub use reader::{LogQuery, LogReader};
 pub(crate) use writer::copy;
 
@@ -21,27 +23,6 @@ pub(crate) use writer::copy;
 const FILE_BYTES: u64 = 10 << 20;
 /// Files kept per run.
 const FILES: u64 = 5;
-
-/// Why there is no log to read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LogError {
-    /// The container has not started yet (or is not of this Pod).
-    #[error("container {container:?} in pod {pod:?} is waiting to start: ContainerCreating")]
-    NotStarted {
-        /// Name of the Pod.
-        pod: String,
-        /// Name of the container.
-        container: String,
-    },
-    /// There was no earlier run.
-    #[error("previous terminated container {container:?} in pod {pod:?} not found")]
-    NoPrevious {
-        /// Name of the Pod.
-        pod: String,
-        /// Name of the container.
-        container: String,
-    },
-}
 
 /// How far a run's log has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,14 +125,11 @@ impl Logs {
     }
 
     /// The last run of a container, or the one before it.
-    pub(crate) fn find(&self, query: &LogQuery) -> Result<Arc<RunLog>, LogError> {
+    pub(crate) fn find(&self, query: &LogQuery) -> Option<Arc<RunLog>> {
         let runs = self.lock();
         let list = runs.get(&(query.uid.clone(), query.container.clone())).map_or(&[][..], Vec::as_slice);
         let found = if query.previous { list.len().checked_sub(2).and_then(|i| list.get(i)) } else { list.last() };
-        found.cloned().ok_or_else(|| {
-            let (pod, container) = (query.pod.clone(), query.container.clone());
-            if query.previous { LogError::NoPrevious { pod, container } } else { LogError::NotStarted { pod, container } }
-        })
+        found.cloned()
     }
 
     /// The last bytes of the last run as text, for a termination message made of the log.

@@ -1,5 +1,6 @@
 //! One container of a Pod inside the machine: its state, its runs, its probes.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -39,12 +40,14 @@ impl Exit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
     pub(super) exit: Exit,
-    pub(super) reason: &'static str,
+    pub(super) reason: Cow<'static, str>,
     pub(super) message: Option<String>,
     pub(super) started: Option<Timestamp>,
     pub(super) finished: Timestamp,
     pub(super) finished_mono: Duration,
     pub(super) id: Option<String>,
+    /// It was ended for a run with another image, which follows at once whatever the policy.
+    pub(super) replaced: bool,
 }
 
 /// A run in progress.
@@ -113,7 +116,12 @@ const PULL_ERROR_SHOWN: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Container {
     pub(super) name: String,
+    /// The image of its next run.
     pub(super) image: String,
+    /// The image of its last run; empty before there was one.
+    pub(super) run_image: String,
+    /// What starts or runs has an image that the Pod has no longer.
+    pub(super) stale: bool,
     pub(super) role: Role,
     pub(super) startup: Option<probe::Settings>,
     pub(super) readiness: Option<probe::Settings>,
@@ -143,6 +151,8 @@ impl Container {
         Self {
             name: spec.name.clone(),
             image: spec.image.clone().unwrap_or_default(),
+            run_image: String::new(),
+            stale: false,
             role,
             startup: probe(&spec.startup_probe).filter(|_| probes),
             readiness: probe(&spec.readiness_probe).filter(|_| probes),
@@ -162,38 +172,41 @@ impl Container {
         }
     }
 
-    /// Takes over what an earlier kubelet reported: what ran then is gone now.
-    pub(super) fn adopt(&mut self, status: &ContainerStatus, now: Now) {
+    /// Takes over what an earlier kubelet reported: what ran then is gone now. `terminal`: nothing of the Pod runs again.
+    pub(super) fn adopt(&mut self, status: &ContainerStatus, terminal: bool, now: Now) {
         self.restarts = u32::try_from(status.restart_count).unwrap_or(0);
         let state = status.state.as_ref();
         let ended = if let Some(running) = state.and_then(|s| s.running.as_ref()) {
             Some(Ended {
                 exit: Exit::LOST,
-                reason: "Error",
+                reason: "Error".into(),
                 message: Some("the process ended together with the plane that ran it".to_owned()),
                 started: running.started_at.as_ref().map(|t| t.0),
                 finished: now.wall,
                 finished_mono: now.mono,
                 id: plain_id(status.container_id.as_deref()),
+                replaced: false,
             })
         } else {
             let terminated = |s: &ContainerState| {
                 s.terminated.as_ref().map(|t| Ended {
                     exit: Exit { code: t.exit_code, signal: t.signal },
-                    reason: if t.exit_code == 0 { "Completed" } else { "Error" },
+                    reason: t.reason.clone().map_or_else(|| usual_reason(t.exit_code).into(), Cow::Owned),
                     message: t.message.clone(),
                     started: t.started_at.as_ref().map(|t| t.0),
                     finished: t.finished_at.as_ref().map_or(now.wall, |t| t.0),
                     finished_mono: now.mono,
                     id: plain_id(t.container_id.as_deref()),
+                    replaced: false,
                 })
             };
             state.and_then(terminated).or_else(|| status.last_state.as_ref().and_then(terminated))
         };
         if let Some(ended) = ended {
             self.ever_ran = true;
+            self.run_image.clone_from(&status.image);
             // A new sandbox runs its init containers again.
-            if self.role == Role::Init {
+            if self.role == Role::Init && !terminal {
                 self.last = Some(ended);
             } else {
                 self.state = State::Ended(ended);
@@ -260,6 +273,7 @@ impl Container {
     /// The executor is asked to start it.
     pub(super) fn begin_start(&mut self) -> u32 {
         let attempt = self.next_attempt();
+        self.stale = false;
         let before = Box::new(std::mem::replace(&mut self.state, State::Waiting));
         self.state = State::Starting { attempt, before };
         attempt
@@ -286,6 +300,9 @@ impl Container {
         let attempt = self.leave_starting();
         self.restarts = attempt;
         self.image_id = image;
+        if !self.stale {
+            self.run_image.clone_from(&self.image);
+        }
         self.ever_ran = true;
         self.retry.clear();
         self.pull.clear();
@@ -362,7 +379,8 @@ impl Container {
     pub(super) fn block(&mut self, failure: Failure, message: String, now: Now) {
         self.leave_starting();
         let backoff = if failure == Failure::Image { &mut self.pull } else { &mut self.retry };
-        let delay = backoff.next(now.mono, now.mono);
+        // What failed for an image that the Pod has no longer says nothing about the next attempt.
+        let delay = if std::mem::take(&mut self.stale) { Duration::ZERO } else { backoff.next(now.mono, now.mono) };
         self.state =
             State::Blocked { failure, message, retry_at: now.mono + delay, back_off_from: now.mono + PULL_ERROR_SHOWN.min(delay / 2) };
     }
@@ -378,8 +396,9 @@ impl Container {
             self.ever_ran = true;
         }
         self.back_off_told = false;
-        let reason = reason.unwrap_or(if exit.code == 0 { "Completed" } else { "Error" });
-        self.state = State::Ended(Ended { exit, reason, message, started, finished: now.wall, finished_mono: now.mono, id });
+        let reason = reason.unwrap_or_else(|| usual_reason(exit.code)).into();
+        let replaced = std::mem::take(&mut self.stale);
+        self.state = State::Ended(Ended { exit, reason, message, started, finished: now.wall, finished_mono: now.mono, id, replaced });
     }
 
     /// The next moment at which a running or blocked container needs a tick.
@@ -401,6 +420,10 @@ impl Container {
             State::Ended(_) | State::Waiting | State::Starting { .. } => None,
         }
     }
+}
+
+fn usual_reason(code: i32) -> &'static str {
+    if code == 0 { "Completed" } else { "Error" }
 }
 
 fn plain_id(id: Option<&str>) -> Option<String> {

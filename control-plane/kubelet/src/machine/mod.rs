@@ -6,10 +6,12 @@
 //! Same state, same events, same times: same actions and the same status.
 
 pub mod backoff;
+mod change;
 mod container;
 mod pod;
 pub mod probe;
 mod status;
+mod stop;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +20,7 @@ use std::time::Duration;
 use dormouse_names::Programs;
 use jiff::Timestamp;
 
+pub use change::Update;
 pub use container::{Exit, Role};
 pub use pod::Machine;
 pub use status::{Facts, Timeline};
@@ -150,14 +153,7 @@ pub enum Event {
         outcome: Result<(), String>,
     },
     /// The Pod object changed.
-    Updated {
-        /// Grace in seconds once the object is being deleted.
-        deletion: Option<Duration>,
-        /// `status` of the conditions that the Pod's readiness gates name, in their order.
-        gates: Vec<Option<String>>,
-        /// `metadata.generation`.
-        generation: Option<i64>,
-    },
+    Updated(Update),
     /// The plane ends: stop everything within this grace and write nothing but status.
     Stop(Duration),
     /// A deadline has passed.

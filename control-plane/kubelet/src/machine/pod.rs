@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::container::{Container, Exit, Role, Run, State, Stop, StopPhase};
+use super::container::{Container, Exit, Role, State, StopPhase};
 use super::probe::ProbeKind;
 use super::status::{Board, Timeline};
-use super::{Action, Event, Failure, Hook, Now, Record, Settings, Signal, backoff};
+use super::stop::signal_stop;
+use super::{Action, Event, Failure, Hook, Now, Record, Settings, Signal, backoff, change};
 
-/// What is left to a container after a `preStop` hook that took all of the grace.
-const LEAST_GRACE: Duration = Duration::from_secs(2);
 /// How long, when the whole node ends, those that wait for others are left to wait before they are told once more.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -38,6 +37,8 @@ pub(super) enum Restart {
 pub(super) struct Verdict {
     pub(super) reason: String,
     pub(super) message: String,
+    /// The node did not take it: nothing of it was ever begun.
+    pub(super) rejected: bool,
 }
 
 /// See the module's documentation in [`crate::machine`].
@@ -47,7 +48,7 @@ pub struct Machine {
     pub(super) namespace: String,
     pub(super) uid: String,
     pub(super) restart: Restart,
-    grace: Duration,
+    pub(super) grace: Duration,
     pub(super) containers: Vec<Container>,
     pub(super) stage: Stage,
     pub(super) was_prepared: bool,
@@ -55,7 +56,7 @@ pub struct Machine {
     initialized: bool,
     pub(super) deletion: Option<Duration>,
     pub(super) verdict: Option<Verdict>,
-    active_until: Option<Duration>,
+    pub(super) active_until: Option<Duration>,
     /// The whole node ends, and with it whoever the Pod's programs may be waiting for.
     node_ends: bool,
     prepare: backoff::Backoff,
@@ -82,21 +83,22 @@ impl Machine {
             containers.push(Container::new(c, Role::App, settings));
         }
         let status = pod.status.as_ref();
+        let terminal = status.and_then(|s| s.phase.as_deref()).is_some_and(|p| p == "Succeeded" || p == "Failed");
         let statuses =
             status.into_iter().flat_map(|s| s.init_container_statuses.iter().flatten().chain(s.container_statuses.iter().flatten()));
         for status in statuses {
             if let Some(c) = containers.iter_mut().find(|c| c.name == status.name) {
-                c.adopt(status, now);
+                c.adopt(status, terminal, now);
             }
         }
-        let terminal = status.and_then(|s| s.phase.as_deref()).is_some_and(|p| p == "Succeeded" || p == "Failed");
-        let verdict = status.filter(|s| terminal && s.phase.as_deref() == Some("Failed")).and_then(|s| {
-            s.reason.as_ref().map(|reason| Verdict { reason: reason.clone(), message: s.message.clone().unwrap_or_default() })
+        let verdict = status.filter(|s| s.phase.as_deref() == Some("Failed")).and_then(|s| {
+            Some(Verdict {
+                reason: s.reason.clone()?,
+                message: s.message.clone().unwrap_or_default(),
+                rejected: s.container_statuses.is_none(),
+            })
         });
-        let active = spec.and_then(|s| s.active_deadline_seconds).and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
-        let since = status
-            .and_then(|s| s.start_time.as_ref())
-            .map_or(Duration::ZERO, |t| Duration::try_from(now.wall.duration_since(t.0)).unwrap_or(Duration::ZERO));
+        let board = Board::new(pod, now);
         let gate_types: Vec<String> =
             spec.iter().flat_map(|s| s.readiness_gates.iter().flatten()).map(|g| g.condition_type.clone()).collect();
         let mut machine = Self {
@@ -118,7 +120,7 @@ impl Machine {
             initialized: false,
             deletion: None,
             verdict,
-            active_until: active.map(|a| now.mono + a.saturating_sub(since)),
+            active_until: change::active_deadline(pod).map(|active| board.until(active, now)),
             node_ends: false,
             prepare: backoff::Backoff::new(backoff::Policy::RETRY),
             released: false,
@@ -126,7 +128,7 @@ impl Machine {
             gates: vec![None; gate_types.len()],
             gate_types,
             generation: meta.generation,
-            board: Board::new(pod, now),
+            board,
         };
         machine.refresh(now);
         machine
@@ -173,7 +175,7 @@ impl Machine {
         self.containers.get(index).map(|c| c.name.as_str())
     }
 
-    fn of_attempt(&mut self, container: usize, attempt: u32) -> Option<&mut Container> {
+    pub(super) fn of_attempt(&mut self, container: usize, attempt: u32) -> Option<&mut Container> {
         self.containers.get_mut(container).filter(|c| c.attempt() == Some(attempt))
     }
 
@@ -181,7 +183,7 @@ impl Machine {
         match event {
             Event::Rejected { reason, message } => {
                 if matches!(self.stage, Stage::Preparing { .. }) {
-                    self.verdict = Some(Verdict { reason, message });
+                    self.verdict = Some(Verdict { reason, message, rejected: true });
                     self.stage = Stage::Ended;
                 }
             }
@@ -207,7 +209,10 @@ impl Machine {
             Event::Started { container, attempt, id, image } => {
                 if let Some(c) = self.of_attempt(container, attempt) {
                     c.begin_run(id, image, now);
-                    if c.post_start {
+                    let (post_start, stale) = (c.post_start, c.stale);
+                    if stale {
+                        self.replace(container, now, out);
+                    } else if post_start {
                         out.push(Action::Hook { container, attempt, hook: Hook::PostStart, timeout: None });
                     }
                 }
@@ -224,37 +229,12 @@ impl Machine {
             }
             Event::Probed { container, attempt, kind, outcome } => self.probed(container, attempt, kind, outcome, now, out),
             Event::HookDone { container, attempt, hook, outcome } => self.hook_done(container, attempt, hook, outcome, now, out),
-            Event::Updated { deletion, gates, generation } => {
-                self.gates = gates;
-                self.generation = generation.or(self.generation);
-                if let Some(grace) = deletion {
-                    // A grace of 0 still lets the signal arrive, as the kubelet does it.
-                    self.stop(grace.max(Duration::from_secs(1)), now);
-                    self.deletion = Some(grace);
-                }
-            }
+            Event::Updated(update) => self.update(update, now, out),
             Event::Stop(grace) => {
                 self.node_ends = true;
                 self.stop(grace, now);
             }
             Event::Tick => {}
-        }
-    }
-
-    /// Everything is to end within `grace`; a later, shorter wish shortens.
-    fn stop(&mut self, grace: Duration, now: Now) {
-        let until = now.mono + grace;
-        match self.stage {
-            Stage::Ended => {}
-            Stage::Stopping { until: earlier } if earlier <= until => {}
-            _ => {
-                self.stage = Stage::Stopping { until };
-                for run in self.containers.iter_mut().filter_map(Container::run_mut) {
-                    if let Some(stop) = &mut run.stop {
-                        stop.kill_at = stop.kill_at.min(until);
-                    }
-                }
-            }
         }
     }
 
@@ -296,49 +276,18 @@ impl Machine {
         });
         let grace = grace.and_then(|p| p.settings().grace);
         let kill = c.probed(kind, outcome.is_ok(), now);
-        let name = c.name.clone();
+        let (name, role) = (c.name.clone(), c.role);
         if let Err(text) = outcome {
             out.push(record(true, "Unhealthy", format!("{} probe failed: {text}", kind.title()), Some(index)));
         }
         if kill {
-            let why = format!("Container {name} failed {} probe, will be restarted", kind.title().to_lowercase());
+            let probe = kind.title().to_lowercase();
+            let why = match (role, self.restart) {
+                (Role::App, Restart::Never) => format!("Container {name} failed {probe} probe"),
+                (Role::App, _) => format!("Container {name} failed {probe} probe, will be restarted"),
+                _ => format!("Init container {name} failed {probe} probe"),
+            };
             self.begin_stop(index, grace.unwrap_or(self.grace), why, now, out);
-        }
-    }
-
-    fn hook_done(&mut self, index: usize, attempt: u32, hook: Hook, outcome: Result<(), String>, now: Now, out: &mut Vec<Action>) {
-        let grace = self.grace;
-        let Some(c) = self.of_attempt(index, attempt) else { return };
-        let Some(run) = c.run_mut() else { return };
-        match hook {
-            Hook::PostStart if run.hook_pending => match outcome {
-                Ok(()) => c.hook_returned(now),
-                Err(text) => {
-                    run.hook_pending = false;
-                    out.push(record(true, "FailedPostStartHook", format!("PostStartHook failed: {text}"), Some(index)));
-                    self.begin_stop(index, grace, "FailedPostStartHook".to_owned(), now, out);
-                }
-            },
-            Hook::PreStop if run.stop.is_some_and(|s| s.phase == StopPhase::Hook) => {
-                if let Err(text) = outcome {
-                    out.push(record(true, "FailedPreStopHook", format!("PreStopHook failed: {text}"), Some(index)));
-                }
-                signal_stop(run, index, now, out);
-            }
-            _ => {}
-        }
-    }
-
-    fn begin_stop(&mut self, index: usize, grace: Duration, why: String, now: Now, out: &mut Vec<Action>) {
-        let c = &mut self.containers[index];
-        let pre_stop = c.pre_stop;
-        let Some(run) = c.run_mut().filter(|r| r.stop.is_none()) else { return };
-        out.push(record(false, "Killing", why, Some(index)));
-        run.stop = Some(Stop { phase: StopPhase::Hook, kill_at: now.mono + grace, remind_at: None });
-        if pre_stop && !grace.is_zero() {
-            out.push(Action::Hook { container: index, attempt: run.attempt, hook: Hook::PreStop, timeout: Some(grace) });
-        } else {
-            send_stop(run, index, out);
         }
     }
 
@@ -347,7 +296,7 @@ impl Machine {
         if self.active_until.is_some_and(|at| at <= now.mono) && matches!(self.stage, Stage::Preparing { .. } | Stage::Running) {
             let message = "Pod was active on the node longer than the specified deadline".to_owned();
             out.push(record(false, "DeadlineExceeded", message.clone(), None));
-            self.verdict = Some(Verdict { reason: "DeadlineExceeded".to_owned(), message });
+            self.verdict = Some(Verdict { reason: "DeadlineExceeded".to_owned(), message, rejected: false });
             self.stop(self.grace, now);
         }
         self.probes_and_kills(now, out);
@@ -487,8 +436,12 @@ impl Machine {
         if due {
             let c = &mut self.containers[i];
             if let State::Ended(ended) = &c.state {
-                let finished = ended.finished_mono;
-                c.crash.next(finished, now.mono);
+                let (finished, replaced) = (ended.finished_mono, ended.replaced);
+                if replaced {
+                    c.crash.clear();
+                } else {
+                    c.crash.next(finished, now.mono);
+                }
             }
             let attempt = c.begin_start();
             out.push(Action::Start { container: i, attempt });
@@ -499,6 +452,9 @@ impl Machine {
     pub(super) fn restarts(&self, i: usize) -> bool {
         let c = &self.containers[i];
         let Some(ended) = c.ended() else { return false };
+        if ended.replaced {
+            return true;
+        }
         let failed = ended.exit.code != 0;
         match (c.role, self.restart) {
             (Role::Sidecar, _) => true,
@@ -512,47 +468,7 @@ impl Machine {
     /// When the `i`-th container, which has ended, may start again; `None`: at once.
     pub(super) fn restart_at(&self, i: usize) -> Option<Duration> {
         let c = &self.containers[i];
-        c.ended().and_then(|e| c.crash.blocked_until(e.finished_mono)).map(|(at, _)| at)
-    }
-
-    fn stop_containers(&mut self, until: Duration, now: Now, out: &mut Vec<Action>) {
-        let left = until.saturating_sub(now.mono);
-        let others_active = self.containers.iter().any(|c| c.role != Role::Sidecar && c.active());
-        for i in 0..self.containers.len() {
-            if self.containers[i].role != Role::Sidecar {
-                let why = format!("Stopping container {}", self.containers[i].name);
-                self.begin_stop(i, left, why, now, out);
-            }
-        }
-        if others_active {
-            return;
-        }
-        // Sidecars end one by one, the last one first.
-        let last = (0..self.containers.len()).rev().find(|i| self.containers[*i].active());
-        match last {
-            Some(i) => {
-                let why = format!("Stopping container {}", self.containers[i].name);
-                self.begin_stop(i, left.max(LEAST_GRACE.min(self.grace)), why, now, out);
-            }
-            None => self.stage = Stage::Ended,
-        }
-    }
-}
-
-/// After the `preStop` hook: what is left of the grace, but at least a little, stays until the kill.
-fn signal_stop(run: &mut Run, container: usize, now: Now, out: &mut Vec<Action>) {
-    if let Some(stop) = &mut run.stop
-        && stop.kill_at <= now.mono
-    {
-        stop.kill_at = now.mono + LEAST_GRACE;
-    }
-    send_stop(run, container, out);
-}
-
-fn send_stop(run: &mut Run, container: usize, out: &mut Vec<Action>) {
-    if let Some(stop) = &mut run.stop {
-        stop.phase = StopPhase::Signalled;
-        out.push(Action::Signal { container, attempt: run.attempt, signal: Signal::Stop });
+        c.ended().filter(|e| !e.replaced).and_then(|e| c.crash.blocked_until(e.finished_mono)).map(|(at, _)| at)
     }
 }
 

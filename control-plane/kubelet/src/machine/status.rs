@@ -1,6 +1,7 @@
 //! The status of a Pod, computed from the machine's state. The texts are the kubelet's.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use dormouse_names::annotation::TIMELINE;
 use jiff::Timestamp;
@@ -14,7 +15,6 @@ use serde::Serialize;
 use super::container::{Container, Ended, Role, State};
 use super::pod::{Machine, Stage};
 use super::{Failure, Now};
-use crate::plan::qos;
 
 /// Addresses that the executor knows and the machine does not need.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,13 +45,19 @@ pub struct Timeline {
 /// The conditions the kubelet owns, in the order Kubernetes prints them.
 const OWNED: [&str; 4] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"];
 
+/// What the kubelet says of a container that has no end of its own when its Pod has ended.
+const UNKNOWN: (&str, &str) = ("ContainerStatusUnknown", "The container could not be located when the pod was terminated");
+
 /// What is remembered between two looks at the state.
 #[derive(Clone, Debug)]
 pub(super) struct Board {
     start: Timestamp,
-    qos: &'static str,
+    /// The API server's word; it does not change.
+    qos: Option<String>,
     phase: &'static str,
     conditions: BTreeMap<&'static str, Condition>,
+    /// Conditions of an earlier kubelet are there and would stay as they are.
+    had_conditions: bool,
     /// Nobody has written `PodScheduled`: the Pod was made with a node name.
     tell_scheduled: bool,
     pub(super) timeline: Timeline,
@@ -71,7 +77,7 @@ impl Board {
         let known = pod.metadata.annotations.as_ref().and_then(|a| a.get(TIMELINE));
         let known: BTreeMap<String, Timestamp> = known.and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default();
         let stamp = |name: &str| known.get(name).copied();
-        let conditions = OWNED
+        let conditions: BTreeMap<_, _> = OWNED
             .iter()
             .filter_map(|name| {
                 let c = status?.conditions.as_ref()?.iter().find(|c| c.type_ == *name)?;
@@ -81,8 +87,9 @@ impl Board {
             .collect();
         Self {
             start: status.and_then(|s| s.start_time.as_ref()).map_or(now.wall, |t| t.0),
-            qos: qos::class(pod),
+            qos: status.and_then(|s| s.qos_class.clone()),
             phase: "Pending",
+            had_conditions: !conditions.is_empty(),
             conditions,
             tell_scheduled: !status.into_iter().flat_map(|s| s.conditions.iter().flatten()).any(|c| c.type_ == "PodScheduled"),
             timeline: Timeline {
@@ -92,6 +99,12 @@ impl Board {
                 ready: stamp("ready"),
             },
         }
+    }
+
+    /// When a Pod that may be active for so long has been so.
+    pub(super) fn until(&self, active: Duration, now: Now) -> Duration {
+        let since = Duration::try_from(now.wall.duration_since(self.start)).unwrap_or(Duration::ZERO);
+        now.mono + active.saturating_sub(since)
     }
 
     fn set(&mut self, name: &'static str, state: bool, reason: Option<&'static str>, message: Option<String>, now: Timestamp) {
@@ -204,7 +217,11 @@ impl Machine {
             }
             list
         };
-        let (init, apps) = (of(true), of(false));
+        // A reason at the level of the Pod comes with its end: until then there may be processes.
+        let verdict = self.verdict.as_ref().filter(|_| self.ended());
+        // Of a Pod that the node did not take, there is nothing to tell but that.
+        let rejected = verdict.is_some_and(|v| v.rejected);
+        let (init, apps) = if rejected { (Vec::new(), Vec::new()) } else { (of(true), of(false)) };
         let mut conditions: Vec<PodCondition> = OWNED
             .iter()
             .filter_map(|name| self.board.conditions.get_key_value(name))
@@ -229,17 +246,17 @@ impl Machine {
         }
         PodStatus {
             phase: Some(self.board.phase.to_owned()),
-            reason: self.verdict.as_ref().map(|v| v.reason.clone()),
-            message: self.verdict.as_ref().map(|v| v.message.clone()).filter(|m| !m.is_empty()),
-            conditions: Some(conditions),
+            reason: verdict.map(|v| v.reason.clone()),
+            message: verdict.map(|v| v.message.clone()).filter(|m| !m.is_empty()),
+            conditions: (!rejected || self.board.had_conditions).then_some(conditions),
             init_container_statuses: (!init.is_empty()).then_some(init),
             container_statuses: (!apps.is_empty()).then_some(apps),
-            host_ip: Some(facts.host_ip.clone()),
-            host_ips: Some(vec![HostIP { ip: facts.host_ip.clone() }]),
+            host_ip: (!rejected).then(|| facts.host_ip.clone()),
+            host_ips: (!rejected).then(|| vec![HostIP { ip: facts.host_ip.clone() }]),
             pod_ip: facts.pod_ip.clone(),
             pod_ips: facts.pod_ip.clone().map(|ip| vec![PodIP { ip }]),
             start_time: Some(Time(whole_seconds(self.board.start))),
-            qos_class: Some(self.board.qos.to_owned()),
+            qos_class: self.board.qos.clone(),
             observed_generation: self.generation,
             ..PodStatus::default()
         }
@@ -254,6 +271,7 @@ impl Machine {
         let mut last = c.last.as_ref();
         let mut id = None;
         let state = match shown {
+            State::Waiting | State::Starting { .. } | State::Blocked { .. } if self.counts_as_ended(i) => unknown(),
             State::Waiting | State::Starting { .. } => waiting(self.waiting_reason(), None),
             State::Blocked { failure, message, back_off_from, .. } => {
                 let reason = match failure {
@@ -276,6 +294,11 @@ impl Machine {
                     ..ContainerState::default()
                 }
             }
+            // Its policy may forbid that it leaves an end, so the API is not told of one: it waits for its next run.
+            State::Ended(ended) if ended.replaced && !self.ended() => {
+                last = Some(ended);
+                waiting(self.waiting_reason(), None)
+            }
             State::Ended(ended) => {
                 id.clone_from(&ended.id);
                 let delay = c.crash.blocked_until(ended.finished_mono).filter(|(at, _)| *at > now.mono);
@@ -296,9 +319,10 @@ impl Machine {
                 }
             }
         };
+        let ran = matches!(shown, State::Running(_) | State::Ended(_)) && !c.run_image.is_empty();
         ContainerStatus {
             name: c.name.clone(),
-            image: c.image.clone(),
+            image: if ran { &c.run_image } else { &c.image }.clone(),
             image_id: if c.image_id.is_empty() { String::new() } else { format!("dormouse://{}", c.image_id) },
             container_id: id.map(|id| format!("dormouse://{id}")),
             ready: c.ready(),
@@ -315,10 +339,36 @@ impl Machine {
         }
     }
 
+    /// Whether the Pod has ended and the `i`-th container, which waits, is shown as if it had ended too. The kubelet leaves
+    /// waiting what could not have been begun: everything behind the first init container that was not through.
+    fn counts_as_ended(&self, i: usize) -> bool {
+        if !self.ended() {
+            return false;
+        }
+        let touched = |c: &Container| c.last.is_some() || !matches!(c.state, State::Waiting | State::Blocked { .. });
+        let init = self.containers.iter().filter(|c| c.role != Role::App).count();
+        let (before, apps) = self.containers.split_at(init);
+        if i < init {
+            return i == 0 || before[i..].iter().any(touched);
+        }
+        before.last().is_none_or(|c| c.ended().or(c.last.as_ref()).is_some_and(|e| e.exit.code == 0)) || apps.iter().any(touched)
+    }
+
     /// The same for all containers of a Pod, as the kubelet has it.
     fn waiting_reason(&self) -> &'static str {
         if self.containers.iter().any(|c| c.role != Role::App) { "PodInitializing" } else { "ContainerCreating" }
     }
+}
+
+fn unknown() -> ContainerState {
+    let (reason, message) = UNKNOWN;
+    let terminated = ContainerStateTerminated {
+        exit_code: 137,
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+        ..ContainerStateTerminated::default()
+    };
+    ContainerState { terminated: Some(terminated), ..ContainerState::default() }
 }
 
 fn waiting(reason: &str, message: Option<String>) -> ContainerState {
@@ -329,7 +379,7 @@ fn terminated(ended: &Ended) -> ContainerStateTerminated {
     ContainerStateTerminated {
         exit_code: ended.exit.code,
         signal: ended.exit.signal,
-        reason: Some(ended.reason.to_owned()),
+        reason: Some(ended.reason.clone().into_owned()),
         message: ended.message.clone(),
         started_at: ended.started.or(Some(ended.finished)).map(|t| Time(whole_seconds(t))),
         finished_at: Some(Time(whole_seconds(ended.finished))),
@@ -343,7 +393,7 @@ fn whole_seconds(t: Timestamp) -> Timestamp {
 }
 
 /// `10s`, `2m40s`: Go's way.
-fn go_duration(d: std::time::Duration) -> String {
+fn go_duration(d: Duration) -> String {
     let s = d.as_secs();
     match (s / 60, s % 60) {
         (0, 0) => format!("{}ms", d.as_millis()),

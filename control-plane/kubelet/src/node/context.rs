@@ -1,24 +1,27 @@
 //! What the workers of a node share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dormouse_controller::Recorder;
 use dormouse_devices::Devices;
-use k8s_openapi::api::core::v1::{Node as NodeObject, Pod};
+use k8s_openapi::api::core::v1::{Node as NodeObject, Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Api;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 
 use super::addresses::Addresses;
+use super::watches::Watches;
+use super::writer::Newest;
 use crate::logs::Logs;
 use crate::machine::Now;
 use crate::options::{Options, SandboxMode};
-use crate::plan::admit::{self, Rejection};
-use crate::plan::gpus::{Allocator, Given, RESOURCE};
+use crate::plan::admit::Rejection;
+use crate::plan::gpus::{Given, RESOURCE};
+use crate::plan::room::{Amounts, Refusal, Room};
 use crate::shim::{Place, RunSpec, Sandbox, Shim};
 
 /// One node.
@@ -28,18 +31,21 @@ pub(super) struct Node {
     pub(super) events: Recorder,
     pub(super) logs: Logs,
     pub(super) devices: Devices,
+    pub(super) watches: Watches,
     epoch: Instant,
     state: Mutex<State>,
+    /// What leftovers hold; changes whenever something that was taken is free.
+    held: watch::Sender<Amounts>,
     sandbox: OnceCell<Result<(), String>>,
     http: OnceCell<Option<reqwest::Client>>,
 }
 
 struct State {
     addresses: Addresses,
-    gpus: Allocator,
-    /// What admitted Pods ask for, by UID, in thousandths.
-    admitted: BTreeMap<String, BTreeMap<String, i128>>,
+    room: Room,
     object: NodeObject,
+    /// The newest status of each Pod, by UID.
+    statuses: HashMap<String, Newest>,
 }
 
 /// What a Pod gets at its admission.
@@ -53,17 +59,19 @@ impl Node {
         let dir = options.run_dir.join(&options.node_name);
         let state = State {
             addresses: Addresses::new(options.plane, options.node),
-            gpus: Allocator::new(usize::try_from(options.gpus.count).unwrap_or(0)),
-            admitted: BTreeMap::new(),
+            room: Room::new(usize::try_from(options.gpus.count).unwrap_or(0)),
             object: NodeObject::default(),
+            statuses: HashMap::new(),
         };
         Self {
             logs: Logs::new(dir.join("logs")),
             dir,
             events,
             devices,
+            watches: Watches::new(options.client.clone()),
             epoch: Instant::now(),
             state: Mutex::new(state),
+            held: watch::Sender::default(),
             sandbox: OnceCell::new(),
             http: OnceCell::new(),
             options,
@@ -117,9 +125,9 @@ impl Node {
     }
 
     /// Accepts a Pod: its resources, an address, GPUs.
-    pub(super) async fn admit(&self, uid: &str, pod: &Pod) -> Result<Admitted, Rejection> {
+    pub(super) async fn admit(&self, uid: &str, pod: &Pod) -> Result<Admitted, Refusal> {
         match self.try_admit(uid, pod) {
-            Err(rejection) if rejection.reason == "NodeAffinity" => {
+            Err(Refusal::Rejected(rejection)) if rejection.reason == "NodeAffinity" => {
                 // A label may be newer than what is remembered.
                 let nodes: Api<NodeObject> = Api::all(self.options.client.clone());
                 if let Ok(object) = nodes.get(self.name()).await {
@@ -131,28 +139,20 @@ impl Node {
         }
     }
 
-    fn try_admit(&self, uid: &str, pod: &Pod) -> Result<Admitted, Rejection> {
+    fn try_admit(&self, uid: &str, pod: &Pod) -> Result<Admitted, Refusal> {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let mut used: BTreeMap<String, i128> = BTreeMap::new();
-        for (name, n) in state.admitted.iter().filter(|(other, _)| *other != uid).flat_map(|(_, r)| r) {
-            *used.entry(name.clone()).or_default() += n;
-        }
-        let others = state.admitted.keys().filter(|other| *other != uid).count();
-        admit::check(pod, &state.object, &self.capacity(), &used, others)?;
-        let gpus =
-            state.gpus.admit(uid, pod).map_err(|e| Rejection { reason: "UnexpectedAdmissionError".to_owned(), message: e.to_string() })?;
+        let gpus = state.room.admit(uid, pod, &state.object, &self.capacity())?;
         let host_network = pod.spec.as_ref().and_then(|s| s.host_network) == Some(true);
         let had = pod.status.as_ref().and_then(|s| s.pod_ip.as_ref()).and_then(|ip| ip.parse().ok());
         let ip = if host_network { Some(self.options.node_ip()) } else { state.addresses.take(uid, had) };
         if ip.is_none() {
-            state.gpus.release(uid);
-            return Err(Rejection {
+            state.room.release(uid);
+            return Err(Refusal::Rejected(Rejection {
                 reason: "OutOfpods".to_owned(),
                 message: "Pod was rejected: all addresses of the node are taken".to_owned(),
-            });
+            }));
         }
-        state.admitted.insert(uid.to_owned(), admit::requests(pod));
         Ok(Admitted { ip, gpus })
     }
 
@@ -166,14 +166,41 @@ impl Node {
     /// A Pod's processes have ended: its resources and GPUs are free again.
     pub(super) fn release(&self, uid: &str) {
         let mut state = self.lock();
-        state.gpus.release(uid);
-        state.admitted.remove(uid);
+        state.room.release(uid);
+        self.held.send_replace(state.room.held_by_leftovers());
+    }
+
+    /// A Pod's object is gone while its processes may live.
+    pub(super) fn orphan(&self, uid: &str) {
+        let mut state = self.lock();
+        if state.room.orphan(uid) {
+            self.held.send_replace(state.room.held_by_leftovers());
+        }
+    }
+
+    /// What leftovers hold, told whenever something may have become free.
+    pub(super) fn held(&self) -> watch::Receiver<Amounts> {
+        self.held.subscribe()
+    }
+
+    /// Remembers where the newest status of a Pod is found.
+    pub(super) fn remember_status(&self, uid: &str, newest: Newest) {
+        self.lock().statuses.insert(uid.to_owned(), newest);
+    }
+
+    /// The newest status of a Pod of this node.
+    pub(super) fn status(&self, uid: &str) -> Option<PodStatus> {
+        let newest = self.lock().statuses.get(uid).cloned();
+        newest.and_then(|n| n.borrow().as_ref().map(|wanted| wanted.status.clone()))
     }
 
     /// A Pod's object is gone: its address is free again.
     pub(super) fn forget(&self, uid: &str) {
         self.release(uid);
-        self.lock().addresses.release(uid);
+        let mut state = self.lock();
+        state.addresses.release(uid);
+        state.statuses.remove(uid);
+        drop(state);
         self.logs.remove(uid);
     }
 

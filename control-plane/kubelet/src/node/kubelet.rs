@@ -122,7 +122,8 @@ impl Kubelet {
             drop(ending);
         });
         let alive = tokio::spawn(register::keep_alive(node.clone()));
-        let _others = vec![AbortOnDropHandle::new(served), AbortOnDropHandle::new(alive)];
+        let held = tokio::spawn(register::tell_held(node.clone()));
+        let _others = vec![AbortOnDropHandle::new(served), AbortOnDropHandle::new(alive), AbortOnDropHandle::new(held)];
         Ok(Handle { node, stop, _pods: AbortOnDropHandle::new(pods), ended, shutdown, _others })
     }
 }
@@ -286,11 +287,11 @@ impl Handle {
     /// # Errors
     /// [`LogError`] when there is no such log.
     pub async fn logs(&self, query: LogQuery) -> Result<LogReader, LogError> {
-        let log = self.node.logs.find(&query)?;
-        let (pod, container) = (query.pod.clone(), query.container.clone());
+        let lacking = |query: &LogQuery| LogError::of(query, self.node.status(&query.uid).as_ref());
+        let log = self.node.logs.find(&query).ok_or_else(|| lacking(&query))?;
         let now = self.node.options.clock.now();
         // The files went between the two calls: as if there had been none.
-        LogReader::open(log, query, now).await.map_err(|_| LogError::NotStarted { pod, container })
+        LogReader::open(log, query.clone(), now).await.map_err(|_| lacking(&query))
     }
 
     /// Ends every Pod's processes within `grace` (then by SIGKILL) and everything of this kubelet. Objects stay. A second

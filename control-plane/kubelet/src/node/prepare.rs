@@ -3,22 +3,26 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::{join_all, try_join, try_join_all};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference, Pod, Secret, ServiceAccount};
 use kube::Api;
 use kube::api::PostParams;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::sync::watch;
 
 use super::context::Node;
 use super::folder;
+use super::follow::{Follower, Following};
+use super::worker::News;
 use crate::plan::env::{References, Sources};
 use crate::plan::fields::FieldFacts;
 use crate::plan::gpus::Given;
-use crate::plan::volume::{self, Content, Ingredients, TokenWish};
+use crate::plan::volume::{self, TokenWish};
 use crate::shim::Shim;
+
+/// Tokens by what was wished for.
+pub(super) type Tokens = BTreeMap<TokenWish, String>;
 
 /// What a Pod's containers run in.
 pub(super) struct Stage {
@@ -31,7 +35,17 @@ pub(super) struct Stage {
     pub(super) volumes: BTreeMap<String, PathBuf>,
     pub(super) facts: FieldFacts,
     pub(super) gpus: Given,
-    _refresher: Option<AbortOnDropHandle<()>>,
+    /// Keeps the volumes up to date.
+    pub(super) following: Following,
+}
+
+/// Whose stage it is to be.
+pub(super) struct Wish {
+    pub(super) pod: Arc<Pod>,
+    pub(super) about: ObjectReference,
+    pub(super) news: watch::Receiver<News>,
+    pub(super) ip: String,
+    pub(super) gpus: Given,
 }
 
 /// Why it could not be made.
@@ -51,8 +65,9 @@ fn sandbox_error(e: impl std::fmt::Display) -> PrepareError {
     PrepareError { reason: "FailedCreatePodSandBox", message: format!("Failed to create pod sandbox: {e}") }
 }
 
-/// Makes the stage of `pod`.
-pub(super) async fn prepare(node: Arc<Node>, pod: Arc<Pod>, ip: String, gpus: Given) -> Result<Stage, PrepareError> {
+/// Makes the stage of a Pod.
+pub(super) async fn prepare(node: Arc<Node>, wish: Wish) -> Result<Stage, PrepareError> {
+    let Wish { pod, about, news, ip, gpus } = wish;
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let dir = node.pod_dir(&uid);
     let facts = FieldFacts { pod_ip: ip.clone(), host_ip: node.options.node_ip().to_string(), allocatable: node.capacity() };
@@ -63,41 +78,38 @@ pub(super) async fn prepare(node: Arc<Node>, pod: Arc<Pod>, ip: String, gpus: Gi
     let label = format!("{}/{}", pod.metadata.namespace.as_deref().unwrap_or(""), pod.metadata.name.as_deref().unwrap_or(""));
     let mark = [(dormouse_names::env::POD_UID, uid.as_str())];
     let shim = async { Shim::start(&node.options.executable, &label, &mark).await.map_err(sandbox_error) };
-    let ((volumes, tokens), shim) = try_join(make_volumes(&node, &pod, &facts, &dir), shim).await?;
-    let refresher = tokens.then(|| AbortOnDropHandle::new(tokio::spawn(refresh(node.clone(), pod.clone(), facts.clone(), dir.clone()))));
-    Ok(Stage { pod, uid, dir, shim, volumes, facts, gpus, _refresher: refresher })
+    let follower = Follower::new(node.clone(), pod.clone(), about, facts.clone(), dir.clone());
+    let ((volumes, following), shim) = try_join(make_volumes(follower, news), shim).await?;
+    Ok(Stage { pod, uid, dir, shim, volumes, facts, gpus, following })
 }
 
-/// The volumes, and whether any of them holds a token.
-async fn make_volumes(
-    node: &Arc<Node>,
-    pod: &Arc<Pod>,
-    facts: &FieldFacts,
-    dir: &std::path::Path,
-) -> Result<(BTreeMap<String, PathBuf>, bool), PrepareError> {
-    let plans = plan(node, pod, facts).await.map_err(mount_error)?;
-    let has_tokens = !volume::token_wishes(pod).is_empty();
-    let dir = dir.to_owned();
+/// The volumes, and what keeps them up to date.
+pub(super) async fn make_volumes(
+    mut follower: Follower,
+    news: watch::Receiver<News>,
+) -> Result<(BTreeMap<String, PathBuf>, Following), PrepareError> {
+    let (node, pod) = (follower.node.clone(), follower.pod.clone());
+    let sources = async { fetch(&node.options.client, namespace(&pod), volume::references(&pod)).await.map_err(mount_error) };
+    let tokens = async { tokens(&node, &pod).await.map_err(mount_error) };
+    let (sources, tokens) = try_join(sources, tokens).await?;
+    follower.tokens = tokens;
+    let plans = volume::plan(&pod, follower.ingredients(&sources)).map_err(mount_error)?;
+    let (dir, now) = (follower.dir.clone(), node.now().wall);
     let volumes = blocking(move || {
         plans
             .iter()
             .map(|plan| {
                 let failed = |e| std::io::Error::other(format!("MountVolume.SetUp failed for volume {:?} : {e}", plan.name));
-                Ok((plan.name.clone(), folder::volume(&dir, plan).map_err(failed)?))
+                Ok((plan.name.clone(), folder::volume(&dir, plan, now).map_err(failed)?))
             })
             .collect::<std::io::Result<_>>()
     });
-    Ok((volumes.await.map_err(mount_error)?, has_tokens))
+    Ok((volumes.await.map_err(mount_error)?, follower.start(&sources, news)))
 }
 
-/// Reads what the volumes are made of and plans them.
-async fn plan(node: &Arc<Node>, pod: &Arc<Pod>, facts: &FieldFacts) -> Result<Vec<volume::VolumePlan>, String> {
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
-    let sources = async { fetch(&node.options.client, namespace, volume::references(pod)).await.map_err(|e| e.to_string()) };
-    let (sources, tokens) = try_join(sources, tokens(node, pod)).await?;
-    let ca_pem = node.options.api.as_ref().map(|a| a.ca_pem.as_str());
-    let with = Ingredients { sources: &sources, tokens: &tokens, facts, ca_pem };
-    volume::plan(pod, with).map_err(|e| e.to_string())
+/// A Pod's namespace.
+pub(super) fn namespace(pod: &Pod) -> &str {
+    pod.metadata.namespace.as_deref().unwrap_or("default")
 }
 
 /// ConfigMaps and Secrets as far as they exist.
@@ -114,11 +126,10 @@ pub(super) async fn fetch(client: &kube::Client, namespace: &str, refs: Referenc
 }
 
 /// The tokens the Pod's volumes want, bound to the Pod.
-async fn tokens(node: &Node, pod: &Pod) -> Result<BTreeMap<TokenWish, String>, String> {
+pub(super) async fn tokens(node: &Node, pod: &Pod) -> Result<Tokens, String> {
     let wishes = volume::token_wishes(pod);
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
     let account = pod.spec.as_ref().and_then(|s| s.service_account_name.as_deref()).filter(|n| !n.is_empty()).unwrap_or("default");
-    let accounts: Api<ServiceAccount> = Api::namespaced(node.options.client.clone(), namespace);
+    let accounts: Api<ServiceAccount> = Api::namespaced(node.options.client.clone(), namespace(pod));
     let answers = join_all(wishes.iter().map(|wish| {
         let request = TokenRequest {
             spec: Some(TokenRequestSpec {
@@ -137,44 +148,13 @@ async fn tokens(node: &Node, pod: &Pod) -> Result<BTreeMap<TokenWish, String>, S
         let accounts = &accounts;
         async move { accounts.create_token_request(account, &PostParams::default(), &request).await }
     }));
-    let mut tokens = BTreeMap::new();
+    let mut tokens = Tokens::new();
     for (wish, answer) in wishes.iter().zip(answers.await) {
         let answer = answer.map_err(|e| format!("failed to fetch token: {e}"))?;
         let token = answer.status.and_then(|s| s.token).ok_or("failed to fetch token: the answer has no status")?;
         tokens.insert(wish.clone(), token);
     }
     Ok(tokens)
-}
-
-/// Writes the volumes that hold tokens again before the tokens expire, for as long as the Pod runs.
-async fn refresh(node: Arc<Node>, pod: Arc<Pod>, facts: FieldFacts, dir: PathBuf) {
-    let life = volume::token_wishes(&pod).iter().map(|w| w.expiration_seconds).min().unwrap_or(3600);
-    // The kubelet's figure: when a fifth of the life is left. A failure is tried again well before that is used up.
-    let usual = Duration::from_secs(u64::try_from(life).unwrap_or(3600)) * 4 / 5;
-    let mut pause = usual;
-    loop {
-        tokio::time::sleep(pause).await;
-        let written = match plan(&node, &pod, &facts).await {
-            Ok(plans) => {
-                let dir = dir.clone();
-                let write = move || {
-                    plans.iter().try_for_each(|plan| match &plan.content {
-                        Content::Files(files) => folder::write_files(&dir.join("volumes").join(&plan.name), files),
-                        Content::Empty | Content::Host { .. } => Ok(()),
-                    })
-                };
-                blocking(write).await.map_err(|e| e.to_string())
-            }
-            Err(e) => Err(e),
-        };
-        pause = match written {
-            Ok(()) => usual,
-            Err(error) => {
-                tracing::warn!(%error, pod = pod.metadata.name, "the Pod's tokens could not be renewed");
-                usual / 20
-            }
-        };
-    }
 }
 
 /// What a Pod calls itself.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_names::annotation::NODE_GPUS;
+use dormouse_names::annotation::{NODE_GPUS, NODE_HELD};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node as NodeObject, NodeCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::context::Node;
 use crate::options::Gpus;
+use crate::plan::quantity;
 
 /// Between two renewals of the lease, as the kubelet does it.
 const RENEW: Duration = Duration::from_secs(10);
@@ -34,6 +35,9 @@ pub(super) async fn register(node: &Node) -> kube::Result<()> {
     match api.create(&PostParams::default(), &new).await {
         Ok(_) => {}
         Err(kube::Error::Api(e)) if e.code == 409 => {
+            // What an earlier kubelet's Pods left was ended before.
+            let mut annotations = json!(annotations);
+            annotations[NODE_HELD] = Value::Null;
             let patch = json!({"metadata": {"labels": labels, "annotations": annotations}});
             api.patch(node.name(), &PatchParams::default(), &Patch::Merge(&patch)).await?;
         }
@@ -67,6 +71,31 @@ pub(super) async fn keep_alive(node: Arc<Node>) {
         }
         round = round.wrapping_add(1);
         tokio::time::sleep(RENEW).await;
+    }
+}
+
+/// Keeps [`NODE_HELD`] true, for ever: the scheduler counts what it says.
+pub(super) async fn tell_held(node: Arc<Node>) {
+    let nodes: Api<NodeObject> = Api::all(node.options.client.clone());
+    let mut held = node.held();
+    let mut said = None;
+    loop {
+        let now = held.borrow_and_update().clone();
+        if said.as_ref().is_some_and(|said| *said != now) || said.is_none() && !now.is_empty() {
+            let text = now.iter().map(|(name, n)| (name.as_str(), quantity::text(*n))).collect::<BTreeMap<_, _>>();
+            let value = if now.is_empty() { Value::Null } else { json!(json!(text).to_string()) };
+            let patch = json!({"metadata": {"annotations": {NODE_HELD: value}}});
+            if let Err(error) = nodes.patch(node.name(), &PatchParams::default(), &Patch::Merge(&patch)).await {
+                tracing::warn!(%error, node = node.name(), "what leftovers hold could not be told");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                held.mark_changed();
+                continue;
+            }
+        }
+        said = Some(now);
+        if held.changed().await.is_err() {
+            return;
+        }
     }
 }
 

@@ -9,12 +9,14 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use super::context::Node;
 use super::folder::{self, ContainerFolder};
 use super::prepare::{self, Stage, blocking};
+use super::scripts;
 use crate::logs::{self, RunLog, Stream};
 use crate::machine::Failure;
 use crate::plan::env::{self, Environment, expand};
 use crate::plan::image::{self, Resolution, Target, Wish};
-use crate::plan::user;
-use crate::plan::volume::{self, MountPlan, SERVICE_ACCOUNT_PATH};
+use crate::plan::mount::{self, MountPlan};
+use crate::plan::volume::SERVICE_ACCOUNT_PATH;
+use crate::plan::{hidden, user};
 use crate::shim::{Control, Mount, Place, Reports, RunSpec, Sandbox, User};
 
 /// Where this binary and its links are inside a sandbox.
@@ -63,29 +65,43 @@ pub(super) fn container_spec(pod: &Pod, index: usize) -> Option<&Container> {
     spec.init_containers.iter().flatten().chain(&spec.containers).nth(index)
 }
 
-/// Starts attempt `attempt` of the `index`-th container.
-pub(super) async fn start(node: &Node, stage: &Stage, index: usize, attempt: u32, tell: Tell<'_>) -> Result<(Running, Watch), Failed> {
-    let pod = &*stage.pod;
+/// Starts attempt `attempt` of the `index`-th container of `pod`, which may be newer than the stage.
+pub(super) async fn start(
+    node: &Node,
+    pod: &Pod,
+    stage: &Stage,
+    index: usize,
+    attempt: u32,
+    tell: Tell<'_>,
+) -> Result<(Running, Watch), Failed> {
     let Some(container) = container_spec(pod, index) else { return Err((Failure::Config, "no such container".to_owned())) };
-    let inside = match node.sandbox().await {
-        Ok(()) => true,
-        Err(why) => {
-            refuse_mounts(pod, container, stage, &why)?;
-            false
-        }
-    };
-    let environment = environment(node, stage, pod, container, inside).await?;
-    let lookup = |name: &str| environment.get(name).map(str::to_owned);
-    let mounts = volume::mounts(pod, container, &lookup).map_err(|e| (Failure::Config, e))?;
-    let resolution = resolve(node, container, &environment, &mounts)?;
+    let sandboxed = node.sandbox().await;
+    let inside = sandboxed.is_ok();
     let image = container.image.as_deref().unwrap_or("");
+    let scripts = image::scripts(&node.options.programs, image);
+    let variables = variables(node, stage, pod, container).await?;
+    let lookup = |name: &str| variables.get(name).map(str::to_owned);
+    let mounts = mount::mounts(pod, container, &lookup).map_err(|e| (Failure::Config, e))?;
+    if let Err(why) = sandboxed {
+        refuse_mounts(container, &mounts, stage, &why)?;
+    }
+    let environment = environment(node, stage, pod, container, &variables, inside, !scripts.is_empty());
+    let resolution = resolve(node, container, &environment, &mounts)?;
     tell(false, "Pulled", format!("Container image {image:?} means {}", resolution.how));
+    if inside && attempt == 0 {
+        tell_hidden(container, &resolution, &mounts, tell);
+    }
     let environment = with_rule(environment, &resolution);
     let files = {
-        let (dir, name) = (stage.dir.clone(), container.name.clone());
-        blocking(move || folder::container(&dir, &name))
-            .await
-            .map_err(|e| (Failure::Start, format!("making the container's files: {e}")))?
+        let (dir, name, bin, scripts) = (stage.dir.clone(), container.name.clone(), bin(node, inside), scripts.clone());
+        let make = move || {
+            let files = folder::container(&dir, &name)?;
+            if !scripts.is_empty() {
+                scripts::write(&files.app, &bin, &scripts)?;
+            }
+            Ok(files)
+        };
+        blocking(make).await.map_err(|e| (Failure::Start, format!("making the container's files: {e}")))?
     };
     let (wanted, ignored) = identity(pod, container);
     if ignored && attempt == 0 {
@@ -98,7 +114,8 @@ pub(super) async fn start(node: &Node, stage: &Stage, index: usize, attempt: u32
         Target::Ours => path_text(&node.options.executable),
         Target::Path(path) => path.clone(),
     };
-    let cwd = container.working_dir.clone().filter(|d| !d.is_empty()).or_else(|| resolution.working_dir.clone());
+    let app = (!scripts.is_empty()).then(|| if inside { scripts::FOLDER.to_owned() } else { path_text(&files.app) });
+    let cwd = container.working_dir.clone().filter(|d| !d.is_empty()).or_else(|| resolution.working_dir.clone()).or(app);
     let spec = RunSpec { program, argv: resolution.argv.clone(), env: environment.to_strings(), cwd: cwd.clone(), user: wanted, place };
     let start_error = |e: String| (Failure::Start, format!("failed to start container {:?}: {e}", container.name));
     let log = node.logs.begin(&stage.uid, &container.name, attempt).map_err(|e| start_error(format!("log: {e}")))?;
@@ -131,8 +148,7 @@ pub(super) async fn start(node: &Node, stage: &Stage, index: usize, attempt: u32
 }
 
 /// Without a sandbox a mount cannot be shown at its path, unless it is there already.
-fn refuse_mounts(pod: &Pod, container: &Container, stage: &Stage, why: &str) -> Result<(), Failed> {
-    let mounts = volume::mounts(pod, container, &|_| None).map_err(|e| (Failure::Config, e))?;
+fn refuse_mounts(container: &Container, mounts: &[MountPlan], stage: &Stage, why: &str) -> Result<(), Failed> {
     for m in mounts.iter().filter(|m| m.declared) {
         let there = stage.volumes.get(&m.volume).is_some_and(|root| path_text(root) == m.target && m.sub_path.is_none());
         if !there {
@@ -146,9 +162,23 @@ fn refuse_mounts(pod: &Pod, container: &Container, stage: &Stage, why: &str) -> 
     Ok(())
 }
 
-async fn environment(node: &Node, stage: &Stage, pod: &Pod, container: &Container, inside: bool) -> Result<Environment, Failed> {
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
-    let sources = prepare::fetch(&node.options.client, namespace, env::references(container)).await;
+/// Says which files of the host the container names and cannot see.
+fn tell_hidden(container: &Container, resolution: &Resolution, mounts: &[MountPlan], tell: Tell<'_>) {
+    let mut hidden: Vec<String> = hidden::tmp_paths(&resolution.argv, mounts).into_iter().collect();
+    hidden.retain(|path| Path::new(path).exists());
+    if !hidden.is_empty() {
+        let text = format!(
+            "Container {} names {}, there on the host and hidden by the container's own /tmp. To show it, mount it as a hostPath volume",
+            container.name,
+            hidden.join(", ")
+        );
+        tell(true, "HiddenByPrivateTmp", text);
+    }
+}
+
+/// The variables of Kubernetes: those that the container declares, and services. Paths of volumes may name these and no others.
+async fn variables(node: &Node, stage: &Stage, pod: &Pod, container: &Container) -> Result<Environment, Failed> {
+    let sources = prepare::fetch(&node.options.client, prepare::namespace(pod), env::references(container)).await;
     let sources = sources.map_err(|e| (Failure::Config, e.to_string()))?;
     let mut services = Environment::default();
     if let Some(api) = &node.options.api {
@@ -156,7 +186,24 @@ async fn environment(node: &Node, stage: &Stage, pod: &Pod, container: &Containe
         services.set("KUBERNETES_SERVICE_PORT", api.port.to_string());
         services.set("KUBERNETES_SERVICE_PORT_HTTPS", api.port.to_string());
     }
-    let declared = env::declared(pod, container, &sources, &stage.facts, &services).map_err(|e| (Failure::Config, e.to_string()))?;
+    env::declared(pod, container, &sources, &stage.facts, &services).map_err(|e| (Failure::Config, e.to_string()))
+}
+
+/// Where a container finds the links to our programs.
+fn bin(node: &Node, inside: bool) -> String {
+    if inside { format!("{INSIDE}/bin") } else { path_text(&node.dir.join("bin")) }
+}
+
+/// All that a container finds in its environment. `scripted`: its image has scripts, which want an interpreter.
+fn environment(
+    node: &Node,
+    stage: &Stage,
+    pod: &Pod,
+    container: &Container,
+    variables: &Environment,
+    inside: bool,
+    scripted: bool,
+) -> Environment {
     let mut all = Environment::default();
     // Nothing else of the host's environment reaches a Pod.
     for name in ["HOME", "LANG"] {
@@ -165,12 +212,15 @@ async fn environment(node: &Node, stage: &Stage, pod: &Pod, container: &Containe
         }
     }
     all.set("HOSTNAME", prepare::hostname(pod));
-    for (name, value) in declared.iter() {
+    for (name, value) in variables.iter() {
         all.set(name, value);
     }
-    let bin = if inside { format!("{INSIDE}/bin") } else { path_text(&node.dir.join("bin")) };
     let host_path = std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned());
-    let path = format!("{bin}:{}", declared.get("PATH").unwrap_or(&host_path));
+    let mut path = format!("{}:{}", bin(node, inside), variables.get("PATH").unwrap_or(&host_path));
+    if scripted {
+        let last = if inside { format!("{INSIDE}/last") } else { path_text(&node.dir.join("last")) };
+        path = format!("{path}:{last}");
+    }
     all.set("PATH", path);
     all.set(names::POD_IP, stage.facts.pod_ip.clone());
     all.set(names::POD_UID, stage.uid.clone());
@@ -190,7 +240,7 @@ async fn environment(node: &Node, stage: &Stage, pod: &Pod, container: &Containe
     if !inside && let Some(config) = kubeconfig(node, stage, container) {
         all.set_default("KUBECONFIG", config);
     }
-    Ok(all)
+    all
 }
 
 /// For containers without a sandbox: the account's files cannot be at their usual path.
@@ -198,7 +248,7 @@ fn kubeconfig(node: &Node, stage: &Stage, container: &Container) -> Option<Strin
     let api = node.options.api.as_ref()?;
     let mount = container.volume_mounts.iter().flatten().find(|m| m.mount_path.trim_end_matches('/') == SERVICE_ACCOUNT_PATH)?;
     let root = stage.volumes.get(&mount.name)?;
-    let namespace = stage.pod.metadata.namespace.as_deref().unwrap_or("default");
+    let namespace = prepare::namespace(&stage.pod);
     let text = serde_json::json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "pod",
         "clusters": [{"name": "plane", "cluster": {
@@ -258,28 +308,23 @@ fn sandbox(node: &Node, stage: &Stage, container: &Container, files: &ContainerF
     };
     add(node.options.executable.clone(), &format!("{INSIDE}/dormouse"), false);
     add(node.dir.join("bin"), &format!("{INSIDE}/bin"), false);
+    if files.app.exists() {
+        add(node.dir.join("last"), &format!("{INSIDE}/last"), false);
+        add(files.app.clone(), scripts::FOLDER, false);
+    }
     add(files.tmp.clone(), "/tmp", false);
     add(stage.dir.join("hosts"), "/etc/hosts", false);
     let last_words = container.termination_message_path.as_deref().filter(|p| p.starts_with('/')).unwrap_or("/dev/termination-log");
     add(files.termination_log.clone(), last_words, false);
     for plan in plans {
         let Some(root) = stage.volumes.get(&plan.volume) else {
-            return Err((Failure::Config, format!("volume {:?} is not there", plan.volume)));
+            return Err((Failure::Config, format!("cannot find volume {:?} to mount into container {:?}", plan.volume, container.name)));
         };
         let source = match &plan.sub_path {
             None => root.clone(),
-            Some(sub) => {
-                let source = root.join(sub);
-                if !source.exists() {
-                    std::fs::create_dir_all(&source).map_err(|e| (Failure::Config, format!("subPath {sub:?}: {e}")))?;
-                }
-                // A link in the volume must not lead out of it.
-                let inside = source.canonicalize().ok().zip(root.canonicalize().ok()).is_some_and(|(s, r)| s.starts_with(r));
-                if !inside {
-                    return Err((Failure::Config, format!("subPath {sub:?} leads out of volume {:?}", plan.volume)));
-                }
-                source
-            }
+            Some(sub) => folder::sub_path(root, sub).map_err(|what| {
+                (Failure::Config, format!("failed to {what} for volumeMount {:?} of container {:?}", plan.volume, container.name))
+            })?,
         };
         add(source, &plan.target, plan.read_only);
     }

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,23 +16,24 @@ use kube::api::{DeleteParams, Preconditions};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::attend::attend;
 use super::context::Node;
-use super::prepare::{self, PrepareError, Stage};
+use super::prepare::{self, PrepareError, Stage, Wish};
 use super::probe::Target;
-use super::start::{self, ExecBase, Running, Watch};
+use super::start::{self, ExecBase, Running};
 use super::writer::StatusWriter;
-use super::{hook, probe, sweep};
-use crate::logs::Logs;
-use crate::machine::{Action, Event, Exit, Facts, Failure, Hook, Machine, Record, Settings, Signal, probe::ProbeKind};
+use super::{folder, hook, probe, sweep};
+use crate::machine::{Action, Event, Exit, Facts, Failure, Hook, Machine, Record, Settings, Signal, Update, probe::ProbeKind};
 use crate::plan::gpus::Given;
+use crate::plan::room::Refusal;
 use crate::shim::Control;
 
-/// How long the output of a run may go on after its end was reported; nothing that could write is left then.
-const DRAIN: Duration = Duration::from_secs(1);
 /// How much later than an init its shim may be seen to have gone.
 const GUARD: Duration = Duration::from_millis(200);
-/// What of a termination message is kept.
-const LAST_WORDS: usize = 4096;
+/// Reason of the event of a Pod that leftovers keep out.
+const WAITS: &str = "WaitingForLeftovers";
+/// How the message of a Pod that was not taken begins; its event goes without.
+const REJECTED: &str = "Pod was rejected: ";
 
 /// Outcomes that may wait for the worker; tasks that have more wait themselves.
 pub(super) const OUTCOMES: usize = 64;
@@ -112,8 +112,10 @@ impl Worker {
             resource_version: meta.resource_version.clone(),
             field_path: None,
         };
+        let writer = StatusWriter::start(node.options.client.clone(), &namespace, name, uid.clone());
+        node.remember_status(&uid, writer.newest());
         Self {
-            writer: Some(StatusWriter::start(node.options.client.clone(), &namespace, name, uid.clone())),
+            writer: Some(writer),
             facts: Facts { pod_ip: None, host_ip: node.options.node_ip().to_string() },
             node,
             pod,
@@ -143,19 +145,10 @@ impl Worker {
             self.facts.pod_ip = had.map(|ip| ip.to_string());
             self.node.reserve_address(&self.uid, had);
         } else {
-            match self.node.admit(&self.uid, &self.pod).await {
-                Ok(admitted) => {
-                    self.facts.pod_ip = admitted.ip.map(|ip| ip.to_string());
-                    self.gpus = admitted.gpus;
-                }
-                Err(rejection) => {
-                    self.event(true, &rejection.reason, &rejection.message, None);
-                    self.step(Event::Rejected { reason: rejection.reason, message: rejection.message });
-                }
-            }
+            self.admission().await;
         }
         // The object may have been in deletion when it was first seen.
-        self.update_machine();
+        self.take_news();
         while !self.finished() {
             let deadline = self.machine.deadline(self.node.now());
             let tick = async {
@@ -184,6 +177,43 @@ impl Worker {
         self.uid
     }
 
+    /// Waits until the node takes the Pod, or it will not, or nobody wants it any more.
+    async fn admission(&mut self) {
+        let mut held = self.node.held();
+        let mut told = false;
+        loop {
+            held.mark_unchanged();
+            let leftovers = match self.node.admit(&self.uid, &self.pod).await {
+                Ok(admitted) => {
+                    self.facts.pod_ip = admitted.ip.map(|ip| ip.to_string());
+                    self.gpus = admitted.gpus;
+                    return;
+                }
+                Err(Refusal::Rejected(rejection)) => {
+                    let why = rejection.message.strip_prefix(REJECTED).unwrap_or(&rejection.message);
+                    self.event(true, &rejection.reason, why, None);
+                    self.step(Event::Rejected { message: format!("{REJECTED}{why}"), reason: rejection.reason });
+                    return;
+                }
+                Err(Refusal::Waits(leftovers)) => leftovers,
+            };
+            if !std::mem::replace(&mut told, true) {
+                let who = leftovers.join(", ");
+                self.event(false, WAITS, &format!("Waiting for the processes of deleted Pods to end: UID {who}"), None);
+            }
+            tokio::select! {
+                _ = held.changed() => {}
+                changed = self.news.changed() => {
+                    let news = self.news.borrow_and_update().clone();
+                    self.pod = news.pod;
+                    if changed.is_err() || news.gone || news.stop.is_some() || self.pod.metadata.deletion_timestamp.is_some() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
     fn finished(&self) -> bool {
         self.machine.ended() && self.removed && (self.gone || self.stopping)
     }
@@ -194,6 +224,7 @@ impl Worker {
         self.pod = news.pod;
         if news.gone {
             if !std::mem::replace(&mut self.gone, true) {
+                self.node.orphan(&self.uid);
                 let spec = self.pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds);
                 let grace = self.pod.metadata.deletion_grace_period_seconds.or(spec).and_then(|s| u64::try_from(s).ok());
                 self.deletion(Some(Duration::from_secs(grace.unwrap_or(30))));
@@ -261,11 +292,7 @@ impl Worker {
     }
 
     fn deletion(&mut self, deletion: Option<Duration>) {
-        let spec = self.pod.spec.as_ref();
-        let conditions = self.pod.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
-        let gates = spec.iter().flat_map(|s| s.readiness_gates.iter().flatten());
-        let gates = gates.map(|g| conditions.iter().find(|c| c.type_ == g.condition_type).map(|c| c.status.clone())).collect();
-        self.step(Event::Updated { deletion, gates, generation: self.pod.metadata.generation });
+        self.step(Event::Updated(Update::of(&self.pod, deletion)));
     }
 
     fn step(&mut self, event: Event) {
@@ -286,16 +313,24 @@ impl Worker {
     fn act(&mut self, action: Action) {
         match action {
             Action::Prepare => {
-                let (node, pod, gpus, sender) = (self.node.clone(), self.pod.clone(), self.gpus.clone(), self.sender.clone());
-                let ip = self.facts.pod_ip.clone().unwrap_or_default();
-                self.stage = None;
+                let (node, sender) = (self.node.clone(), self.sender.clone());
+                let wish = Wish {
+                    pod: self.pod.clone(),
+                    about: self.about.clone(),
+                    news: self.news.clone(),
+                    ip: self.facts.pod_ip.clone().unwrap_or_default(),
+                    gpus: self.gpus.clone(),
+                };
+                if let Some(stage) = self.stage.take() {
+                    stage.following.end();
+                }
                 let (lost, uid) = (std::mem::take(&mut self.lost), self.uid.clone());
                 self.preparing = Some(self.tasks.spawn(async move {
                     if lost {
                         let swept = prepare::blocking(move || Ok(sweep::sweep_pod(&uid))).await;
                         tracing::warn!(swept = swept.unwrap_or(0), "the guard of a Pod was killed; what it guarded was ended");
                     }
-                    let outcome = prepare::prepare(node, pod, ip, gpus).await.map(Box::new);
+                    let outcome = prepare::prepare(node, wish).await.map(Box::new);
                     let _ = sender.send(Report::Prepared(outcome)).await;
                 }));
             }
@@ -329,11 +364,11 @@ impl Worker {
             self.step(Event::StartFailed { container, attempt, failure: Failure::Sandbox, message });
             return;
         };
-        let (node, sender) = (self.node.clone(), self.sender.clone());
+        let (node, pod, sender) = (self.node.clone(), self.pod.clone(), self.sender.clone());
         let about = self.about(Some(container));
         self.tasks.spawn(async move {
             let tell = |warning: bool, reason: &str, message: String| node.events.record(&about, Note::new(warning, reason, message));
-            match start::start(&node, &stage, container, attempt, &tell).await {
+            match start::start(&node, &pod, &stage, container, attempt, &tell).await {
                 Ok((running, watch)) => {
                     let _ = sender.send(Report::Started { container, attempt, outcome: Ok(running) }).await;
                     // The stage holds the shim: it must not keep it alive beyond the Pod's end.
@@ -406,11 +441,12 @@ impl Worker {
         let (sender, dir) = (self.sender.clone(), self.node.pod_dir(&self.uid));
         self.tasks.spawn(async move {
             if let Some(stage) = stage {
+                stage.following.end();
                 let shim = stage.shim.clone();
                 drop(stage);
                 shim.end().await;
             }
-            let removed = prepare::blocking(move || remove_folder(&dir)).await;
+            let removed = prepare::blocking(move || folder::remove(&dir)).await;
             if let Err(error) = removed {
                 tracing::warn!(%error, "a Pod's folder could not be removed");
             }
@@ -457,37 +493,5 @@ impl Worker {
 
     fn event(&self, warning: bool, reason: &str, message: &str, container: Option<usize>) {
         self.node.events.record(&self.about(container), Note::new(warning, reason, message));
-    }
-}
-
-/// Watches a run to its end.
-async fn attend(mut watch: Watch) -> (Exit, Option<String>) {
-    let exit = watch.reports.exited().await.map_or(Exit::LOST, |(code, signal)| Exit { code, signal });
-    for output in &mut watch.output {
-        if tokio::time::timeout(DRAIN, &mut *output).await.is_err() {
-            output.abort();
-        }
-    }
-    watch.log.end();
-    let (log, fall_back) = (watch.log, watch.fall_back_to_log && exit.code != 0);
-    let message = tokio::task::spawn_blocking(move || last_words(&watch.termination_log, fall_back.then_some(&*log))).await;
-    (exit, message.ok().flatten())
-}
-
-fn last_words(file: &std::path::Path, log: Option<&crate::logs::RunLog>) -> Option<String> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    if let Ok(file) = std::fs::File::open(file) {
-        let _ = file.take(LAST_WORDS as u64).read_to_end(&mut bytes);
-    }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let text = if text.is_empty() { log.map(|l| Logs::tail(l, 80, 2048)).unwrap_or_default() } else { text };
-    (!text.is_empty()).then_some(text)
-}
-
-fn remove_folder(dir: &PathBuf) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(dir) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
     }
 }

@@ -15,10 +15,13 @@ use crate::machine::Timeline;
 
 /// A status to write.
 #[derive(Clone, Debug, PartialEq)]
-struct Wanted {
-    status: PodStatus,
+pub(super) struct Wanted {
+    pub(super) status: PodStatus,
     timeline: Timeline,
 }
+
+/// The newest status of a Pod, once there is one.
+pub(super) type Newest = watch::Receiver<Option<Arc<Wanted>>>;
 
 /// The writer of one Pod.
 #[derive(Debug)]
@@ -32,6 +35,11 @@ impl StatusWriter {
         let (wanted, newest) = watch::channel(None);
         let api = Api::namespaced(client, namespace);
         Self { wanted, task: tokio::spawn(write(api, name, uid, newest)) }
+    }
+
+    /// What is published, as it comes.
+    pub(super) fn newest(&self) -> Newest {
+        self.wanted.subscribe()
     }
 
     /// Publishes a status; an equal one is not written again.
@@ -53,7 +61,7 @@ impl StatusWriter {
     }
 }
 
-async fn write(api: Api<Pod>, name: String, uid: String, mut newest: watch::Receiver<Option<Arc<Wanted>>>) {
+async fn write(api: Api<Pod>, name: String, uid: String, mut newest: Newest) {
     let mut failures = 0_u32;
     let mut told = None;
     loop {
@@ -77,10 +85,7 @@ async fn write(api: Api<Pod>, name: String, uid: String, mut newest: watch::Rece
                     told = Some(timeline);
                 }
             }
-            Err(error) if dormouse_controller::not_found(&error) || dormouse_controller::conflict(&error) => {
-                // Gone, or another Pod of the same name.
-                return;
-            }
+            Err(error) if dormouse_controller::not_found(&error) || another(&error) => return,
             Err(error) => {
                 failures += 1;
                 if failures > 3 || newest.has_changed().is_err() && failures > 1 {
@@ -96,11 +101,17 @@ async fn write(api: Api<Pod>, name: String, uid: String, mut newest: watch::Rece
     }
 }
 
+/// Whether the name belongs to another Pod now: the UID is a condition of each write.
+fn another(error: &kube::Error) -> bool {
+    let refused = |e: &kube::Error| matches!(e, kube::Error::Api(status) if status.code == 422 && status.message.contains("metadata.uid"));
+    dormouse_controller::conflict(error) || refused(error)
+}
+
 /// The strategic merge patch: conditions of others stay, what we no longer say goes.
 fn body(uid: &str, status: &PodStatus, timeline: &str) -> Value {
     let mut value = serde_json::to_value(status).unwrap_or_default();
     if let Some(map) = value.as_object_mut() {
-        for gone in ["reason", "message"] {
+        for gone in ["reason", "message", "containerStatuses", "initContainerStatuses"] {
             map.entry(gone).or_insert(Value::Null);
         }
         for condition in map.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -130,6 +141,20 @@ mod tests {
         assert_eq!(patch["status"]["conditions"][0]["reason"], Value::Null);
         assert!(patch["status"]["conditions"][0].as_object().unwrap().contains_key("message"));
         assert_eq!(patch["status"]["conditions"][1]["reason"], "X");
-        assert!(patch["status"].as_object().unwrap().contains_key("reason"));
+        for gone in ["reason", "containerStatuses"] {
+            assert_eq!(patch["status"].as_object().unwrap().get(gone), Some(&Value::Null));
+        }
+    }
+
+    #[test]
+    fn a_refused_uid_means_another_pod() {
+        let error = |code: u16, reason: &str, message: &str| {
+            let status = json!({"status": "Failure", "code": code, "reason": reason, "message": message});
+            kube::Error::Api(serde_json::from_value(status).unwrap())
+        };
+        assert!(another(&error(409, "Conflict", "Precondition failed: UID in precondition: a, UID in object meta: b")));
+        assert!(another(&error(422, "Invalid", "Pod \"p\" is invalid: metadata.uid: Invalid value: \"a\": field is immutable")));
+        assert!(!another(&error(422, "Invalid", "Pod \"p\" is invalid: status.phase: Invalid value")));
+        assert!(!another(&error(500, "InternalError", "metadata.uid")));
     }
 }

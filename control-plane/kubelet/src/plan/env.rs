@@ -26,6 +26,25 @@ pub struct Sources {
     pub secrets: BTreeMap<String, Secret>,
 }
 
+impl Sources {
+    /// The objects that say of themselves that they never change.
+    #[must_use]
+    pub fn immutable(&self) -> Self {
+        let maps = self.config_maps.iter().filter(|(_, m)| m.immutable == Some(true));
+        let secrets = self.secrets.iter().filter(|(_, s)| s.immutable == Some(true));
+        Self {
+            config_maps: maps.map(|(n, m)| (n.clone(), m.clone())).collect(),
+            secrets: secrets.map(|(n, s)| (n.clone(), s.clone())).collect(),
+        }
+    }
+
+    /// Everything of `other` too, which counts where both have a name.
+    pub fn add(&mut self, other: Self) {
+        self.config_maps.extend(other.config_maps);
+        self.secrets.extend(other.secrets);
+    }
+}
+
 /// Why a container's environment cannot be made. The texts are the kubelet's: people search for them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvError {

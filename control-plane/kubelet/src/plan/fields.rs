@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use dormouse_machinery::go;
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceFieldSelector};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -72,12 +73,12 @@ fn subscript(path: &str) -> Option<(&str, &str)> {
     Some((map, rest.strip_suffix("']")?))
 }
 
-/// `key="value"` lines, the form of whole maps in files.
+/// `key="value"` lines, the form of whole maps in files. The values are quoted as Go does it.
 fn lines(map: Option<&BTreeMap<String, String>>) -> String {
     let mut out = String::new();
     for (i, (key, value)) in map.into_iter().flatten().enumerate() {
         let newline = if i == 0 { "" } else { "\n" };
-        let _ = write!(out, "{newline}{key}={value:?}");
+        let _ = write!(out, "{newline}{key}={}", go::quote(value));
     }
     out
 }
@@ -161,6 +162,22 @@ mod tests {
             assert_eq!(field(&pod, path, &facts).as_deref(), Ok(want), "{path}");
         }
         assert!(field(&pod, "spec.containers", &facts).is_err());
+    }
+
+    #[test]
+    fn whole_maps_are_quoted_as_go_does_it() {
+        let odd = json!({"a": "tab\there", "b": "bell\u{7} esc\u{1b} del\u{7f}", "c": "zero\u{200b}width", "d": "grüße 日本",
+                         "e": "quote\" back\\slash", "f": "\u{8}\u{b}\u{c}\r\u{0}"});
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"annotations": odd}})).unwrap();
+        let want = [
+            r#"a="tab\there""#,
+            r#"b="bell\a esc\x1b del\x7f""#,
+            r#"c="zero\u200bwidth""#,
+            r#"d="grüße 日本""#,
+            r#"e="quote\" back\\slash""#,
+            r#"f="\b\v\f\r\x00""#,
+        ];
+        assert_eq!(field(&pod, "metadata.annotations", &facts()).unwrap(), want.join("\n"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! An image is a name that resolves to a command (control-plane 4). Pure.
 //!
-//! Order: 1. the rules of `--images`; 2. names of our own programs, from the table that the kubelet was given; 3. the
-//! container's `command` on the host's PATH. After rule 1 a container's `command` wins, and the image's name decides only
+//! Order: 1. the rules of `--images`; 2. names of our own programs, from the table that the kubelet was given, and `pause`,
+//! which the kubelet brings itself; 3. the container's `command` on the host's PATH. After rule 1 a container's `command` wins, and the image's name decides only
 //! when there is none. The host's own engine, where that is chosen, is found by rule 3.
 
 #[cfg(test)]
@@ -14,6 +14,9 @@ use dormouse_names::{Program, Programs};
 use k8s_openapi::api::core::v1::Container;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+
+/// The image of a container that only keeps its Pod, and the name of its program.
+pub const PAUSE: &str = "pause";
 
 /// One entry of the file given by `--images`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -144,11 +147,15 @@ pub fn resolve(
         ([command, args].concat(), origin)
     } else if let Some((program, name)) = programs.image(wish.image) {
         (called_as(name, program, args), "by the image's name")
+    } else if image_name(wish.image) == PAUSE {
+        (with_name(PAUSE, args), "by the image's name")
     } else {
         let name = image_name(wish.image);
         return Err(unresolved(format!("The container gives no command and {name:?} is not a program of ours"), "sleep"));
     };
-    let (program, argv) = if let Some((program, argv)) = interpret(&words, programs) {
+    let (program, argv) = if image_name(wish.image) == PAUSE && base(&words[0]) == PAUSE {
+        (Target::Ours, with_name(PAUSE, &words[1..]))
+    } else if let Some((program, argv)) = interpret(&words, programs) {
         if let Some(feature) = program.lacking {
             return Err(unresolved(lacking(program.name, &[feature]), "sleep"));
         }
@@ -181,6 +188,16 @@ fn interpret<'a>(words: &[String], programs: &'a Programs) -> Option<(&'a Progra
     }
     let (module, rest) = if second == "-m" { (words.get(2)?, &words[3..]) } else { (second, &words[2..]) };
     programs.module(module).map(|program| (program, called_as(program.name, program, rest)))
+}
+
+/// The scripts that stand in the working folder of an image: those of all programs, where the image is that of a program that
+/// has scripts. A shell in such a container starts them by an interpreter, which looks for a file and not in the PATH.
+#[must_use]
+pub fn scripts(programs: &Programs, image: &str) -> Vec<&'static str> {
+    match programs.image(image) {
+        Some((program, _)) if !program.scripts.is_empty() => programs.links().filter(|name| programs.script(name).is_some()).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Whether a container runs a program of which this holds: a word of its command names it or, without a command, its image.

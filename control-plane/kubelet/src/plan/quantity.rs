@@ -15,6 +15,12 @@ pub fn whole(q: &Quantity) -> Option<i128> {
     Parsed::parse(&q.0).ok().map(|q| i128::from(q.value()))
 }
 
+/// So many thousandths as a quantity.
+#[must_use]
+pub fn text(thousandths: i128) -> String {
+    if thousandths % 1_000 == 0 { (thousandths / 1_000).to_string() } else { format!("{thousandths}m") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,5 +32,6 @@ mod tests {
         assert_eq!(both("8"), (Some(8000), Some(8)));
         assert_eq!(both("1Ki"), (Some(1_024_000), Some(1024)));
         assert_eq!(both("x"), (None, None));
+        assert_eq!((text(2_000), text(500)), ("2".to_owned(), "500m".to_owned()));
     }
 }

@@ -1,22 +1,24 @@
-//! What a Pod's volumes hold and where its containers see them. Pure: contents come in, files come out.
+//! What a Pod's volumes hold. Pure: contents come in, files come out.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
+use dormouse_machinery::go;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ConfigMapProjection, Container, DownwardAPIProjection, DownwardAPIVolumeFile, KeyToPath, Pod, SecretProjection,
+    ConfigMap, ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile, KeyToPath, Pod, SecretProjection,
     ServiceAccountTokenProjection, Volume, VolumeProjection,
 };
 
-use super::env::{References, Sources, expand};
+use super::env::{References, Sources};
 use super::fields::{self, FieldFacts};
 
 /// Where programs expect the files of their service account; the API server's admission adds the volume.
 pub const SERVICE_ACCOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// ConfigMap with the certificate of the API server, made in every namespace by a cluster.
 pub const ROOT_CA: &str = "kube-root-ca.crt";
-/// Volumes whose names begin so were added for the Pod, not by its author.
-const AUTOMATIC: &str = "kube-api-access-";
 
 /// A file of a volume, relative to its root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,21 +65,6 @@ pub struct TokenWish {
     pub expiration_seconds: i64,
 }
 
-/// A mount of one container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MountPlan {
-    /// Name of the volume.
-    pub volume: String,
-    /// Path inside the volume; `None` for its root.
-    pub sub_path: Option<String>,
-    /// Absolute path inside the container.
-    pub target: String,
-    /// Whether writing is refused.
-    pub read_only: bool,
-    /// Whether the Pod's author asked for it (false for the automatic token).
-    pub declared: bool,
-}
-
 /// Why a volume cannot be set up. Shown in `FailedMount` behind `MountVolume.SetUp failed for volume "x" : `.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("MountVolume.SetUp failed for volume {volume:?} : {why}")]
@@ -103,6 +90,24 @@ pub fn references(pod: &Pod) -> References {
     refs
 }
 
+/// What of `refs` is not among `known`.
+#[must_use]
+pub fn without(mut refs: References, known: &Sources) -> References {
+    refs.config_maps.retain(|name| !known.config_maps.contains_key(name));
+    refs.secrets.retain(|name| !known.secrets.contains_key(name));
+    refs
+}
+
+/// Whether the Pod's volumes show what its own object may change: labels and annotations.
+#[must_use]
+pub fn shows_metadata(pod: &Pod) -> bool {
+    let projected = volumes(pod).flat_map(|v| v.projected.iter()).flat_map(|p| p.sources.iter().flatten());
+    let projected = projected.filter_map(|s| s.downward_api.as_ref()).flat_map(|d| d.items.iter().flatten());
+    let items = volumes(pod).filter_map(|v| v.downward_api.as_ref()).flat_map(|d| d.items.iter().flatten()).chain(projected);
+    let mut paths = items.filter_map(|i| i.field_ref.as_ref()).map(|f| f.field_path.as_str());
+    paths.any(|path| path.starts_with("metadata.labels") || path.starts_with("metadata.annotations"))
+}
+
 /// The tokens the Pod's volumes want.
 #[must_use]
 pub fn token_wishes(pod: &Pod) -> Vec<TokenWish> {
@@ -124,7 +129,7 @@ fn wish(token: &ServiceAccountTokenProjection) -> TokenWish {
     }
 }
 
-fn volumes(pod: &Pod) -> impl Iterator<Item = &Volume> {
+pub(super) fn volumes(pod: &Pod) -> impl Iterator<Item = &Volume> {
     pod.spec.iter().flat_map(|s| s.volumes.iter().flatten())
 }
 
@@ -146,13 +151,16 @@ pub struct Ingredients<'a> {
 /// # Errors
 /// The first volume that cannot be made, and why.
 pub fn plan(pod: &Pod, with: Ingredients<'_>) -> Result<Vec<VolumePlan>, VolumeError> {
-    volumes(pod)
-        .map(|volume| {
-            content(pod, volume, with)
-                .map(|content| VolumePlan { name: volume.name.clone(), content })
-                .map_err(|why| VolumeError { volume: volume.name.clone(), why })
-        })
-        .collect()
+    each(pod, with).collect()
+}
+
+/// The Pod's volumes one by one: what one of them lacks does not concern the others.
+pub fn each<'a>(pod: &'a Pod, with: Ingredients<'a>) -> impl Iterator<Item = Result<VolumePlan, VolumeError>> + 'a {
+    volumes(pod).map(move |volume| {
+        content(pod, volume, with)
+            .map(|content| VolumePlan { name: volume.name.clone(), content })
+            .map_err(|why| VolumeError { volume: volume.name.clone(), why })
+    })
 }
 
 fn content(pod: &Pod, volume: &Volume, with: Ingredients<'_>) -> Result<Content, String> {
@@ -160,8 +168,11 @@ fn content(pod: &Pod, volume: &Volume, with: Ingredients<'_>) -> Result<Content,
         return Ok(Content::Empty);
     }
     if let Some(host) = &volume.host_path {
-        if !host.path.starts_with('/') || has_dotdot(&host.path) {
-            return Err(format!("hostPath {:?} must be an absolute path without \"..\"", host.path));
+        if has_dotdot(&host.path) {
+            return Err(format!("invalid HostPath `{}`: must not contain '..'", host.path));
+        }
+        if !host.path.starts_with('/') {
+            return Err(format!("invalid HostPath `{}`: must be an absolute path", host.path));
         }
         return Ok(Content::Host { path: host.path.clone(), kind: host.type_.clone().unwrap_or_default() });
     }
@@ -184,10 +195,13 @@ fn content(pod: &Pod, volume: &Volume, with: Ingredients<'_>) -> Result<Content,
         );
     };
     let mut files = Vec::new();
-    for part in &parts {
-        project(pod, part, mode.unwrap_or(0o644), with, &mut files)?;
+    let project = |part| project(pod, part, mode.unwrap_or(0o644), with, &mut files).err();
+    let mut problems: Vec<String> = parts.iter().filter_map(project).collect();
+    match problems.len() {
+        0 => Ok(Content::Files(files)),
+        1 => Err(problems.remove(0)),
+        _ => Err(format!("[{}]", problems.join(", "))),
     }
-    Ok(Content::Files(files))
 }
 
 /// The files of one source.
@@ -208,11 +222,18 @@ fn project(pod: &Pod, part: &VolumeProjection, mode: i32, with: Ingredients<'_>,
             let binary = m.binary_data.iter().flatten().map(|(k, v)| (k.as_str(), v.0.as_slice()));
             text.chain(binary).collect()
         });
-        keyed_files(("configmap", "config", &s.name), data, s.optional, s.items.as_deref(), mode, files)
+        keyed_files(
+            ("configmap", "configmap references non-existent config key", &s.name),
+            data,
+            s.optional,
+            s.items.as_deref(),
+            mode,
+            files,
+        )
     } else if let Some(s) = &part.secret {
         let secret = with.sources.secrets.get(&s.name);
         let data = secret.map(|m| m.data.iter().flatten().map(|(k, v)| (k.as_str(), v.0.as_slice())).collect());
-        keyed_files(("secret", "secret", &s.name), data, s.optional, s.items.as_deref(), mode, files)
+        keyed_files(("secret", "references non-existent secret key", &s.name), data, s.optional, s.items.as_deref(), mode, files)
     } else if let Some(s) = &part.downward_api {
         downward_files(pod, s.items.as_deref().unwrap_or_default(), mode, with, files)
     } else if let Some(s) = &part.service_account_token {
@@ -223,10 +244,10 @@ fn project(pod: &Pod, part: &VolumeProjection, mode: i32, with: Ingredients<'_>,
     }
 }
 
-/// The files of an object with keys: all of them, or those that `items` name. First its kind, what its keys are
-/// called, and its name; no `data`: it does not exist.
+/// The files of an object with keys: all of them, or those that `items` name. First its kind, what is said of a key that is
+/// missing, and its name; no `data`: it does not exist.
 fn keyed_files(
-    (kind, keys, name): (&str, &str, &str),
+    (kind, lacks, name): (&str, &str, &str),
     data: Option<BTreeMap<&str, &[u8]>>,
     optional: Option<bool>,
     items: Option<&[KeyToPath]>,
@@ -246,7 +267,7 @@ fn keyed_files(
         match data.get(item.key.as_str()) {
             Some(bytes) => push(files, &item.path, bytes.to_vec(), item.mode.unwrap_or(mode))?,
             None if optional => {}
-            None => return Err(format!("{kind} references non-existent {keys} key: {}", item.key)),
+            None => return Err(format!("{lacks}: {}", item.key)),
         }
     }
     Ok(())
@@ -273,8 +294,14 @@ fn downward_files(
 }
 
 fn push(files: &mut Vec<File>, path: &str, bytes: Vec<u8>, mode: i32) -> Result<(), String> {
-    if path.is_empty() || path.starts_with('/') || has_dotdot(path) {
-        return Err(format!("path {path:?} must be relative and must not contain \"..\""));
+    if path.is_empty() {
+        return Err(format!("invalid path: must not be empty: {}", go::quote(path)));
+    } else if path.starts_with('/') {
+        return Err(format!("invalid path: must be relative path: {path}"));
+    } else if has_dotdot(path) {
+        return Err(format!("invalid path: must not contain '..': {path}"));
+    } else if path.starts_with("..") {
+        return Err(format!("invalid path: must not start with '..': {path}"));
     }
     let mode = u32::try_from(mode).unwrap_or(0o644) & 0o777;
     files.retain(|f| f.path != path);
@@ -282,45 +309,8 @@ fn push(files: &mut Vec<File>, path: &str, bytes: Vec<u8>, mode: i32) -> Result<
     Ok(())
 }
 
-fn has_dotdot(path: &str) -> bool {
+pub(super) fn has_dotdot(path: &str) -> bool {
     Path::new(path).components().any(|c| matches!(c, Component::ParentDir))
-}
-
-/// The mounts of `container`, shallow paths first; `env` answers `subPathExpr`.
-///
-/// # Errors
-/// A mount of a volume that does not exist, or a path that leaves the container or the volume.
-pub fn mounts(pod: &Pod, container: &Container, env: &dyn Fn(&str) -> Option<String>) -> Result<Vec<MountPlan>, String> {
-    let mut plans = Vec::new();
-    for mount in container.volume_mounts.iter().flatten() {
-        let volume =
-            volumes(pod).find(|v| v.name == mount.name).ok_or_else(|| format!("volume {:?} of a mount does not exist", mount.name))?;
-        let target = mount.mount_path.trim_end_matches('/');
-        let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
-        if target == "/" || has_dotdot(&target) {
-            return Err(format!("mountPath {:?} must be a path below the root without \"..\"", mount.mount_path));
-        }
-        let sub_path = match (&mount.sub_path, &mount.sub_path_expr) {
-            (_, Some(expr)) if !expr.is_empty() => Some(expand(expr, env)),
-            (Some(path), _) if !path.is_empty() => Some(path.clone()),
-            _ => None,
-        };
-        if let Some(path) = &sub_path
-            && (path.starts_with('/') || has_dotdot(path))
-        {
-            return Err(format!("subPath {path:?} must be relative and must not contain \"..\""));
-        }
-        let files = volume.config_map.is_some() || volume.secret.is_some() || volume.projected.is_some() || volume.downward_api.is_some();
-        plans.push(MountPlan {
-            volume: mount.name.clone(),
-            sub_path,
-            target,
-            read_only: files || mount.read_only == Some(true),
-            declared: !mount.name.starts_with(AUTOMATIC),
-        });
-    }
-    plans.sort_by(|a, b| a.target.matches('/').count().cmp(&b.target.matches('/').count()).then_with(|| a.target.cmp(&b.target)));
-    Ok(plans)
 }
 
 /// The Pod's `/etc/hosts`.
@@ -333,118 +323,4 @@ pub fn hosts_file(pod: &Pod, hostname: &str, ip: &str) -> String {
         text.push_str(&format!("{}\t{}\n", alias.ip, alias.hostnames.as_deref().unwrap_or_default().join("\t")));
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn pod(volumes: serde_json::Value, mounts: serde_json::Value) -> Pod {
-        serde_json::from_value(json!({
-            "metadata": {"name": "p", "namespace": "ns", "labels": {"a": "b"}},
-            "spec": {"volumes": volumes, "containers": [{"name": "c", "volumeMounts": mounts}]}
-        }))
-        .unwrap()
-    }
-
-    fn sources() -> Sources {
-        let mut sources = Sources::default();
-        sources
-            .config_maps
-            .insert("cm".into(), serde_json::from_value(json!({"data": {"k": "v", "k2": "v2"}, "binaryData": {"b": "AAE="}})).unwrap());
-        sources.secrets.insert("s".into(), serde_json::from_value(json!({"data": {"t": "c2VjcmV0"}})).unwrap());
-        sources
-    }
-
-    fn contents(volume: serde_json::Value) -> Result<Content, String> {
-        let tokens = [(TokenWish { audience: None, expiration_seconds: 3607 }, "tok".to_owned())].into();
-        let (sources, facts) = (sources(), FieldFacts::default());
-        let with = Ingredients { sources: &sources, tokens: &tokens, facts: &facts, ca_pem: Some("PEM") };
-        plan(&pod(json!([volume]), json!([])), with).map(|mut p| p.remove(0).content).map_err(|e| e.why)
-    }
-
-    fn text(content: &Content) -> String {
-        let Content::Files(files) = content else { return format!("{content:?}") };
-        files.iter().map(|f| format!("{}={}:{:o} ", f.path, String::from_utf8_lossy(&f.bytes), f.mode)).collect()
-    }
-
-    #[test]
-    fn config_maps_and_secrets_with_items_and_modes() {
-        assert_eq!(
-            text(&contents(json!({"name": "v", "configMap": {"name": "cm", "defaultMode": 256}})).unwrap()),
-            "b=\u{0}\u{1}:400 k=v:400 k2=v2:400 "
-        );
-        assert_eq!(
-            text(
-                &contents(json!({"name": "v", "secret": {"secretName": "s", "items": [{"key": "t", "path": "d/x", "mode": 384}]}}))
-                    .unwrap()
-            ),
-            "d/x=secret:600 "
-        );
-        assert_eq!(contents(json!({"name": "v", "configMap": {"name": "gone"}})).unwrap_err(), "configmap \"gone\" not found");
-        assert_eq!(contents(json!({"name": "v", "configMap": {"name": "gone", "optional": true}})).unwrap(), Content::Files(vec![]));
-        let missing = json!({"name": "v", "configMap": {"name": "cm", "items": [{"key": "zz", "path": "a"}]}});
-        assert_eq!(contents(missing).unwrap_err(), "configmap references non-existent config key: zz");
-        assert!(contents(json!({"name": "v", "configMap": {"name": "cm", "items": [{"key": "k", "path": "../a"}]}})).is_err());
-    }
-
-    #[test]
-    fn other_sources() {
-        assert_eq!(contents(json!({"name": "v", "emptyDir": {}})).unwrap(), Content::Empty);
-        assert!(matches!(contents(json!({"name": "v", "hostPath": {"path": "/x"}})).unwrap(), Content::Host { .. }));
-        assert!(contents(json!({"name": "v", "hostPath": {"path": "/x/../y"}})).is_err());
-        let downward = json!({"name": "v", "downwardAPI": {"items": [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]}});
-        assert_eq!(text(&contents(downward).unwrap()), "l=a=\"b\":644 ");
-        assert!(contents(json!({"name": "v", "persistentVolumeClaim": {"claimName": "x"}})).unwrap_err().contains("not supported"));
-    }
-
-    #[test]
-    fn the_volume_of_the_service_account_is_made_of_three_files() {
-        let pod = pod(
-            json!([{"name": "kube-api-access-x7z", "projected": {"defaultMode": 420, "sources": [
-                {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
-                {"configMap": {"name": ROOT_CA, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-                {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}}]}}]),
-            json!([{"name": "kube-api-access-x7z", "mountPath": SERVICE_ACCOUNT_PATH, "readOnly": true}]),
-        );
-        assert_eq!(references(&pod).config_maps.into_iter().collect::<Vec<_>>(), [ROOT_CA]);
-        let tokens = token_wishes(&pod).into_iter().map(|w| (w, "tok".to_owned())).collect();
-        let (sources, facts) = (Sources::default(), FieldFacts::default());
-        let with = |ca_pem| Ingredients { sources: &sources, tokens: &tokens, facts: &facts, ca_pem };
-        assert_eq!(text(&plan(&pod, with(Some("PEM"))).unwrap()[0].content), "token=tok:644 ca.crt=PEM:644 namespace=ns:644 ");
-        assert_eq!(text(&plan(&pod, with(None)).unwrap()[0].content), "token=tok:644 namespace=ns:644 ");
-        let mounts = mounts(&pod, &pod.spec.as_ref().unwrap().containers[0], &|_| None).unwrap();
-        assert!(!mounts[0].declared && mounts[0].read_only && mounts[0].target == SERVICE_ACCOUNT_PATH);
-    }
-
-    #[test]
-    fn mounts_are_ordered_and_checked() {
-        let volumes = json!([{"name": "e", "emptyDir": {}}, {"name": "c", "configMap": {"name": "cm"}}]);
-        let good = pod(
-            volumes.clone(),
-            json!([{"name": "c", "mountPath": "/data/sub/"}, {"name": "e", "mountPath": "/data", "subPathExpr": "x/$(POD)"}]),
-        );
-        let plans = mounts(&good, &good.spec.as_ref().unwrap().containers[0], &|n| (n == "POD").then(|| "p".into())).unwrap();
-        assert_eq!(plans.iter().map(|m| m.target.as_str()).collect::<Vec<_>>(), ["/data", "/data/sub"]);
-        assert_eq!((plans[0].sub_path.as_deref(), plans[0].read_only, plans[1].read_only), (Some("x/p"), false, true));
-        for bad in [
-            json!([{"name": "e", "mountPath": "/"}]),
-            json!([{"name": "e", "mountPath": "/a/../b"}]),
-            json!([{"name": "e", "mountPath": "/a", "subPath": "../x"}]),
-            json!([{"name": "nope", "mountPath": "/a"}]),
-        ] {
-            let bad = pod(volumes.clone(), bad);
-            assert!(mounts(&bad, &bad.spec.as_ref().unwrap().containers[0], &|_| None).is_err());
-        }
-    }
-
-    #[test]
-    fn hosts_file_has_the_pods_own_line_and_aliases() {
-        let mut pod = pod(json!([]), json!([]));
-        pod.spec.as_mut().unwrap().host_aliases = serde_json::from_value(json!([{"ip": "1.2.3.4", "hostnames": ["a", "b"]}])).unwrap();
-        let text = hosts_file(&pod, "p", "127.16.1.2");
-        assert!(text.contains("127.16.1.2\tp\n") && text.contains("1.2.3.4\ta\tb\n") && text.contains("127.0.0.1\tlocalhost\n"));
-    }
 }

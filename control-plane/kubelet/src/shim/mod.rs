@@ -21,6 +21,7 @@
 mod client;
 mod fds;
 mod init;
+mod pause;
 mod sandbox;
 mod spawner;
 mod supervisor;
@@ -32,20 +33,31 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::image::PAUSE;
+
 pub use client::{Control, Reports, Run, Shim};
 pub use sandbox::{Mount, Sandbox};
 
 /// `argv[0]` under which the plane starts this binary as a shim.
 pub const ARGV0: &str = "dormouse-shim";
 
-/// Whether `argv[0]` says that this process is to be a shim. Ask first thing in `main`, before any thread exists.
+/// Whether `argv[0]` says that this process is to be a shim, or the program of the image `pause`. Ask first thing in `main`,
+/// before any thread exists.
 #[must_use]
 pub fn is_shim(argv0: &OsStr) -> bool {
-    Path::new(argv0).file_name() == Some(OsStr::new(ARGV0))
+    is_called(argv0, ARGV0) || is_called(argv0, PAUSE)
 }
 
-/// Runs this process as a shim until the plane goes. Must be called before any thread exists.
+fn is_called(argv0: &OsStr, name: &str) -> bool {
+    Path::new(argv0).file_name() == Some(OsStr::new(name))
+}
+
+/// Runs this process as what [`is_shim`] has seen in it: a shim until the plane goes, or `pause` until it is told to end. Must
+/// be called before any thread exists.
 pub fn shim_main() -> ! {
+    if std::env::args_os().next().is_some_and(|argv0| is_called(&argv0, PAUSE)) {
+        pause::run();
+    }
     supervisor::run()
 }
 

@@ -3,6 +3,9 @@
 #![allow(clippy::needless_pass_by_value, reason = "`json!(…)` as an argument reads better than a reference to it")]
 
 mod crash;
+mod leftovers;
+mod live;
+mod odd;
 mod plane;
 mod pods;
 mod shim;

@@ -25,7 +25,8 @@ pub(crate) const NODE: &str = "dormouse-1";
 fn programs() -> Programs {
     let requester = Program { waits_for_release: true, ..Program::new("requester") };
     let engine = Program { engine: true, ..Program::new("vllm") };
-    Programs::new([requester, Program { tool: true, ..Program::new("nvidia-smi") }, engine], false)
+    let helper = Program { scripts: &["helper.py", "helper_too.py"], ..Program::new("helper") };
+    Programs::new([requester, Program { tool: true, ..Program::new("nvidia-smi") }, engine, helper], false)
 }
 
 pub(crate) struct Plane {

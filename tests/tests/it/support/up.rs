@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -23,6 +25,15 @@ const SWEEP: Duration = Duration::from_secs(5);
 
 /// The name that planes of tests run under, each in a folder of its own.
 const NAME: &str = "e2e";
+
+/// A shell starts its background jobs with SIGINT ignored, and children inherit that: a Ctrl-C in the first milliseconds of
+/// a program would be lost. What has a handler is the default again in a child.
+fn hear_interrupts() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        signal_hook::flag::register_conditional_default(Signal::SIGINT as i32, Arc::new(AtomicBool::new(true))).unwrap();
+    });
+}
 
 /// A plane, and everything it has started.
 pub(crate) struct Up {
@@ -67,6 +78,7 @@ impl Up {
         let log = |what: &str| File::create(folder.path().join(what)).unwrap();
         let mut command = Self::command(folder.path());
         command.args(args).env("TMPDIR", folder.path()).stdin(Stdio::null()).stdout(log("out")).stderr(log("err"));
+        hear_interrupts();
         let child = command.spawn().expect("the binary runs");
         Self { folder, name, child, ended: None, api: None, uids: BTreeSet::new() }
     }

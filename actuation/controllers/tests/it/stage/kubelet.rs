@@ -110,15 +110,23 @@ async fn live(shared: &Arc<Shared>, pod: &mut watch::Receiver<Value>) -> Option<
     };
     let started = format!("{:.0}", clock::system().now());
     let mut reported = None;
-    while !deleting(&pod.borrow_and_update()) {
-        let ready = told.borrow_and_update().unwrap_or(false);
+    loop {
+        let gate = {
+            let now = pod.borrow_and_update();
+            if deleting(&now) {
+                break;
+            }
+            objects::gate(&now)
+        };
+        // Without a probe the container is ready at once, and the gate alone decides.
+        let ready = gate.unwrap_or_else(|| told.borrow_and_update().unwrap_or(false));
         if reported != Some(ready) {
             if reported.is_none() {
                 shared.stamp(objects::name(&now), "running");
             }
             reported = Some(ready);
             let state = json!({"running": {"startedAt": started}});
-            report(shared, &now, ip, &container, ready, &state, "Running").await;
+            report(shared, &now, ip, &container, (ready, ready || gate.is_some()), &state, "Running").await;
         }
         tokio::select! {
             changed = pod.changed() => changed.ok()?,
@@ -135,7 +143,7 @@ async fn live(shared: &Arc<Shared>, pod: &mut watch::Receiver<Value>) -> Option<
     }
     drop(body);
     let state = json!({"terminated": {"exitCode": 0, "finishedAt": format!("{:.0}", clock::system().now())}});
-    report(shared, &now, ip, &container, false, &state, "Succeeded").await;
+    report(shared, &now, ip, &container, (false, false), &state, "Succeeded").await;
     let options =
         json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0, "preconditions": {"uid": now["metadata"]["uid"]}});
     let _ = shared.api("DELETE", &path(&now), &options).await;
@@ -162,12 +170,13 @@ async fn start(shared: &Arc<Shared>, pod: &Value, ip: Ipv4Addr) -> Body {
     Body::Engine(Engine::start(shared, ip, 8000, "direct", &gpus).await)
 }
 
-async fn report(shared: &Shared, pod: &Value, ip: Ipv4Addr, container: &str, ready: bool, state: &Value, phase: &str) {
-    let text = if ready { "True" } else { "False" };
+/// `ready`: the Pod, and its container.
+async fn report(shared: &Shared, pod: &Value, ip: Ipv4Addr, container: &str, ready: (bool, bool), state: &Value, phase: &str) {
+    let text = if ready.0 { "True" } else { "False" };
     let status = json!({"metadata": {"uid": pod["metadata"]["uid"]}, "status": {
         "phase": phase, "podIP": ip.to_string(), "podIPs": [{"ip": ip.to_string()}],
         "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": text}],
-        "containerStatuses": [{"name": "inference-server", "image": "stub", "imageID": "", "containerID": container, "ready": ready,
+        "containerStatuses": [{"name": "inference-server", "image": "stub", "imageID": "", "containerID": container, "ready": ready.1,
             "restartCount": 0, "state": state}],
     }});
     // A Pod that is gone needs no status.

@@ -84,7 +84,12 @@ impl Shared {
 
     /// A request of the node side or of a test.
     pub(crate) async fn api(&self, method: &str, path: &str, body: &Value) -> Result<Value, kube::Error> {
-        let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        // Of a Pod's conditions some are the kubelet's and some the controller's.
+        let kind = match method {
+            "PATCH" if path.starts_with("/api/") => "application/strategic-merge-patch+json",
+            "PATCH" => "application/merge-patch+json",
+            _ => "application/json",
+        };
         let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let request = http::Request::builder().method(method).uri(path).header("content-type", kind).body(bytes).unwrap();
         self.client.request(request).await

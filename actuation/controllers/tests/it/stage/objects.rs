@@ -59,6 +59,19 @@ pub(crate) fn wants(name: &str, isc: &str, gpus: &[&str]) -> Value {
     requester(name, gpus, "dual-pods.llm-d.ai/inference-server-config", isc)
 }
 
+/// A requester that is ready by the gate and has no probe.
+pub(crate) fn gated(mut requester: Value) -> Value {
+    requester["spec"]["readinessGates"] = json!([{"conditionType": "dormouse.dev/serving"}]);
+    requester
+}
+
+/// Whether a Pod's readiness gate allows it to be ready; none: it has no gate.
+pub(crate) fn gate(pod: &Value) -> Option<bool> {
+    pod["spec"]["readinessGates"].as_array()?;
+    let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    Some(conditions.into_iter().any(|c| c["type"] == "dormouse.dev/serving" && c["status"] == "True"))
+}
+
 pub(crate) fn isc(name: &str, port: u16, lc: &str) -> Value {
     json!({"apiVersion": "fma.llm-d.ai/v1alpha1", "kind": "InferenceServerConfig", "metadata": {"name": name, "namespace": NS},
         "spec": {"launcherConfigName": lc, "modelServerConfig": {"port": port, "options": format!("--model {name}"),

@@ -72,6 +72,24 @@ fn rule_2_names_of_ours_by_image_and_by_command() {
 }
 
 #[test]
+fn pause_is_a_program_of_every_plane() {
+    for image in ["registry.k8s.io/pause:3.10", "pause", "localhost:5000/x/pause@sha256:ab"] {
+        assert_eq!(argv(image, "", ""), (Target::Ours, "pause".into()));
+    }
+    assert_eq!(argv("registry.k8s.io/pause:3.10", "/pause -v", ""), (Target::Ours, "pause -v".into()));
+    assert_eq!(argv("registry.k8s.io/pause:3.10", "sh -c true", "").0, Target::Path("/usr/bin/sh".into()));
+    assert!(run_with(&Rules::default(), &programs(false), "any", "pause", "").is_err(), "elsewhere it is a word as any other");
+}
+
+#[test]
+fn the_image_of_a_program_with_scripts_has_them_in_its_folder() {
+    let of = |image: &str| scripts(&programs(false), image);
+    assert_eq!(of("reg/launcher:1"), ["launcher.py", "launcher_pod_notifier.py"]);
+    assert_eq!(of("test-launcher"), of("reg/launcher:1"));
+    assert!(of("reg/requester:1").is_empty() && of("busybox").is_empty());
+}
+
+#[test]
 fn an_engine_is_ours_or_the_hosts_by_choice() {
     let image = "docker.io/vllm/vllm-openai:v0.10.2";
     assert_eq!(argv(image, "", "--model m"), (Target::Ours, "vllm serve --model m".into()));
