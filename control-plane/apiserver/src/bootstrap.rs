@@ -1,8 +1,7 @@
 //! The first objects of a full server: namespaces, roles, accounts.
 //!
-//! They are made through the same entrance as everything else, as `system:masters`, before anyone else can ask. What is
-//! there already (a durable run) is left as it is, but for the default roles and bindings, which are made again: they
-//! belong to the server.
+//! They are made through the same entrance as everything else, as `system:masters`, before anyone else can ask. What belongs
+//! to the server (default roles and bindings, the certificate) is written over when it is made again.
 
 mod roles;
 
@@ -12,7 +11,7 @@ use http::header::CONTENT_TYPE;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
-use crate::auth::rbac::{GROUP, RESOURCES};
+use crate::auth::rbac::GROUP;
 use crate::{ApiServer, Body, User};
 
 /// The namespaces of a fresh cluster.
@@ -21,15 +20,11 @@ pub const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kub
 /// Name of the ConfigMap that tells every namespace how to know the server.
 pub const ROOT_CA: &str = "kube-root-ca.crt";
 
-/// Makes namespaces, accounts and roles.
+/// Makes namespaces and roles. A namespace gets its account in its commit, like any later one.
 pub fn install(server: &ApiServer) {
-    server.auth().rbac().reset(stored_rbac(server).into_iter());
     for name in NAMESPACES {
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace",
-            "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}, "spec": {"finalizers": ["kubernetes"]}});
-        put(server, "/api/v1/namespaces", name, &namespace, false);
-        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}});
-        put(server, &format!("/api/v1/namespaces/{name}/serviceaccounts"), "default", &account, false);
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        ask(server, Method::POST, "/api/v1/namespaces", "application/json", &namespace);
     }
     make_roles(server);
 }
@@ -38,7 +33,7 @@ pub fn install(server: &ApiServer) {
 pub(crate) fn make_roles(server: &ApiServer) {
     for (plural, object) in roles::all(server.registry().snapshot().all()) {
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        put(server, &format!("/apis/{GROUP}/v1/{plural}"), &name, &object, true);
+        put(server, &format!("/apis/{GROUP}/v1/{plural}"), &name, &object);
     }
 }
 
@@ -51,28 +46,13 @@ pub fn publish_root_ca(server: &ApiServer, ca_pem: &str) {
             "metadata": {"name": ROOT_CA, "namespace": namespace, "annotations": {
                 "kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters."}},
             "data": {"ca.crt": ca_pem}});
-        put(server, &format!("/api/v1/namespaces/{namespace}/configmaps"), ROOT_CA, &object, true);
+        put(server, &format!("/api/v1/namespaces/{namespace}/configmaps"), ROOT_CA, &object);
     }
 }
 
-/// The roles and bindings that a durable store brought along.
-fn stored_rbac(server: &ApiServer) -> Vec<(&'static str, Value)> {
-    let mut objects = Vec::new();
-    for plural in RESOURCES {
-        let listing = server.store().table(&format!("{plural}.{GROUP}")).list(&dormouse_store::Query::default());
-        for stored in listing.into_iter().flat_map(|l| l.items) {
-            if let Ok(object) = serde_json::from_slice(stored.bytes()) {
-                objects.push((plural, object));
-            }
-        }
-    }
-    objects
-}
-
-/// Creates an object; one that is there is written over when `renew`.
-fn put(server: &ApiServer, collection: &str, name: &str, object: &Value, renew: bool) {
-    let status = ask(server, Method::POST, collection, "application/json", object);
-    if status == StatusCode::CONFLICT && renew {
+/// Creates an object, or writes it over.
+fn put(server: &ApiServer, collection: &str, name: &str, object: &Value) {
+    if ask(server, Method::POST, collection, "application/json", object) == StatusCode::CONFLICT {
         ask(server, Method::PATCH, &format!("{collection}/{name}"), "application/merge-patch+json", object);
     }
 }

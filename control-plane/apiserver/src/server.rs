@@ -40,13 +40,12 @@ impl ApiServer {
         let store = Store::new(dormouse_store::Options { log_events: options.watch_log_events, log_bytes: options.watch_log_bytes });
         let registry = Registry::default();
         registry.add(kinds::builtin());
-        let auth = auth::State::new(&options);
         let server = Self {
             inner: Arc::new(Inner {
                 store,
                 registry,
                 options,
-                auth,
+                auth: auth::State::default(),
                 openapi: openapi::Cache::default(),
                 node_side: RwLock::default(),
                 stopping: CancellationToken::new(),

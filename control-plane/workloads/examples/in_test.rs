@@ -26,8 +26,12 @@ pub async fn run() -> Result<(), Box<dyn Error>> {
     let client = ApiServer::new(Options::default()).client();
     let end = CancellationToken::new();
     let _ends = end.clone().drop_guard();
-    let workloads =
-        dormouse_workloads::Options { clock: clock::system(), pod_gc_delay: Duration::from_secs(1), terminated_pods: 500, root_ca_pem: String::new() };
+    let workloads = dormouse_workloads::Options {
+        clock: clock::system(),
+        pod_gc_delay: Duration::from_secs(1),
+        terminated_pods: 500,
+        root_ca_pem: String::new(),
+    };
     tokio::spawn(dormouse_workloads::run(client.clone(), workloads, end.clone()));
     let scheduler = dormouse_scheduler::Options { name: "default-scheduler".to_owned(), clock: clock::system() };
     tokio::spawn(dormouse_scheduler::run(client.clone(), scheduler, end));

@@ -218,7 +218,10 @@ pub(crate) async fn run(client: Client, clock: SharedClock, recorder: &Recorder)
         }
         let (due, _) = index.due(Instant::now());
         let evict = |pod: Resident| {
-            recorder.record(&pod.reference, Note::normal("TaintManagerEviction", format!("Marking for deletion Pod {}", named(&pod.reference))));
+            recorder.record(
+                &pod.reference,
+                Note::normal("TaintManagerEviction", format!("Marking for deletion Pod {}", named(&pod.reference))),
+            );
             let (client, clock) = (&client, &clock);
             async move { (evict(client, clock, &pod).await, pod) }
         };
@@ -277,7 +280,11 @@ mod tests {
         assert_eq!(stay(&[a.clone(), b.clone()], &[toleration("a", Some(9)), toleration("b", Some(5))]), secs(5));
         assert_eq!(stay(&[a.clone(), b], &[toleration("a", Some(9)), toleration("b", None)]), secs(9));
         assert_eq!(stay(std::slice::from_ref(&a), &[toleration("a", Some(-1))]), secs(0));
-        assert_eq!(stay(std::slice::from_ref(&a), &[toleration("a", None), toleration("a", Some(1))]), Stay::Always, "the first that bears it");
+        assert_eq!(
+            stay(std::slice::from_ref(&a), &[toleration("a", None), toleration("a", Some(1))]),
+            Stay::Always,
+            "the first that bears it"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -285,7 +292,8 @@ mod tests {
         let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n", "uid": "u", "resourceVersion": "1"},
             "spec": {"nodeName": "n1", "containers": [], "tolerations": [{"key": "a", "operator": "Exists", "tolerationSeconds": 10}]}}))
         .unwrap();
-        let node = |taints: &[Taint]| -> Node { serde_json::from_value(json!({"metadata": {"name": "n1"}, "spec": {"taints": taints}})).unwrap() };
+        let node =
+            |taints: &[Taint]| -> Node { serde_json::from_value(json!({"metadata": {"name": "n1"}, "spec": {"taints": taints}})).unwrap() };
         let mut index = Residents::default();
         Change::Apply(pod).fold_into(&mut index);
         Change::Apply(node(&[taint("a")])).fold_into(&mut index);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 
 use super::rbac::Action;
@@ -161,13 +161,16 @@ pub(super) fn account(namespace: &str, name: &str) -> User {
 /// Takes the name and groups that the `Impersonate-*` headers ask for, each of which must be allowed.
 fn impersonate(server: &ApiServer, user: User, headers: &HeaderMap) -> Result<User, ApiError> {
     const EXTRA: &str = "impersonate-extra-";
-    let one = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    // What is no text must not count as absent: the request would run with the rights of who asks. Names beyond ASCII come as
+    // UTF-8; what is not even that becomes a name, which must be allowed like any other.
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let one = |name: &str| headers.get(name).map(text).unwrap_or_default();
     let (name, uid) = (one("impersonate-user"), one("impersonate-uid"));
-    let mut groups: Vec<String> = headers.get_all("impersonate-group").iter().filter_map(|v| v.to_str().ok()).map(str::to_owned).collect();
+    let mut groups: Vec<String> = headers.get_all("impersonate-group").iter().map(text).collect();
     let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (key, value) in headers {
-        if let (Some(key), Ok(value)) = (key.as_str().strip_prefix(EXTRA), value.to_str()) {
-            extra.entry(percent_decode(key)).or_default().push(value.to_owned());
+        if let Some(key) = key.as_str().strip_prefix(EXTRA) {
+            extra.entry(percent_decode(key)).or_default().push(text(value));
         }
     }
     if name.is_empty() {

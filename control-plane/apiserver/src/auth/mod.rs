@@ -16,7 +16,7 @@ use serde_json::Value;
 pub use authenticate::{Credentials, authenticate};
 pub(crate) use authenticate::{user_of, verify};
 
-use crate::{ApiError, ApiServer, Options, RequestInfo, User};
+use crate::{ApiError, ApiServer, RequestInfo, User};
 use rbac::{Action, Rbac};
 use token::TokenKey;
 
@@ -29,14 +29,15 @@ pub struct State {
     ca_pem: RwLock<Option<Arc<str>>>,
 }
 
-impl State {
+impl Default for State {
     /// The state of a fresh server: nobody holds anything, tokens are signed by a new key.
-    #[must_use]
-    pub fn new(_options: &Options) -> Self {
+    fn default() -> Self {
         let key = TokenKey::generate().inspect_err(|error| tracing::error!(%error, "no key for tokens")).ok();
         Self { rbac: Rbac::default(), key, verified: authenticate::Verified::default(), ca_pem: RwLock::default() }
     }
+}
 
+impl State {
     /// The authoriser.
     #[must_use]
     pub fn rbac(&self) -> &Rbac {

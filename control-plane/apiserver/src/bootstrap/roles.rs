@@ -154,7 +154,10 @@ mod tests {
                     "kind": "ClusterRole", "name": role}, "subjects": [{"kind": "User", "name": role}]}),
             ));
         }
-        rbac.reset(objects.into_iter());
+        for (plural, object) in objects {
+            let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+            rbac.changed(plural, &text("namespace"), &text("name"), || Some(object.clone()));
+        }
         let user = |name: &str| User::new(name, [""; 0]);
         let (view, edit, admin) = (user("view"), user("edit"), user("admin"));
         assert!(allowed(&rbac, &view, "list", "", "pods") && allowed(&rbac, &view, "get", "", "pods/log"));

@@ -19,7 +19,7 @@ mod watch;
 pub(crate) use create::{generate as generate_name, name_mismatch};
 pub(crate) use delete::{DeleteOptions, remove};
 pub(crate) use patch::{Patch, patch};
-pub(crate) use update::{Next, Part, check_version, put, transact};
+pub(crate) use update::{Next, Part, check_uid, check_version, put, transact};
 
 use std::sync::Arc;
 

@@ -75,7 +75,7 @@ pub(crate) fn put(call: &mut Call, part: Part) -> Result<Response<Body>, ApiErro
 }
 
 /// The UID in a body is a precondition.
-fn check_uid(call: &Call, object: &Object, stored: &Stored) -> Result<(), ApiError> {
+pub(crate) fn check_uid(call: &Call, object: &Object, stored: &Stored) -> Result<(), ApiError> {
     let (asked, have) = (meta_str(object, "uid"), &*stored.meta().uid);
     if asked.is_empty() || asked == have {
         return Ok(());
@@ -223,6 +223,11 @@ fn restore(kind: &crate::registry::Kind, part: Part, mut new: Object, old: &Obje
                 for field in ["labels", "annotations", "finalizers"] {
                     let value = meta(&new, field).cloned();
                     set_meta(&mut out, field, value);
+                }
+                // Another UID is refused as it is beside a spec. Custom kinds, as upstream, keep the old metadata whole and so
+                // never see it.
+                if !meta_str(&new, "uid").is_empty() {
+                    set_meta(&mut out, "uid", meta(&new, "uid").cloned());
                 }
             }
             out

@@ -1,10 +1,11 @@
 //! Bindings of roles, in a namespace and for the cluster.
 
 use dormouse_machinery::field::FieldError;
+use dormouse_machinery::names;
 use serde_json::{Value, json};
 
 use super::typed;
-use super::values::{map, map_mut, maps, maps_mut, text};
+use super::values::{At, Must, go_struct, map, map_mut, maps, maps_mut, standard_finalizers, text};
 use crate::auth::rbac::{self, GROUP};
 use crate::registry::{ALL, Column, Cx, Kind, Object, Right, Role, Strategy};
 use crate::{table::read, validate};
@@ -61,13 +62,18 @@ impl Strategy for Bindings {
     }
 
     fn validate(&self, cx: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
+        standard_finalizers(object, problems);
         validate_binding(object, cx.kind.namespaced, problems);
     }
 
     fn validate_update(&self, _: &Cx<'_>, object: &Object, old: &Object, problems: &mut Vec<FieldError>) {
         if object.get("roleRef") != old.get("roleRef") {
-            let value = object.get("roleRef").unwrap_or(&Value::Null);
-            problems.push(FieldError::invalid("roleRef", value.clone(), "cannot change roleRef"));
+            let empty = Object::new();
+            let shown = go_struct(
+                map(object, "roleRef").unwrap_or(&empty),
+                &[("APIGroup", "apiGroup", "\"\""), ("Kind", "kind", "\"\""), ("Name", "name", "\"\"")],
+            );
+            problems.push(FieldError::invalid("roleRef", shown, "cannot change roleRef"));
         }
     }
 
@@ -92,32 +98,41 @@ fn validate_binding(binding: &Object, namespaced: bool, problems: &mut Vec<Field
     if text(reference, "apiGroup") != GROUP {
         problems.push(FieldError::not_supported("roleRef.apiGroup", text(reference, "apiGroup"), &[GROUP]));
     }
-    let kinds: &[&str] = if namespaced { &["ClusterRole", "Role"] } else { &["ClusterRole"] };
+    let kinds: &[&str] = if namespaced { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
     if !kinds.contains(&text(reference, "kind")) {
         problems.push(FieldError::not_supported("roleRef.kind", text(reference, "kind"), kinds));
     }
-    if text(reference, "name").is_empty() {
-        problems.push(FieldError::required("roleRef.name", ""));
-    }
+    let path = At::Path("roleRef.name");
+    Must::BeSetAndPass(validate::path_segment).check(reference, "name", &path, problems);
     for (index, subject) in maps(binding, "subjects").enumerate() {
-        let path = format!("subjects[{index}]");
-        if text(subject, "name").is_empty() {
-            problems.push(FieldError::required(format!("{path}.name"), ""));
+        let path = At::Path("subjects");
+        let path = path.index(index);
+        let (name, kind, group) = (text(subject, "name"), text(subject, "kind"), text(subject, "apiGroup"));
+        if name.is_empty() {
+            problems.push(FieldError::required(path.child("name"), ""));
         }
-        let (kind, group) = (text(subject, "kind"), text(subject, "apiGroup"));
         let wanted = match kind {
-            "ServiceAccount" => "",
-            "User" | "Group" => GROUP,
+            "ServiceAccount" => {
+                Must::Pass(names::dns1123_subdomain).check(subject, "name", &path.child("name"), problems);
+                ""
+            }
+            "User" | "Group" => {
+                if name.is_empty() {
+                    let why = if kind == "User" { "user name cannot be empty" } else { "group name cannot be empty" };
+                    problems.push(FieldError::invalid(path.child("name"), name, why));
+                }
+                GROUP
+            }
             _ => {
-                problems.push(FieldError::not_supported(format!("{path}.kind"), kind, &["Group", "ServiceAccount", "User"]));
+                problems.push(FieldError::not_supported(path.child("kind"), kind, &["ServiceAccount", "User", "Group"]));
                 continue;
             }
         };
         if group != wanted {
-            problems.push(FieldError::not_supported(format!("{path}.apiGroup"), group, &[wanted]));
+            problems.push(FieldError::not_supported(path.child("apiGroup"), group, &[wanted]));
         }
         if kind == "ServiceAccount" && !namespaced && text(subject, "namespace").is_empty() {
-            problems.push(FieldError::required(format!("{path}.namespace"), ""));
+            problems.push(FieldError::required(path.child("namespace"), ""));
         }
     }
 }

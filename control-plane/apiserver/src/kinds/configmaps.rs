@@ -3,7 +3,7 @@
 use dormouse_machinery::field::{FieldError, Path};
 use serde_json::Map;
 
-use super::values::{DATA_LIMIT, data_keys, frozen, map};
+use super::values::{DATA_LIMIT, base64_length, data_keys, frozen, map, standard_finalizers};
 use super::{texts, typed};
 use crate::registry::{Column, Cx, Kind, Object, READ, Right, Strategy};
 use crate::table::read::count;
@@ -25,15 +25,17 @@ struct ConfigMaps;
 
 impl Strategy for ConfigMaps {
     fn validate(&self, _: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
-        let size = data_keys(object, "data", problems) + data_keys(object, "binaryData", problems) / 4 * 3;
+        standard_finalizers(object, problems);
+        let size = data_keys(object, "data", str::len, problems) + data_keys(object, "binaryData", base64_length, problems);
         for key in map(object, "data").into_iter().flat_map(Map::keys) {
             if map(object, "binaryData").is_some_and(|b| b.contains_key(key)) {
-                let why = format!("duplicate of key present in data and binaryData: {key}");
+                let why = "duplicate of key present in binaryData";
                 problems.push(FieldError::invalid(Path::new("data").key(key), key.as_str(), why));
             }
         }
         if size > DATA_LIMIT {
-            problems.push(FieldError::too_long("", DATA_LIMIT));
+            // So Kubernetes writes the place of the whole object here.
+            problems.push(FieldError::too_long("[]", DATA_LIMIT));
         }
     }
 

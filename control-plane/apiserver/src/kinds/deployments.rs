@@ -4,7 +4,7 @@ use dormouse_machinery::field::FieldError;
 use serde_json::{Value, json};
 
 use super::replicated;
-use super::values::{At, default, int, map, map_entry, not_negative, one_of, text};
+use super::values::{At, default, go_struct, int, map, map_entry, not_negative, text};
 use crate::registry::{Column, Cx, Kind, Object, Right, Strategy};
 use crate::table::read;
 
@@ -26,6 +26,8 @@ pub(super) fn row() -> Kind {
         ..replicated::row("Deployment", "deployments", "deploy", Deployments)
     }
 }
+
+const TYPES: &[&str] = &["Recreate", "RollingUpdate"];
 
 struct Deployments;
 
@@ -57,8 +59,14 @@ impl Strategy for Deployments {
         replicated::validate_update(object, old, problems);
     }
 
-    fn validate_status(&self, _: &Cx<'_>, object: &Object, _: &Object, problems: &mut Vec<FieldError>) {
+    fn validate_status(&self, _: &Cx<'_>, object: &Object, old: &Object, problems: &mut Vec<FieldError>) {
         replicated::validate_status(object, problems);
+        let collisions = |o: &Object| map(o, "status").and_then(|s| int(s, "collisionCount"));
+        if let (now, Some(was)) = (collisions(object), collisions(old))
+            && now.is_none_or(|now| now < was)
+        {
+            problems.push(FieldError::invalid("status.collisionCount", now.unwrap_or(0), "cannot be decremented"));
+        }
     }
 }
 
@@ -66,12 +74,17 @@ fn deployment(spec: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
     not_negative(spec, "revisionHistoryLimit", path, problems);
     if let Some(strategy) = map(spec, "strategy") {
         let path = path.child("strategy");
-        one_of(strategy, "type", &["Recreate", "RollingUpdate"], &path, problems);
+        if !TYPES.contains(&text(strategy, "type")) {
+            let shown = go_struct(strategy, &[("Type", "type", "\"\""), ("RollingUpdate", "rollingUpdate", "null")]);
+            problems.push(FieldError::not_supported(path, shown, TYPES));
+        }
         let rolling = strategy.get("rollingUpdate").and_then(Value::as_object);
         if text(strategy, "type") == "Recreate" && rolling.is_some() {
             let why = "may not be specified when strategy `type` is 'Recreate'";
             problems.push(FieldError::forbidden(path.child("rollingUpdate"), why));
         }
+        // Numbers of another type are nobody's business.
+        let rolling = rolling.filter(|_| text(strategy, "type") == "RollingUpdate");
         for field in ["maxUnavailable", "maxSurge"] {
             let value = rolling.and_then(|r| r.get(field));
             let path = path.child("rollingUpdate");
@@ -95,6 +108,11 @@ fn deployment(spec: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
         if text(strategy, "type") == "RollingUpdate" && zero("maxUnavailable") && zero("maxSurge") {
             let value = rolling.and_then(|r| r.get("maxUnavailable")).cloned().unwrap_or(Value::Null);
             problems.push(FieldError::invalid(path.child("rollingUpdate.maxUnavailable"), value, "may not be 0 when `maxSurge` is 0"));
+        }
+        let unavailable = rolling.map_or("", |r| text(r, "maxUnavailable"));
+        if percentage(unavailable).is_some_and(|percent| percent > 100) {
+            let why = "must not be greater than 100%";
+            problems.push(FieldError::invalid(path.child("rollingUpdate.maxUnavailable"), unavailable, why));
         }
     }
     if let Some(deadline) = int(spec, "progressDeadlineSeconds") {

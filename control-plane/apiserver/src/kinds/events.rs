@@ -1,5 +1,7 @@
 //! Events: two groups show the same objects. The core form is the one that is kept.
 
+use std::sync::{Mutex, PoisonError};
+
 use dormouse_machinery::field::FieldError;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -13,8 +15,8 @@ use crate::table::{Compute, age};
 
 /// How long an event is kept.
 const KEPT: SignedDuration = SignedDuration::from_hours(1);
-/// Old events are looked for after so many new ones.
-const SWEEP_EVERY: u64 = 256;
+/// Pause after old events were looked for; the next new one after it looks again.
+const SWEEP_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
 /// Members that have another name in `events.k8s.io`: (core, new).
 const RENAMED: &[(&str, &str)] = &[
@@ -71,7 +73,7 @@ fn event(group: &str, modern: bool, fields: Vec<FieldLabel>) -> Kind {
         create_on_update: true,
         storage: "events".to_owned(),
         fields,
-        ..typed(group, "v1", "Event", "events", Events { modern })
+        ..typed(group, "v1", "Event", "events", Events { modern, swept: Mutex::default() })
     }
 }
 
@@ -85,6 +87,8 @@ fn labels() -> Vec<FieldLabel> {
 struct Events {
     /// Whether this is the row of `events.k8s.io`.
     modern: bool,
+    /// When old events were last looked for.
+    swept: Mutex<Timestamp>,
 }
 
 impl Strategy for Events {
@@ -98,7 +102,7 @@ impl Strategy for Events {
     }
 
     fn prepare_create(&self, cx: &Cx<'_>, _: &mut Object) {
-        sweep(cx);
+        self.sweep(cx);
     }
 
     fn validate(&self, _: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
@@ -170,24 +174,36 @@ fn rename(object: &mut Object, to_core: bool) {
     }
 }
 
-/// Now and then, removes events that are older than [`KEPT`].
-fn sweep(cx: &Cx<'_>) {
-    let table = cx.server.store().table("events");
-    if cx.dry_run || !table.revision().is_multiple_of(SWEEP_EVERY) {
-        return;
-    }
-    let Ok(oldest) = cx.now.checked_sub(KEPT) else { return };
-    let Ok(listing) = table.list(&dormouse_store::Query::default()) else { return };
-    for stored in listing.items {
-        let Ok(object) = crate::object::parse(&stored) else { continue };
-        let newest = ["/lastTimestamp", "/series/lastObservedTime", "/eventTime", "/metadata/creationTimestamp"];
-        let object = Value::Object(object);
-        let last = newest.iter().filter_map(|p| object.pointer(p)?.as_str()?.parse::<Timestamp>().ok()).max();
-        if last.is_some_and(|t| t < oldest) {
-            let key = dormouse_store::key(&stored.meta().namespace, &stored.meta().name);
-            // Somebody who writes it now keeps it.
-            let _ = table.commit(&key, dormouse_store::Change::Delete(stored.revision()));
+impl Events {
+    /// Now and then, removes events that are older than [`KEPT`].
+    fn sweep(&self, cx: &Cx<'_>) {
+        if cx.dry_run || !self.is_time(cx.now) {
+            return;
         }
+        let table = cx.server.store().table("events");
+        let Ok(oldest) = cx.now.checked_sub(KEPT) else { return };
+        let Ok(listing) = table.list(&dormouse_store::Query::default()) else { return };
+        for stored in listing.items {
+            let Ok(object) = crate::object::parse(&stored) else { continue };
+            let newest = ["/lastTimestamp", "/series/lastObservedTime", "/eventTime", "/metadata/creationTimestamp"];
+            let object = Value::Object(object);
+            let last = newest.iter().filter_map(|p| object.pointer(p)?.as_str()?.parse::<Timestamp>().ok()).max();
+            if last.is_some_and(|t| t < oldest) {
+                let key = dormouse_store::key(&stored.meta().namespace, &stored.meta().name);
+                // Somebody who writes it now keeps it.
+                let _ = table.commit(&key, dormouse_store::Change::Delete(stored.revision()));
+            }
+        }
+    }
+
+    /// Whether the pause is over; the next one begins then.
+    fn is_time(&self, now: Timestamp) -> bool {
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = now.duration_since(*swept) >= SWEEP_EVERY;
+        if due {
+            *swept = now;
+        }
+        due
     }
 }
 

@@ -1,9 +1,10 @@
 //! Leases.
 
 use dormouse_machinery::field::FieldError;
+use dormouse_machinery::names;
 
 use super::typed;
-use super::values::{At, map, not_negative, positive};
+use super::values::{At, Must, Rules, invalid, map, text as member};
 use crate::registry::{ALL, Column, Cx, Kind, Object, Right, Role, Strategy};
 use crate::table::read::text;
 
@@ -21,13 +22,32 @@ pub(super) fn row() -> Kind {
     }
 }
 
+const LEASES: Rules = Rules {
+    page: "https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/lease-v1/",
+    rows: &[("leaseDurationSeconds", Must::BePositive), ("leaseTransitions", Must::NotBeNegative)],
+};
+
+/// Ways to choose a holder that Kubernetes itself knows: <https://kubernetes.io/docs/concepts/cluster-administration/coordinated-leader-election/>
+const STRATEGIES: &[&str] = &["OldestEmulationVersion"];
+
 struct Leases;
 
 impl Strategy for Leases {
     fn validate(&self, _: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
-        if let Some(spec) = map(object, "spec") {
-            positive(spec, "leaseDurationSeconds", &At::Path("spec"), problems);
-            not_negative(spec, "leaseTransitions", &At::Path("spec"), problems);
+        let Some(spec) = map(object, "spec") else { return };
+        let path = At::Path("spec");
+        LEASES.check(spec, &path, problems);
+        let strategy = member(spec, "strategy");
+        if !strategy.is_empty() {
+            // Kubernetes names it twice.
+            let path = path.child("strategy.strategy");
+            if strategy.contains('/') {
+                invalid(strategy, names::qualified_name, &path, problems);
+            } else if !STRATEGIES.contains(&strategy) {
+                problems.push(FieldError::not_supported(path, strategy, STRATEGIES));
+            }
+        } else if !member(spec, "preferredHolder").is_empty() {
+            problems.push(FieldError::forbidden(path.child("preferredHolder"), "may only be specified if `strategy` is defined"));
         }
     }
 }

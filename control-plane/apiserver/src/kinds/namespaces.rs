@@ -1,9 +1,11 @@
 //! Namespaces. One that is deleted becomes `Terminating` and stays until its content is gone and the
 //! controller has taken the finalizer out of `spec`.
 
+use dormouse_machinery::field::FieldError;
+use dormouse_machinery::names;
 use serde_json::{Value, json};
 
-use super::values::{list, map_entry};
+use super::values::{self, At, invalid, list, map, map_entry, standard_finalizer, standard_finalizers, text};
 use super::{fields, texts, typed};
 use crate::object::is_deleting;
 use crate::registry::{Column, Cx, Kind, Object, Right, Strategy, Subresource, Verb};
@@ -57,6 +59,27 @@ impl Strategy for Namespaces {
         match old.get("spec") {
             Some(spec) => drop(object.insert("spec".to_owned(), spec.clone())),
             None => drop(object.remove("spec")),
+        }
+    }
+
+    fn validate(&self, _: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
+        standard_finalizers(object, problems);
+        let path = At::Path("spec.finalizers");
+        for finalizer in map(object, "spec").into_iter().flat_map(|s| values::texts(s, "finalizers")) {
+            invalid(finalizer, names::qualified_name, &path, problems);
+            standard_finalizer(finalizer, &path, problems);
+        }
+    }
+
+    fn validate_status(&self, _: &Cx<'_>, object: &Object, _: &Object, problems: &mut Vec<FieldError>) {
+        let phase = map(object, "status").map_or("", |s| text(s, "phase"));
+        let (wanted, why) = if is_deleting(object) {
+            ("Terminating", "may only be 'Terminating' if `deletionTimestamp` is not empty")
+        } else {
+            ("Active", "may only be 'Active' if `deletionTimestamp` is empty")
+        };
+        if phase != wanted {
+            problems.push(FieldError::invalid("status.Phase", phase, why));
         }
     }
 

@@ -1,10 +1,11 @@
 //! Nodes.
 
-use dormouse_machinery::field::{FieldError, Path};
+use dormouse_machinery::field::{ErrorKind, FieldError, Path};
+use dormouse_machinery::names;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::values::{self, At, map, maps, one_of};
+use super::values::{self, At, Must, Rules, go_struct, invalid, label_value, map, maps, standard_finalizers};
 use super::{fields, texts, typed};
 use crate::registry::{Column, Cx, Kind, Object, Right, Strategy, Subresource};
 use crate::table::age::UNKNOWN;
@@ -85,40 +86,106 @@ fn info(node: &Value, field: &str) -> Value {
 
 struct Nodes;
 
+/// How a real server prints a taint and an address.
+const TAINT: &[(&str, &str, &str)] =
+    &[("Key", "key", "\"\""), ("Value", "value", "\"\""), ("Effect", "effect", "\"\""), ("TimeAdded", "timeAdded", "null")];
+const ADDRESS: &[(&str, &str, &str)] = &[("Type", "type", "\"\""), ("Address", "address", "\"\"")];
+
+const EFFECTS: Rules = Rules {
+    page: "https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/",
+    rows: &[("effect", Must::BeOneOf(&["NoSchedule", "PreferNoSchedule", "NoExecute"]))],
+};
+
 impl Strategy for Nodes {
     fn validate(&self, _: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
-        let Some(spec) = map(object, "spec") else { return };
-        let path = At::Path("spec.taints");
+        standard_finalizers(object, problems);
+        let empty = Object::new();
+        let spec = map(object, "spec").unwrap_or(&empty);
+        // Kubernetes looks for taints here.
+        let path = At::Path("metadata.taints");
         let mut seen = Vec::new();
         for (i, taint) in maps(spec, "taints").enumerate() {
             let path = path.index(i);
-            for problem in dormouse_machinery::names::qualified_name(values::text(taint, "key")) {
-                problems.push(FieldError::invalid(path.child("key"), values::text(taint, "key"), problem));
-            }
-            for problem in dormouse_machinery::names::label_value(values::text(taint, "value")) {
-                problems.push(FieldError::invalid(path.child("value"), values::text(taint, "value"), problem));
-            }
-            if values::text(taint, "effect").is_empty() {
+            let (key, effect) = (values::text(taint, "key"), values::text(taint, "effect"));
+            invalid(key, names::qualified_name, &path.child("key"), problems);
+            label_value(values::text(taint, "value"), &path.child("value"), problems);
+            if effect.is_empty() {
                 problems.push(FieldError::required(path.child("effect"), ""));
+            } else {
+                EFFECTS.check(taint, &path, problems);
             }
-            one_of(taint, "effect", &["NoSchedule", "PreferNoSchedule", "NoExecute"], &path, problems);
-            let this = (values::text(taint, "key"), values::text(taint, "effect"));
-            if seen.contains(&this) {
-                problems.push(FieldError::duplicate(path, serde_json::Value::Object(taint.clone())));
+            if seen.contains(&(key, effect)) {
+                let why = "taints must be unique by key and effect pair";
+                problems.push(FieldError::new(ErrorKind::Duplicate, path, go_struct(taint, TAINT), why));
             }
-            seen.push(this);
+            seen.push((key, effect));
         }
+        amounts(object, problems);
+        networks(spec, problems);
     }
 
     fn validate_update(&self, _: &Cx<'_>, object: &Object, old: &Object, problems: &mut Vec<FieldError>) {
-        let field = |o: &Object, key: &str| map(o, "spec").map(|s| values::text(s, key).to_owned()).unwrap_or_default();
-        for key in ["providerID", "podCIDR"] {
-            let (new, was) = (field(object, key), field(old, key));
-            if !was.is_empty() && new != was {
-                let why = "node updates may not change ".to_owned() + key + " except from \"\" to valid";
+        let member = |node: &Object, key: &str| map(node, "spec").and_then(|s| s.get(key)).cloned().unwrap_or(Value::Null);
+        let is_set = |value: &Value| value.as_str().is_some_and(|v| !v.is_empty()) || value.as_array().is_some_and(|v| !v.is_empty());
+        for (key, shown) in [("providerID", "providerID"), ("podCIDRs", "podCIDR")] {
+            let (new, was) = (member(object, key), member(old, key));
+            if is_set(&was) && new != was {
+                let why = format!("node updates may not change {shown} except from \"\" to valid");
                 problems.push(FieldError::forbidden(Path::new("spec").child(key), why));
             }
         }
+        addresses(object, problems);
+    }
+
+    fn validate_status(&self, _: &Cx<'_>, object: &Object, _: &Object, problems: &mut Vec<FieldError>) {
+        amounts(object, problems);
+        addresses(object, problems);
+    }
+}
+
+/// What the node has of everything is no less than nothing, and whole where it counts things.
+fn amounts(node: &Object, problems: &mut Vec<FieldError>) {
+    let Some(status) = map(node, "status") else { return };
+    let path = At::Path("status");
+    for field in ["capacity", "allocatable"] {
+        let path = path.child(field);
+        for (resource, quantity) in super::pod::amounts(status, field) {
+            super::pod::amount(resource, &quantity, &path.child(resource), problems);
+        }
+    }
+}
+
+fn addresses(node: &Object, problems: &mut Vec<FieldError>) {
+    let mut seen: Vec<&Object> = Vec::new();
+    for (i, address) in map(node, "status").into_iter().flat_map(|s| maps(s, "addresses")).enumerate() {
+        if seen.contains(&address) {
+            problems.push(FieldError::duplicate(At::Path("status").element("addresses", i), go_struct(address, ADDRESS)));
+        }
+        seen.push(address);
+    }
+}
+
+/// Networks of the node's Pods: at most one of each family.
+fn networks(spec: &Object, problems: &mut Vec<FieldError>) {
+    let path = At::Path("spec");
+    let address = |network: &str| {
+        let (address, length) = network.split_once('/')?;
+        let address: std::net::IpAddr = address.parse().ok()?;
+        (length.parse::<u8>().ok()? <= if address.is_ipv4() { 32 } else { 128 }).then_some(address)
+    };
+    let mut families = Vec::new();
+    for (i, network) in values::texts(spec, "podCIDRs").enumerate() {
+        match address(network) {
+            Some(address) => families.push(address.is_ipv4()),
+            None => {
+                let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+                problems.push(FieldError::invalid(path.element("podCIDRs", i), network, why));
+            }
+        }
+    }
+    if matches!(families.as_slice(), [a, b] if a == b) || families.len() > 2 {
+        let why = "may specify no more than one CIDR for each IP family";
+        problems.push(FieldError::invalid(path.child("podCIDRs"), Value::from(values::list(spec, "podCIDRs")), why));
     }
 }
 

@@ -5,7 +5,7 @@ use dormouse_machinery::selector::Selector;
 use serde_json::Value;
 
 use super::pod::{default_template, validate_template};
-use super::values::{At, default, immutable, int, map, map_entry, not_negative, text};
+use super::values::{At, Must, Rules, default, immutable, int, label_selector, list, map, map_entry, standard_finalizers};
 use super::{texts, typed};
 use crate::registry::{Column, Cx, Generation, Kind, Object, ScalePaths, Strategy, Subresource};
 use crate::table::read;
@@ -53,18 +53,31 @@ pub(super) fn validate<'a>(cx: &Cx<'_>, object: &'a Object, problems: &mut Vec<F
         problems.push(FieldError::required(path, ""));
         return None;
     };
-    not_negative(spec, "replicas", &path, problems);
-    not_negative(spec, "minReadySeconds", &path, problems);
+    standard_finalizers(object, problems);
+    COUNTS.check(spec, &path, problems);
     selector(spec, &path, problems);
     if let Some(template) = map(spec, "template") {
         validate_template(cx, template, &path.child("template"), problems);
-        let policy = map(template, "spec").map(|s| text(s, "restartPolicy")).unwrap_or("");
-        if !matches!(policy, "" | "Always") {
-            problems.push(FieldError::not_supported(path.child("template.spec.restartPolicy"), policy, &["Always"]));
+        if let Some(pod) = map(template, "spec") {
+            FOREVER.check(pod, &path.child("template.spec"), problems);
         }
     }
     Some(spec)
 }
+
+const COUNTS: Rules = Rules {
+    page: "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#writing-a-deployment-spec",
+    rows: &[("replicas", Must::NotBeNegative), ("minReadySeconds", Must::NotBeNegative)],
+};
+
+/// Its Pods never end by themselves.
+const FOREVER: Rules = Rules {
+    page: "https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-template",
+    rows: &[
+        ("restartPolicy", Must::BeOneOf(&["Always"])),
+        ("activeDeadlineSeconds", Must::BeAbsent("activeDeadlineSeconds in ReplicaSet is not Supported")),
+    ],
+};
 
 /// A selector stays.
 pub(super) fn validate_update(object: &Object, old: &Object, problems: &mut Vec<FieldError>) {
@@ -73,34 +86,52 @@ pub(super) fn validate_update(object: &Object, old: &Object, problems: &mut Vec<
     }
 }
 
+const STATUS: Rules = Rules {
+    page: "https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/deployment-v1/#DeploymentStatus",
+    rows: &[
+        ("observedGeneration", Must::NotBeNegative),
+        ("replicas", Must::NotBeNegative),
+        ("fullyLabeledReplicas", Must::NotBeNegative),
+        ("updatedReplicas", Must::NotBeNegative),
+        ("readyReplicas", Must::NotBeNegative),
+        ("availableReplicas", Must::NotBeNegative),
+        ("unavailableReplicas", Must::NotBeNegative),
+        ("collisionCount", Must::NotBeNegative),
+    ],
+};
+
 /// Counts that contradict each other.
 pub(super) fn validate_status(object: &Object, problems: &mut Vec<FieldError>) {
     let path = At::Path("status");
     let Some(status) = map(object, "status") else { return };
-    let counts = ["replicas", "fullyLabeledReplicas", "updatedReplicas", "readyReplicas", "availableReplicas", "observedGeneration"];
-    for field in counts {
-        not_negative(status, field, &path, problems);
-    }
-    let total = int(status, "replicas").unwrap_or(0);
-    for field in ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"] {
-        if let Some(n) = int(status, field).filter(|n| *n > total) {
-            problems.push(FieldError::invalid(path.child(field), n, "cannot be greater than status.replicas"));
+    STATUS.check(status, &path, problems);
+    let count = |field: &str| int(status, field).unwrap_or(0);
+    for field in ["fullyLabeledReplicas", "updatedReplicas", "readyReplicas", "availableReplicas"] {
+        if count(field) > count("replicas") {
+            problems.push(FieldError::invalid(path.child(field), count(field), "cannot be greater than status.replicas"));
         }
+    }
+    if count("availableReplicas") > count("readyReplicas") {
+        let why = "cannot be greater than readyReplicas";
+        problems.push(FieldError::invalid(path.child("availableReplicas"), count("availableReplicas"), why));
     }
 }
 
 fn selector(spec: &Object, path: &At<'_>, problems: &mut Vec<FieldError>) {
     let path = path.child("selector");
-    let Some(selector) = spec.get("selector").filter(|s| !s.is_null()) else {
-        problems.push(FieldError::required(path, ""));
-        return;
-    };
-    if selector.as_object().is_some_and(serde_json::Map::is_empty) {
-        problems.push(FieldError::invalid(path, selector.clone(), "empty selector is invalid for deployment"));
-        return;
+    let selector = spec.get("selector").unwrap_or(&Value::Null);
+    match selector.as_object() {
+        None => problems.push(FieldError::required(path, "")),
+        Some(object) => {
+            label_selector(Some(object), &path, problems);
+            let is_empty = |member: &str| map(object, member).is_none_or(Object::is_empty) && list(object, member).is_empty();
+            if is_empty("matchLabels") && is_empty("matchExpressions") {
+                problems.push(FieldError::invalid(path, selector.clone(), "empty selector is invalid for deployment"));
+            }
+        }
     }
     match Selector::from_label_selector(selector) {
-        Err(error) => problems.push(FieldError::invalid(path, selector.clone(), error.to_string())),
+        Err(_) => problems.push(FieldError::invalid(path, selector.clone(), "invalid label selector")),
         Ok(parsed) => {
             let template = spec.get("template").cloned().unwrap_or(Value::Null);
             if !parsed.matches_object(&template) {

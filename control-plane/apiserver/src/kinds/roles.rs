@@ -4,7 +4,7 @@ use dormouse_machinery::field::FieldError;
 use serde_json::Value;
 
 use super::typed;
-use super::values::{list, maps};
+use super::values::{At, label_selector, list, map, maps, standard_finalizers};
 use crate::auth::rbac::{self, GROUP};
 use crate::registry::{self, ALL, Cx, Kind, Object, Right, Strategy};
 use crate::validate;
@@ -23,8 +23,18 @@ struct Roles;
 
 impl Strategy for Roles {
     fn validate(&self, cx: &Cx<'_>, object: &Object, problems: &mut Vec<FieldError>) {
+        standard_finalizers(object, problems);
         for (index, rule) in maps(object, "rules").enumerate() {
             validate_rule(&format!("rules[{index}]"), rule, cx.kind.namespaced, problems);
+        }
+        if let Some(aggregation) = map(object, "aggregationRule") {
+            let path = At::Path("aggregationRule.clusterRoleSelectors");
+            if is_empty(aggregation, "clusterRoleSelectors") {
+                problems.push(FieldError::required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil"));
+            }
+            for (i, selector) in maps(aggregation, "clusterRoleSelectors").enumerate() {
+                label_selector(Some(selector), &path.index(i), problems);
+            }
         }
     }
 

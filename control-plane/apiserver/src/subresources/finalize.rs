@@ -32,6 +32,7 @@ fn finalize(call: &mut Call) -> Result<Response<Body>, ApiError> {
         return Err(handler::name_mismatch(meta_str(&wanted, "name"), &call.info.name));
     }
     let settled = transact(call, dry_run, Part::Whole, |call, old, stored| {
+        handler::check_uid(call, &wanted, stored)?;
         handler::check_version(call, &wanted, stored)?;
         let mut new = old.clone();
         match wanted.get("spec") {

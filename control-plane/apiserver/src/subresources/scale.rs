@@ -2,13 +2,14 @@
 
 use dormouse_machinery::field::FieldError;
 use dormouse_machinery::selector::Selector;
+use dormouse_store::Stored;
 use futures::FutureExt;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use std::future::ready;
 
 use super::PART;
-use crate::handler::{Call, Next, Part, Patch, check_version, codec, name_mismatch, not_allowed, respond, transact};
+use crate::handler::{Call, Next, Part, Patch, check_uid, check_version, codec, name_mismatch, not_allowed, respond, transact};
 use crate::object::{at, meta, meta_str, parse_bytes, set_at};
 use crate::registry::{Answer, Handler, Object, Subresource, Verb};
 use crate::{ApiError, Body};
@@ -86,7 +87,10 @@ impl ScalePaths {
         let (dry_run, _) = call.params.write_options("UpdateOptions")?;
         let scale = codec::foreign(call, "autoscaling/v1", "Scale")?;
         check(call, &scale)?;
-        self.write(call, dry_run, |_, _| Ok(scale.clone()))
+        self.write(call, dry_run, |call, _, stored| {
+            check_uid(call, &scale, stored)?;
+            Ok(scale.clone())
+        })
     }
 
     fn patch(&self, call: &mut Call) -> Result<Response<Body>, ApiError> {
@@ -97,9 +101,10 @@ impl ScalePaths {
             other => other,
         };
         let patch = Patch::read(&call.kind, content_type, &call.body)?;
-        self.write(call, dry_run, |call, present| {
+        self.write(call, dry_run, |call, present, stored| {
             let scale = patch.apply(&call.kind, present)?;
             check(call, &scale)?;
+            patched_uid(call, &scale, stored)?;
             Ok(scale)
         })
     }
@@ -108,10 +113,10 @@ impl ScalePaths {
         &self,
         call: &mut Call,
         dry_run: bool,
-        mut next: impl FnMut(&Call, &Object) -> Result<Object, ApiError>,
+        mut next: impl FnMut(&Call, &Object, &Stored) -> Result<Object, ApiError>,
     ) -> Result<Response<Body>, ApiError> {
         let settled = transact(call, dry_run, Part::Main, |call, old, stored| {
-            let scale = next(call, &self.view(old)?)?;
+            let scale = next(call, &self.view(old)?, stored)?;
             if !matches!(meta_str(&scale, "resourceVersion"), "" | "0") {
                 check_version(call, &scale, stored)?;
             }
@@ -127,6 +132,19 @@ impl ScalePaths {
 fn answer(call: &Call, scale: &Object) -> Result<Response<Body>, ApiError> {
     let bytes = serde_json::to_vec(scale).map_err(ApiError::internal)?;
     respond::object(call, StatusCode::OK, bytes.into())
+}
+
+/// A patch may name the UID that it means. A real server says it in other words than for an update, and names the Kind of a
+/// custom resource where it names the subresource of others.
+fn patched_uid(call: &Call, scale: &Object, stored: &Stored) -> Result<(), ApiError> {
+    let (asked, have) = (meta_str(scale, "uid"), &*stored.meta().uid);
+    if asked.is_empty() || asked == have {
+        return Ok(());
+    }
+    let kind = &call.kind;
+    let what = if kind.custom { kind.kind.clone() } else { format!("{}/scale", kind.plural) };
+    let why = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {have}");
+    Err(ApiError::conflict(&kind.group, &what, &call.info.name, why))
 }
 
 fn check(call: &Call, scale: &Object) -> Result<(), ApiError> {

@@ -152,6 +152,31 @@ async fn impersonation_needs_the_right() {
 }
 
 #[tokio::test]
+async fn an_impersonation_that_is_no_ascii_counts_all_the_same() {
+    let plane = Plane::start().await;
+    let client = plane.anonymous();
+    let token = token(&plane, "default", "default").await;
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let ask = |headers: &[(&'static str, &[u8])]| {
+        let mut request = client.post(plane.url("/apis/authentication.k8s.io/v1/selfsubjectreviews")).bearer_auth(&token);
+        for (name, value) in headers {
+            request = request.header(*name, http::HeaderValue::from_bytes(value).unwrap());
+        }
+        request.json(&review).send()
+    };
+    let refused = ask(&[("impersonate-user", "j\u{fc}rgen".as_bytes())]).await.unwrap();
+    assert_eq!(refused.status(), 403);
+    let message = refused.json::<Value>().await.unwrap()["message"].clone();
+    assert!(message.as_str().unwrap().starts_with("users \"j\u{fc}rgen\" is forbidden"), "{message}");
+    // None of these may run as the account itself.
+    assert_eq!(ask(&[("impersonate-user", b"\xff")]).await.unwrap().status(), 403);
+    for lone in ["impersonate-group", "impersonate-uid", "impersonate-extra-x"] {
+        assert_eq!(ask(&[(lone, b"\xff")]).await.unwrap().status(), 500, "{lone} without a user");
+    }
+    assert_eq!(ask(&[]).await.unwrap().status(), 201);
+}
+
+#[tokio::test]
 async fn discovery_knows_what_the_client_knows() {
     let plane = Plane::start().await;
     let token = token(&plane, "default", "default").await;

@@ -4,11 +4,16 @@
 mod basics;
 mod definitions;
 mod deletes;
+mod events;
 mod golden;
 mod harness;
 mod https;
 mod kubectl;
 mod own_kind;
 mod plane;
+mod refused_changes;
+mod refused_others;
+mod refused_pods;
 mod requests;
+mod uids;
 mod watching;

@@ -139,7 +139,7 @@ async fn a_pod_keeps_its_spec_but_for_images() {
         {"name": "c", "image": "i", "volumeMounts": [{"name": "none", "mountPath": "/x"}]}, {"name": "c", "image": ""}]}});
     let refused = ask(&server, "POST", PODS, duplicate).await;
     let fields: Vec<&str> = refused.body["details"]["causes"].as_array().unwrap().iter().map(|c| c["field"].as_str().unwrap()).collect();
-    assert_eq!(fields, ["spec.containers[0].volumeMounts[0].name", "spec.containers[1].name", "spec.containers[1].image"]);
+    assert_eq!(fields, ["spec.containers[0].volumeMounts[0].name", "spec.containers[1].image", "spec.containers[1].name"]);
 }
 
 struct Nodes;

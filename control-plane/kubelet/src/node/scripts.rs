@@ -1,7 +1,7 @@
 //! Scripts that stand for programs of ours.
 //!
-//! Images of the peers bring Python scripts in their working folder, and shell lines of containers say `python3 launcher.py` or
-//! `./launcher.py`. An interpreter looks for a file and not in the PATH, so here is one: a script that is right for the shell
+//! Images of the peers bring Python scripts in their working folder, and shell lines of containers say `python3 program.py` or
+//! `./program.py`. An interpreter looks for a file and not in the PATH, so here is one: a script that is right for the shell
 //! and for Python, and executes the program of its name.
 
 use std::fs;

@@ -192,6 +192,7 @@ fn facts(set: &ReplicaSet, new: bool) -> SetFacts {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "`json!(…)` as an argument reads better than a reference to it")]
 mod tests {
     use serde_json::json;
 
@@ -207,7 +208,8 @@ mod tests {
 
     /// A set of a template, all of whose Pods are available.
     fn set(version: &str, replicas: i32, notes: Value) -> Arc<ReplicaSet> {
-        let template = json!({"metadata": {"labels": {"app": "x", HASH: version}}, "spec": {"containers": [{"name": "c", "image": version}]}});
+        let template =
+            json!({"metadata": {"labels": {"app": "x", HASH: version}}, "spec": {"containers": [{"name": "c", "image": version}]}});
         let status = json!({"replicas": replicas, "availableReplicas": replicas, "readyReplicas": replicas});
         let mut annotations = json!({"kubernetes.io/change-cause": version, DESIRED: "2", MOST: "3"});
         annotations.as_object_mut().unwrap().extend(notes.as_object().unwrap().clone());
@@ -227,7 +229,10 @@ mod tests {
     #[test]
     fn a_first_set_is_made_with_everything_it_may_have() {
         let make = decide(&deployment("1", json!({})), &[]).make.unwrap();
-        assert_eq!((make.replicas, note(&make.notes, REVISION), note(&make.notes, DESIRED), note(&make.notes, MOST)), (2, Some("1"), Some("2"), Some("3")));
+        assert_eq!(
+            (make.replicas, note(&make.notes, REVISION), note(&make.notes, DESIRED), note(&make.notes, MOST)),
+            (2, Some("1"), Some("2"), Some("3"))
+        );
         assert_eq!(note(&make.notes, "kubernetes.io/change-cause"), Some("1"));
         assert_eq!(make.notes.len(), 4, "the last applied configuration is the Deployment's own");
         let plan = decide(&deployment("1", json!({"paused": true})), &[]);

@@ -176,7 +176,13 @@ pub(super) fn scale(wanted: i32, strategy: Strategy, sets: &[SetFacts], known: i
     for (_, set) in ranked {
         let left = to_add - added;
         let share = share(set, wanted, allowed, known);
-        let share = if to_add == 0 || left == 0 { 0 } else if to_add > 0 { share.min(left) } else { share.max(left) };
+        let share = if to_add == 0 || left == 0 {
+            0
+        } else if to_add > 0 {
+            share.min(left)
+        } else {
+            share.max(left)
+        };
         added += share;
         next.push((set, set.wanted + share));
     }

@@ -74,7 +74,13 @@ fn unset(status: &mut DeploymentStatus, type_: &str) {
 }
 
 /// The status with these sets; `new` is the one of the current template.
-pub(super) fn status(deployment: &Deployment, sets: &[&ReplicaSet], new: Option<&ReplicaSet>, news: News, now: Timestamp) -> DeploymentStatus {
+pub(super) fn status(
+    deployment: &Deployment,
+    sets: &[&ReplicaSet],
+    new: Option<&ReplicaSet>,
+    news: News,
+    now: Timestamp,
+) -> DeploymentStatus {
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let old = deployment.status.clone().unwrap_or_default();
     let mut status = counts(deployment, sets, new, &old);
@@ -245,6 +251,7 @@ pub(super) fn not_created(deployment: &Deployment, name: &str, why: &str, now: T
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "`json!(…)` as an argument reads better than a reference to it")]
 mod tests {
     use serde_json::{Value, json};
 

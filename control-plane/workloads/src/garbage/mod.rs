@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dormouse_controller::{
-    ApiError, Backoff, Change, Consistent, Inconsistent, Index, Note, Queue, Reason, Recorder, Requeue, Touched,
-    changes, conflict, each, gone_is_done, not_found, workers,
+    ApiError, Backoff, Change, Consistent, Inconsistent, Index, Note, Queue, Reason, Recorder, Requeue, Touched, changes, conflict, each,
+    gone_is_done, not_found, workers,
 };
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -326,4 +326,5 @@ impl Drop for Watches {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "`json!(…)` as an argument reads better than a reference to it")]
 mod tests;

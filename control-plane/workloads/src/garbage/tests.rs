@@ -33,7 +33,7 @@ fn reference(owner: &ConfigMap) -> Value {
 
 /// A collector that knows what is there now, and hears of nothing after it.
 async fn collector(client: &Client) -> Arc<Controller> {
-    let c = Controller::new(client.clone(), recorder(&client));
+    let c = Controller::new(client.clone(), recorder(client));
     let kinds = served(client).await.unwrap();
     c.with(|g| g.expect(kinds.clone()));
     for (resource, kind) in kinds {

@@ -1,5 +1,6 @@
 //! The workload controllers against the API server, in process: no sockets, no nodes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::needless_pass_by_value, reason = "`json!(…)` as an argument reads better than a reference to it")]
 
 #[path = "../../examples/in_test.rs"]
 #[allow(dead_code, unreachable_pub, reason = "its main is not run here")]
@@ -34,8 +35,12 @@ impl Drop for Plane {
 fn plane() -> Plane {
     let client = ApiServer::new(Options::default()).client();
     let end = CancellationToken::new();
-    let options =
-        dormouse_workloads::Options { clock: clock::system(), pod_gc_delay: Duration::from_millis(200), terminated_pods: 3, root_ca_pem: "PEM".into() };
+    let options = dormouse_workloads::Options {
+        clock: clock::system(),
+        pod_gc_delay: Duration::from_millis(200),
+        terminated_pods: 3,
+        root_ca_pem: "PEM".into(),
+    };
     tokio::spawn(dormouse_workloads::run(client.clone(), options, end.clone()));
     Plane { client, end }
 }

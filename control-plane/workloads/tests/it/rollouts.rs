@@ -207,7 +207,9 @@ async fn a_taint_evicts_who_does_not_bear_it() {
     let events: Api<Event> = Api::default_namespaced(s.plane.client.clone());
     until("its event", || async {
         let all = events.list(&ListParams::default()).await.unwrap().items;
-        all.iter().any(|e| e.reason.as_deref() == Some("TaintManagerEviction") && e.message.as_deref() == Some("Marking for deletion Pod default/goes"))
+        all.iter().any(|e| {
+            e.reason.as_deref() == Some("TaintManagerEviction") && e.message.as_deref() == Some("Marking for deletion Pod default/goes")
+        })
     })
     .await;
 }

@@ -2,8 +2,8 @@
 //!
 //! Held: the rules of every role, and for every user name and group the bindings that name it. Called with
 //! `apply` and `delete` for each change of the four kinds, in any order between kinds: a binding may come
-//! before its role. Invariant: what is held equals what `reset` followed by the same objects in any order
-//! would hold ([`Index::consistency_check`]).
+//! before its role. Invariant: what is held equals what an empty index would hold after the same objects in any
+//! order ([`Index::consistency_check`]).
 //!
 //! A ClusterRole with an aggregation rule has the rules of the roles it selects, whether somebody has written
 //! them into it or not.
@@ -74,11 +74,6 @@ impl std::fmt::Display for Grant {
 }
 
 impl Index {
-    /// Forgets everything.
-    pub fn reset(&mut self) {
-        *self = Self::default();
-    }
-
     /// A ClusterRole is there or has changed.
     pub fn apply_cluster_role(&mut self, role: &ClusterRole) {
         let name: Box<str> = role.metadata.name.as_deref().unwrap_or_default().into();

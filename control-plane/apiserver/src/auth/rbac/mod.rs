@@ -25,8 +25,6 @@ use crate::request::{GROUP_MASTERS, User};
 
 /// The group of the kinds that the index follows.
 pub const GROUP: &str = "rbac.authorization.k8s.io";
-/// Their plurals.
-pub const RESOURCES: [&str; 4] = ["clusterroles", "roles", "clusterrolebindings", "rolebindings"];
 
 /// The answer of the authoriser.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,22 +90,11 @@ impl Rbac {
         self.read().aggregates()
     }
 
-    /// An object of one of [`RESOURCES`] was written or removed. `read` gives what the store holds now.
+    /// An object of one of the kinds of [`GROUP`] was written or removed. `read` gives what the store holds now.
     pub fn changed(&self, resource: &str, namespace: &str, name: &str, read: impl FnOnce() -> Option<Value>) {
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         put(&mut index, resource, namespace, name, read());
         debug_assert_eq!(index.consistency_check(), Ok(()));
-    }
-
-    /// Starts again from these objects, given as (plural, object).
-    pub fn reset<'a>(&self, objects: impl Iterator<Item = (&'a str, Value)>) {
-        let mut next = Index::default();
-        for (resource, object) in objects {
-            let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
-            let (namespace, name) = (text("namespace"), text("name"));
-            put(&mut next, resource, &namespace, &name, Some(object));
-        }
-        *self.index.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Index> {
@@ -115,7 +102,7 @@ impl Rbac {
     }
 }
 
-/// Follows the commit of an object of one of [`RESOURCES`].
+/// Follows the commit of an object of one of the kinds of [`GROUP`].
 pub(crate) fn committed(cx: &Cx<'_>, object: &Object) {
     let name = crate::object::meta_str(object, "name");
     let read = || super::object(cx.server, &cx.kind.storage, cx.namespace, name);
@@ -271,19 +258,5 @@ mod tests {
         apply(&rbac, binding("", "c", ("ClusterRole", "r"), json!({"kind": "User", "name": "jane"})));
         assert!(rbac.allows(&jane, &action));
         assert_eq!(rbac.rules(&jane, "a").len(), 1);
-    }
-
-    #[test]
-    fn reset_holds_the_same() {
-        let rbac = Rbac::default();
-        let objects = vec![
-            role("ClusterRole", "", "reader", json!([{"verbs": ["list"], "apiGroups": [""], "resources": ["pods"]}])),
-            binding("", "b", ("ClusterRole", "reader"), json!({"kind": "Group", "name": "system:authenticated"})),
-        ];
-        rbac.reset(objects.into_iter());
-        assert!(rbac.allows(&sa("a", "x"), &pods("list", "")));
-        assert!(!rbac.allows(&User::anonymous(), &pods("list", "")));
-        rbac.reset(std::iter::empty());
-        assert!(!rbac.allows(&sa("a", "x"), &pods("list", "")));
     }
 }

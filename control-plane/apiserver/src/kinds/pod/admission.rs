@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::defaults::has_volume;
 use crate::ApiError;
+use crate::bootstrap::ROOT_CA;
 use crate::handler::generate_name as generate;
 use crate::kinds::values::{list, list_entry, map_entry, maps, maps_mut, text};
 use crate::object::meta_str;
@@ -106,7 +107,7 @@ fn mount_token(spec: &mut Object) {
     }
     list_entry(spec, "volumes").push(json!({"name": volume, "projected": {"defaultMode": 0o644, "sources": [
         {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
-        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"configMap": {"name": ROOT_CA, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
         {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
     ]}}));
 }

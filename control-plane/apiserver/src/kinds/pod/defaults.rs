@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kinds::values::{default, map, map_entry, map_mut, maps, maps_mut, text};
+use crate::kinds::values::{default, is_true, map, map_entry, map_mut, maps, maps_mut, text};
 use crate::registry::Object;
 
 /// Defaults of a Pod template.
@@ -26,11 +26,8 @@ pub(super) fn spec(spec: &mut Object) {
         spec.insert("serviceAccountName".to_owned(), account.clone().into());
         spec.insert("serviceAccount".to_owned(), account.into());
     }
-    let host_network = spec.get("hostNetwork").and_then(Value::as_bool) == Some(true);
     for list in ["initContainers", "containers", "ephemeralContainers"] {
-        for container in maps_mut(spec, list) {
-            self::container(container, host_network);
-        }
+        maps_mut(spec, list).for_each(container);
     }
     for volume in maps_mut(spec, "volumes") {
         self::volume(volume);
@@ -55,19 +52,28 @@ pub(super) fn requests(spec: &mut Object) {
     }
 }
 
-fn container(container: &mut Object, host_network: bool) {
+/// Ports in the network of the node are the node's; only in Pods, not in templates.
+pub(super) fn host_ports(spec: &mut Object) {
+    if !is_true(spec, "hostNetwork") {
+        return;
+    }
+    for list in ["initContainers", "containers"] {
+        for port in maps_mut(spec, list).flat_map(|c| maps_mut(c, "ports")) {
+            if let Some(number) = port.get("containerPort").cloned() {
+                default(port, "hostPort", number);
+            }
+        }
+    }
+}
+
+fn container(container: &mut Object) {
     default(container, "terminationMessagePath", "/dev/termination-log");
     default(container, "terminationMessagePolicy", "File");
     default(container, "resources", json!({}));
-    if text(container, "imagePullPolicy").is_empty() {
-        let policy = if is_latest(text(container, "image")) { "Always" } else { "IfNotPresent" };
-        container.insert("imagePullPolicy".to_owned(), policy.into());
-    }
+    let policy = pull_policy(text(container, "image"));
+    default(container, "imagePullPolicy", policy);
     for port in maps_mut(container, "ports") {
         default(port, "protocol", "TCP");
-        if host_network && let Some(number) = port.get("containerPort").cloned() {
-            default(port, "hostPort", number);
-        }
     }
     for variable in maps_mut(container, "env") {
         let from = map_mut(variable, "valueFrom");
@@ -102,6 +108,11 @@ fn handler(handler: &mut Object) {
     }
 }
 
+/// The newest image is looked for every time, another only once.
+fn pull_policy(image: &str) -> &'static str {
+    if is_latest(image) { "Always" } else { "IfNotPresent" }
+}
+
 /// Whether a reference means the newest image: tag `latest`, or neither tag nor digest.
 fn is_latest(image: &str) -> bool {
     if image.contains('@') {
@@ -126,6 +137,10 @@ fn volume(volume: &mut Object) {
     }
     if let Some(path) = map_mut(volume, "hostPath") {
         default(path, "type", "");
+    }
+    if let Some(image) = map_mut(volume, "image") {
+        let policy = pull_policy(text(image, "reference"));
+        default(image, "pullPolicy", policy);
     }
     if let Some(downward) = map_mut(volume, "downwardAPI") {
         downward_items(downward);

@@ -2,13 +2,14 @@
 //! every kind that holds a Pod template.
 
 mod admission;
+mod create;
 mod defaults;
 mod qos;
 mod table;
 mod validation;
 
 use dormouse_machinery::field::FieldError;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::values::{map, map_entry, text};
 use super::{fields, texts, typed};
@@ -16,7 +17,7 @@ use crate::ApiError;
 use crate::registry::{CREATE, Cx, Generation, Kind, Object, READ, Right, Role, Strategy, Subresource};
 
 pub(crate) use defaults::default_template;
-pub(crate) use validation::validate_template;
+pub(crate) use validation::{amount, amounts, validate_template};
 
 /// Fields that selectors may name.
 const FIELDS: &[&str] = &[
@@ -66,12 +67,21 @@ impl Strategy for Pods {
         let spec = map_entry(object, "spec");
         defaults::spec(spec);
         defaults::requests(spec);
+        defaults::host_ports(spec);
         super::values::default(spec, "enableServiceLinks", true);
     }
 
-    fn prepare_create(&self, _: &Cx<'_>, object: &mut Object) {
-        let class = map(object, "spec").map_or("BestEffort", qos::class);
-        object.insert("status".to_owned(), json!({"phase": "Pending", "qosClass": class}));
+    fn prepare_create(&self, cx: &Cx<'_>, object: &mut Object) {
+        create::status(object, cx.now);
+        create::own_labels(object);
+    }
+
+    fn prepare_update(&self, _: &Cx<'_>, object: &mut Object, old: &Object) {
+        // Settled when the Pod was made; who writes a status may leave it out.
+        let class = map(old, "status").map_or("", |s| text(s, "qosClass"));
+        if !class.is_empty() {
+            super::values::default(map_entry(object, "status"), "qosClass", class);
+        }
     }
 
     fn admit_create(&self, cx: &Cx<'_>, object: &mut Object) -> Result<(), ApiError> {
