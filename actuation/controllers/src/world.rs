@@ -462,9 +462,7 @@ mod tests {
     #[test]
     fn the_late_end_of_a_config_leaves_its_successor() {
         let mut w = world();
-        let config = |uid: &str, version: u64| {
-            json!({"metadata": {"name": "lc", "namespace": "ns", "uid": uid, "resourceVersion": version.to_string()}, "spec": {"maxInstances": 2}})
-        };
+        let config = |uid: &str, version: u64| json!({"metadata": {"name": "lc", "namespace": "ns", "uid": uid, "resourceVersion": version.to_string()}, "spec": {"maxInstances": 2}});
         w.apply(Watched::LauncherConfigs, config("old", 1));
         w.apply(Watched::LauncherConfigs, config("new", 3));
         w.delete(Watched::LauncherConfigs, &config("old", 2));

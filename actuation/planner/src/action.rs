@@ -506,7 +506,12 @@ impl Action {
             Do::DeleteInstance { .. } => "delete_instance",
             Do::Relay { ready: true, .. } => "relay_ready",
             Do::Relay { ready: false, .. } => "relay_unready",
-            Do::CreatePod { .. } | Do::ReplacePod { .. } | Do::DeletePod { .. } | Do::PatchPod { .. } | Do::PatchPodStatus { .. } | Do::SetConfigStatus { .. } => {
+            Do::CreatePod { .. }
+            | Do::ReplacePod { .. }
+            | Do::DeletePod { .. }
+            | Do::PatchPod { .. }
+            | Do::PatchPodStatus { .. }
+            | Do::SetConfigStatus { .. } => {
                 return None;
             }
         })

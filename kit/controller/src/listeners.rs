@@ -20,7 +20,8 @@ pub struct Ports {
 }
 
 /// Serves both until `shutdown`. A listener that fails is said, and does not end the controller.
-pub async fn serve(ports: Ports, registry: Registry, inspector: Inspector, shutdown: CancellationToken) {
+pub async fn serve(ports: Ports, mut registry: Registry, inspector: Inspector, shutdown: CancellationToken) {
+    registry.register_collector(Box::new(metrics::Process));
     let shown = metrics::router(Arc::new(registry)).merge(inspect::health(inspector.clone()));
     // By `kubectl port-forward` or otherwise.
     let debug = inspect::debug(inspector);

@@ -304,11 +304,13 @@ mod tests {
         let url = |path: &str| format!("http://{address}{path}");
         let ask = |path: &str, limit| {
             let (client, url) = (client.clone(), url(path));
-            async move { call(&client, Method::GET, &url, None, limit).await }
+            async move { call(&client, Request { limit, ..Request::new(Method::GET, &url) }).await }
         };
 
         assert_eq!(ask("/accept", None).await.unwrap().body, b"application/json");
-        let posted = call(&client, Method::POST, &url("/accept"), Some(&serde_json::json!({"a": 1})), None).await.unwrap();
+        let posted = call(&client, Request { body: Some(&serde_json::json!({"a": 1})), ..Request::new(Method::POST, &url("/accept")) })
+            .await
+            .unwrap();
         assert_eq!((posted.status, posted.body.as_slice()), (200, b"{\"a\":1}".as_slice()));
         let answer = ask("/json", None).await.unwrap();
         assert_eq!(answer.json::<Vec<u8>>().unwrap(), [1, 2]);
@@ -326,7 +328,7 @@ mod tests {
         server.await.unwrap().unwrap();
         let gone = ask("/json", None).await.unwrap_err();
         assert!(matches!(&gone.cause, Cause::Unreachable(why) if why.contains("refused")), "{gone}");
-        let nowhere = call(&client, Method::GET, "no address", None, None).await.unwrap_err();
+        let nowhere = call(&client, Request::new(Method::GET, "no address")).await.unwrap_err();
         assert!(matches!(nowhere.cause, Cause::Unreachable(_)), "{nowhere}");
     }
 
@@ -344,8 +346,8 @@ mod tests {
             }
         });
         let client = client(Timeouts::default()).unwrap();
-        let refused = call(&client, Method::GET, &url, None, None).await.unwrap_err();
+        let refused = call(&client, Request::new(Method::GET, &url)).await.unwrap_err();
         assert_eq!(refused.cause, Cause::Refused { status: 409, text: "why".to_owned(), whole: false });
-        assert!(call(&client, Method::GET, &url, None, None).await.unwrap_err().is_unknown());
+        assert!(call(&client, Request::new(Method::GET, &url)).await.unwrap_err().is_unknown());
     }
 }

@@ -162,7 +162,8 @@ async fn launcher_unbind() {
 
 #[tokio::test]
 async fn launcher_swap() {
-    let story = Story { launchers: true, asleep: &[("a", "qwen")], awake: &[("b", "llama")], come: &[("c", "qwen")], go: &["b"], gated: false };
+    let story =
+        Story { launchers: true, asleep: &[("a", "qwen")], awake: &[("b", "llama")], come: &[("c", "qwen")], go: &["b"], gated: false };
     every_effect(story, 8).await;
 }
 

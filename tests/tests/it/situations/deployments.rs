@@ -32,9 +32,7 @@ fn paused(k: &On) {
     k.ok("rollout pause deployment/web");
     k.ok("set env deployment/web V=2");
     k.ok("scale deployment/web --replicas=4");
-    until("four Pods of the old template", SOON, || {
-        (k.up.api().pods("app=web").len() == 4 && sets(k, "web").len() == 1).then_some(())
-    });
+    until("four Pods of the old template", SOON, || (k.up.api().pods("app=web").len() == 4 && sets(k, "web").len() == 1).then_some(()));
     assert_eq!(message(&deployment(k, "web"), "Progressing", "Unknown").as_deref(), Some("DeploymentPaused: Deployment is paused"));
     k.ok("rollout resume deployment/web");
     assert!(k.ok("rollout status deployment/web --timeout=20s").contains("successfully rolled out"));
@@ -61,8 +59,12 @@ fn undone(k: &On) {
     until("both revisions in the history", SOON, || {
         let history = k.ok("rollout history deployment/undo");
         let rows: Vec<&str> = history.lines().filter(|l| l.starts_with(|c: char| c.is_ascii_digit())).collect();
-        (rows.len() == 2 && rows[0].starts_with("3 ") && rows[0].ends_with("first") && rows[1].starts_with("4 ") && rows[1].ends_with("second"))
-            .then_some(())
+        (rows.len() == 2
+            && rows[0].starts_with("3 ")
+            && rows[0].ends_with("first")
+            && rows[1].starts_with("4 ")
+            && rows[1].ends_with("second"))
+        .then_some(())
     });
     // The file again: back to the first template, without another set.
     k.ok(&format!("apply -f {}", case("03-undo.yaml")));

@@ -22,7 +22,9 @@ fn rules_between_pods_are_kept_and_said() {
     });
     assert!(k.ok("describe pod lonely").contains("FailedScheduling"));
     k.ok("label node --all only=one");
-    until("the spread Pods to run", SOON, || (k.up.api().pods("app=spread").iter().filter(|p| phase(p) == "Running").count() == 4).then_some(()));
+    until("the spread Pods to run", SOON, || {
+        (k.up.api().pods("app=spread").iter().filter(|p| phase(p) == "Running").count() == 4).then_some(())
+    });
     k.ok("patch pod gated --type=json -p [{\"op\":\"remove\",\"path\":\"/spec/schedulingGates/0\"}]");
     until("the gated one to run", SOON, || k.up.api().pod("gated").filter(|p| phase(p) == "Running"));
     up.end();
