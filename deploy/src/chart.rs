@@ -122,6 +122,9 @@ impl Chart<'_> {
     fn launcher_populator(&self) -> Value {
         let v = &self.values.launcher_populator;
         let mut args = vec![format!("--namespace={}", self.namespace)];
+        if v.populate_unschedulable_nodes {
+            args.push("--populate-unschedulable-nodes".to_owned());
+        }
         args.extend(v.extra_args.iter().cloned());
         let container = json!({
             "name": LAUNCHER_POPULATOR, "image": self.image(LAUNCHER_POPULATOR), "imagePullPolicy": v.pull_policy,
@@ -175,6 +178,19 @@ mod tests {
         assert_eq!(dpc["metadata"]["labels"]["scrape"], "true");
         let selector = all[4]["spec"]["selector"]["matchLabels"].as_object().unwrap();
         assert!(selector.iter().all(|(k, v)| dpc["metadata"]["labels"][k] == *v));
+    }
+
+    #[test]
+    fn nodes_without_room_are_populated_only_when_asked_for() {
+        let args = |values: &ChartValues| {
+            let all = render(values, "fma", "ns");
+            let populator = all.iter().find(|o| o["metadata"]["name"] == "fma-launcher-populator").unwrap();
+            populator["spec"]["template"]["spec"]["containers"][0]["args"].clone()
+        };
+        let mut values = ChartValues::default();
+        assert_eq!(args(&values), json!(["--namespace=ns"]));
+        values.launcher_populator.populate_unschedulable_nodes = true;
+        assert_eq!(args(&values), json!(["--namespace=ns", "--populate-unschedulable-nodes"]));
     }
 
     #[test]

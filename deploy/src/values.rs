@@ -31,11 +31,22 @@ pub struct Global {
     pub node_view_cluster_role: String,
     /// The dual-pods controller's image is never pulled.
     pub local: bool,
+    /// The peer's, for measuring its tests; means nothing here.
+    pub produce_coverdata: bool,
+    /// The peer's, for the same; means nothing here.
+    pub coverdata_inspector_image: String,
 }
 
 impl Default for Global {
     fn default() -> Self {
-        Self { image_registry: IMAGE_REGISTRY.into(), image_tag: "latest".into(), node_view_cluster_role: String::new(), local: false }
+        Self {
+            image_registry: IMAGE_REGISTRY.into(),
+            image_tag: "latest".into(),
+            node_view_cluster_role: String::new(),
+            local: false,
+            produce_coverdata: false,
+            coverdata_inspector_image: "busybox:1.38.0".into(),
+        }
     }
 }
 
@@ -71,6 +82,8 @@ pub struct LauncherPopulator {
     pub replica_count: u32,
     /// Its requests and limits.
     pub resources: Value,
+    /// Ours: launchers are made also on nodes where they could not start now, as the peer does it.
+    pub populate_unschedulable_nodes: bool,
     /// Ours: further arguments.
     pub extra_args: Vec<String>,
 }
@@ -82,6 +95,7 @@ impl Default for LauncherPopulator {
             pull_policy: "IfNotPresent".into(),
             replica_count: 1,
             resources: json!({"limits": {"cpu": "2", "memory": "2Gi"}, "requests": {"cpu": "100m", "memory": "128Mi"}}),
+            populate_unschedulable_nodes: false,
             extra_args: Vec::new(),
         }
     }
@@ -100,5 +114,30 @@ mod tests {
         .unwrap();
         assert_eq!((v.dual_pods_controller.sleeper_limit, v.launcher_populator.enabled, v.global.image_tag.as_str()), (1, false, "v1"));
         assert!(serde_json::from_value::<ChartValues>(json!({"globl": {}})).is_err());
+    }
+
+    #[test]
+    fn all_of_the_peers_values_are_known_and_ours_have_its_defaults() {
+        let peer: Value = serde_json::from_str(include_str!("../tests/data/peer-values.json")).unwrap();
+        let mut read: ChartValues = serde_json::from_value(peer.clone()).unwrap();
+        // The one thing it writes in another form.
+        assert_eq!(read.launcher_populator.resources["limits"]["cpu"].take(), 2);
+        read.launcher_populator.resources["limits"]["cpu"] = json!("2");
+        assert_eq!(read, ChartValues::default());
+        let mut coverage = read;
+        (coverage.global.produce_coverdata, coverage.global.coverdata_inspector_image) = (true, "busybox:1".into());
+        assert_eq!(crate::render(&coverage, "fma", "ns"), crate::render(&ChartValues::default(), "fma", "ns"), "they mean nothing");
+        // What is not the peer's is ours, and little.
+        let mut ours = serde_json::to_value(ChartValues::default()).unwrap();
+        for (part, members) in peer.as_object().unwrap() {
+            ours[part].as_object_mut().unwrap().retain(|name, _| members.get(name).is_none());
+        }
+        assert_eq!(
+            ours,
+            json!({
+                "global": {}, "dualPodsController": {"extraArgs": []},
+                "launcherPopulator": {"extraArgs": [], "populateUnschedulableNodes": false},
+            })
+        );
     }
 }

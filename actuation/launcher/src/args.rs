@@ -1,4 +1,4 @@
-//! The command line. The first five flags are the peer's, to the letter; all of ours are optional, so that a Pod
+//! The command line. The flags down to `--no-debug-gpu-memory` are the peer's, to the letter; all of ours are optional, so that a Pod
 //! template written for the peer starts this program unchanged.
 
 use std::path::PathBuf;
@@ -75,6 +75,12 @@ pub struct Args {
     /// How many GPUs to make up when there is no map.
     #[arg(long, default_value_t = 8)]
     pub mock_gpu_count: u32,
+    /// Log the memory in use on an instance's GPUs when it is created; the default.
+    #[arg(long, overrides_with_all = ["debug_gpu_memory", "no_debug_gpu_memory"])]
+    pub debug_gpu_memory: bool,
+    /// Do not log it.
+    #[arg(long, overrides_with_all = ["debug_gpu_memory", "no_debug_gpu_memory"])]
+    pub no_debug_gpu_memory: bool,
 
     /// Engine to drive when an instance's annotation `dormouse.dev/engine` names none: vllm, sglang, llamacpp or trtllm.
     #[arg(long, default_value = "vllm", env = names::LAUNCHER_ADAPTER)]
@@ -117,6 +123,12 @@ impl Args {
     pub fn defaults() -> Self {
         Self::parse_from(["launcher"])
     }
+
+    /// Whether the memory of an instance's GPUs is logged; of the two flags the last one counts.
+    #[must_use]
+    pub fn logs_gpu_memory(&self) -> bool {
+        !self.no_debug_gpu_memory
+    }
 }
 
 #[cfg(test)]
@@ -129,5 +141,23 @@ mod tests {
             Args::try_parse_from(["launcher.py", "--host", "0.0.0.0", "--log-level", "info", "--port", "8001", "--mock-gpus"]).unwrap();
         assert!(args.mock_gpus && args.mock_gpu_count == 8 && args.adapter == "vllm");
         assert_eq!(Args::try_parse_from(["launcher", "--log-level", "loud"]).unwrap_err().exit_code(), 2);
+        assert_eq!(args.max_watchers, 1024);
+    }
+
+    #[test]
+    fn gpu_memory_is_logged_unless_told_otherwise() {
+        let (on, off) = ("--debug-gpu-memory", "--no-debug-gpu-memory");
+        for (flags, logs) in [
+            (&[][..], true),
+            (&[on], true),
+            (&[off], false),
+            (&[on, on], true),
+            (&[off, off], false),
+            (&[off, on], true),
+            (&[on, off, off], false),
+        ] {
+            let args = Args::try_parse_from(["launcher"].iter().chain(flags)).unwrap();
+            assert_eq!(args.logs_gpu_memory(), logs, "{flags:?}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use dormouse_apis::names;
-use dormouse_devices::{Identity, visible};
+use dormouse_devices::{GpuSnapshot, Identity, visible};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use tokio::sync::Mutex;
@@ -166,17 +166,30 @@ impl Source {
             }
             Self::Ledger { socket } => from_ledger(socket).await,
             Self::MadeUp(count) => Ok(Mapping::naive(*count)),
-            Self::NvidiaSmi => {
-                let mut command = tokio::process::Command::new("nvidia-smi");
-                command.args(["--query-gpu=index,uuid", "--format=csv,noheader"]).kill_on_drop(true).stdin(std::process::Stdio::null());
-                let output = command.output().await.map_err(|e| format!("nvidia-smi: {e}"))?;
-                if !output.status.success() {
-                    return Err(format!("nvidia-smi: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()));
-                }
-                from_csv(&String::from_utf8_lossy(&output.stdout))
-            }
+            Self::NvidiaSmi => from_csv(&nvidia_smi(&["--query-gpu=index,uuid", "--format=csv,noheader"]).await?),
         }
     }
+}
+
+/// What `nvidia-smi` prints; it ends when this is dropped.
+pub(crate) async fn nvidia_smi(args: &[&str]) -> Result<String, String> {
+    let mut command = tokio::process::Command::new("nvidia-smi");
+    command.args(args).kill_on_drop(true).stdin(std::process::Stdio::null());
+    let output = command.output().await.map_err(|e| format!("nvidia-smi: {e}"))?;
+    if !output.status.success() {
+        return Err(format!("nvidia-smi: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The GPUs of the node's device ledger that this container sees, in its order.
+pub(crate) async fn ledger(socket: &str) -> Result<Vec<GpuSnapshot>, String> {
+    let client = dormouse_devices::Client::connect(socket, Identity::of_this_process("launcher")).await.map_err(|e| e.to_string())?;
+    let all = client.snapshot().await.map_err(|e| e.to_string())?.gpus;
+    let node: Vec<_> = all.iter().map(|g| g.gpu.clone()).collect();
+    let seen =
+        visible(&node, std::env::var(dormouse_names::env::NVIDIA_VISIBLE_DEVICES).ok().as_deref(), None).map_err(|e| e.to_string())?;
+    Ok(seen.iter().filter_map(|gpu| all.iter().find(|g| g.gpu == *gpu)).cloned().collect())
 }
 
 fn from_config_map(map: &ConfigMap, node: &str) -> Result<Mapping, String> {
@@ -191,13 +204,8 @@ fn from_config_map(map: &ConfigMap, node: &str) -> Result<Mapping, String> {
 }
 
 async fn from_ledger(socket: &str) -> Result<Mapping, String> {
-    let client = dormouse_devices::Client::connect(socket, Identity::of_this_process("launcher")).await.map_err(|e| e.to_string())?;
-    let snapshot = client.snapshot().await.map_err(|e| e.to_string())?;
-    let node: Vec<_> = snapshot.gpus.into_iter().map(|g| g.gpu).collect();
-    let seen =
-        visible(&node, std::env::var(dormouse_names::env::NVIDIA_VISIBLE_DEVICES).ok().as_deref(), None).map_err(|e| e.to_string())?;
     // An engine counts within what its container sees.
-    Ok(Mapping(seen.into_iter().map(|g| g.uuid).zip(0..).collect()))
+    Ok(Mapping(ledger(socket).await?.into_iter().map(|g| g.gpu.uuid).zip(0..).collect()))
 }
 
 /// Lines like `0, GPU-x`.

@@ -7,8 +7,8 @@
 //! * [`stub_engine`] is an engine that computes nothing and misbehaves on request, for tests.
 //!
 //! Inside: [`manager`] holds the instances and the event log; [`process`] starts and ends process trees; [`api`] is the wire;
-//! [`journal`] lets a restarted launcher clean up after its predecessor; [`gpu`] turns UUIDs into indexes; [`adapter`]
-//! knows command lines.
+//! [`journal`] lets a restarted launcher clean up after its predecessor; [`gpu`] turns UUIDs into indexes; [`memory`]
+//! tells how full GPUs are; [`adapter`] knows command lines.
 
 mod adapter;
 mod api;
@@ -20,6 +20,7 @@ mod instance;
 mod journal;
 mod logs;
 mod manager;
+mod memory;
 mod metrics;
 pub mod notifier;
 mod process;

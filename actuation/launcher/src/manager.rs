@@ -24,6 +24,7 @@ use crate::gpu::Translator;
 use crate::instance::{Config, Extra, Phase, State, Status};
 use crate::journal::Journal;
 use crate::logs::LogFile;
+use crate::memory::Memory;
 use crate::metrics::{Exit, Metrics};
 use crate::process::{Order, Tree};
 
@@ -33,6 +34,7 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(2);
 /// What a manager is told at its start.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    pub(crate) log_gpu_memory: bool,
     pub(crate) adapter: String,
     pub(crate) engine_command: Option<String>,
     pub(crate) log_max_bytes: u64,
@@ -116,6 +118,7 @@ pub(crate) struct Manager {
     clock: SharedClock,
     epoch: String,
     gpus: Translator,
+    memory: Arc<Memory>,
     journal: Journal,
     metrics: Metrics,
     inner: Mutex<Inner>,
@@ -197,6 +200,7 @@ impl Manager {
         clock: SharedClock,
         epoch: String,
         gpus: Translator,
+        memory: Arc<Memory>,
         journal: Journal,
         metrics: Metrics,
     ) -> Arc<Self> {
@@ -205,6 +209,7 @@ impl Manager {
             clock,
             epoch,
             gpus,
+            memory,
             journal,
             metrics,
             inner: Mutex::default(),
@@ -320,6 +325,7 @@ impl Manager {
                 silent.push(("CUDA_DEVICE_ORDER".to_owned(), "PCI_BUS_ID".to_owned()));
             }
             env.set(dormouse_names::env::CUDA_VISIBLE_DEVICES, devices.list);
+            self.log_gpu_memory(&id, uuids);
         }
         let command = adapter.command_line(settings.engine_command.as_deref(), &config.options, settings.pod_ip);
         let warnings = self.check_port(&id, &command)?;
@@ -378,6 +384,14 @@ impl Manager {
         self.metrics.instances.set(i64::try_from(inner.slots.len()).unwrap_or(i64::MAX));
         self.revision.send_replace(revision);
         state
+    }
+
+    /// Beside the creation, which does not wait for `nvidia-smi`.
+    fn log_gpu_memory(&self, id: &str, uuids: &[String]) {
+        if self.settings.log_gpu_memory {
+            let (memory, id, uuids) = (Arc::clone(&self.memory), id.to_owned(), uuids.to_vec());
+            tokio::spawn(async move { memory.log(&id, &uuids).await });
+        }
     }
 
     async fn devices(&self, uuids: &[String]) -> Result<Devices, CreateError> {

@@ -16,6 +16,7 @@ use crate::args::Args;
 use crate::gpu::Translator;
 use crate::journal::{Identity, Journal};
 use crate::manager::{Manager, Settings};
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::process;
 
@@ -80,9 +81,12 @@ pub async fn bind(args: Args) -> Result<Bound, Error> {
         .map_err(|e| Error::Folder { source: std::io::Error::other(e) })?
         .map_err(|source| Error::Folder { source })?;
 
-    let gpus = Translator::new(args.mock_gpus, args.mock_gpu_count, |name| std::env::var(name).ok());
+    let env = |name: &str| std::env::var(name).ok();
+    let gpus = Translator::new(args.mock_gpus, args.mock_gpu_count, env);
+    let memory = Arc::new(Memory::new(args.mock_gpus, env));
     let (metrics, registry) = Metrics::new();
     let settings = Settings {
+        log_gpu_memory: args.logs_gpu_memory(),
         adapter: args.adapter,
         engine_command: args.engine_command,
         log_max_bytes: args.log_max_bytes,
@@ -93,10 +97,11 @@ pub async fn bind(args: Args) -> Result<Bound, Error> {
         max_instances: args.max_instances,
         pod_ip: net::pod_ip(),
     };
-    let manager = Manager::new(settings, clock::system(), epoch, gpus, journal, metrics.clone());
+    let manager = Manager::new(settings, clock::system(), epoch, gpus, Arc::clone(&memory), journal, metrics.clone());
     let end_streams = CancellationToken::new();
     let api = Arc::new(Api {
         manager,
+        memory,
         metrics,
         registry,
         max_body: args.max_body_bytes,

@@ -42,7 +42,11 @@ impl Endpoint {
         request.common.stream = Some(true);
         let url = format!("{}{}", self.base, openai::CHAT_COMPLETIONS);
         let body = serde_json::to_value(&request).unwrap_or(Value::Null);
-        let response = http::open(&self.client, http::Request { body: Some(&body), limit: Some(self.limit), ..http::Request::new(Method::POST, &url) }).await?;
+        let response = http::open(
+            &self.client,
+            http::Request { body: Some(&body), limit: Some(self.limit), ..http::Request::new(Method::POST, &url) },
+        )
+        .await?;
         Ok(Stream { response, reader: Reader::default(), read: VecDeque::new(), ended: false })
     }
 }

@@ -17,10 +17,6 @@ use super::replies::detail;
 use crate::logs::LogFile;
 use crate::process::sys::Readable;
 
-/// What an open-ended request gets at most.
-const OPEN_LIMIT: u64 = 1 << 20;
-/// What a request with an end gets at most; a shorter 206 is legal.
-const CLOSED_LIMIT: u64 = 16 << 20;
 /// What a follower gets at a time.
 const FOLLOW_CHUNK: usize = 64 << 10;
 /// Replies above this size are made one at a time, so that memory stays bounded.
@@ -48,16 +44,7 @@ pub(crate) async fn poll(log: Arc<LogFile>, range: Option<Range>) -> Response {
 async fn poll_inner(log: Arc<LogFile>, range: Option<Range>) -> io::Result<Response> {
     let size = log.size()?;
     let kept_from = log.start(size);
-    // Who asks for no range wants what there is; who asks for an offset must hear that it is gone.
-    let start = range.map_or(kept_from, |r| r.start);
-    if start >= size || start < kept_from {
-        return Ok(unsatisfiable(size, kept_from));
-    }
-    let available = size - start;
-    let wanted = match range.and_then(|r| r.end) {
-        Some(end) => (end - start).saturating_add(1).min(available).min(CLOSED_LIMIT),
-        None => available.min(OPEN_LIMIT),
-    };
+    let Some((start, wanted)) = range::part(range, size, kept_from) else { return Ok(unsatisfiable(size, kept_from)) };
     let _one_at_a_time = if wanted > LARGE { LARGE_READS.acquire().await.ok() } else { None };
     let reader = Arc::clone(&log);
     let limit = usize::try_from(wanted).map_err(io::Error::other)?;
@@ -115,7 +102,14 @@ pub(crate) fn follow(
         Ok(changes) => changes,
         Err(error) => return detail(StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot watch the log: {error}")),
     };
-    let at = range.map_or(0, |r| r.start);
+    let at = match range {
+        None => 0,
+        Some(Range::From { start, .. }) => start,
+        Some(Range::Last(length)) => match log.size() {
+            Ok(size) => size.saturating_sub(length),
+            Err(error) => return detail(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        },
+    };
     let follower = Follower { log, at, changes, gone, end, _permit: permit };
     let stream = futures::stream::unfold(follower, |mut f| async move {
         let chunk = f.next().await.transpose()?;

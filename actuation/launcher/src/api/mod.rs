@@ -29,6 +29,7 @@ use tokio::sync::Semaphore;
 
 use crate::instance::{State as Instance, Status};
 use crate::manager::{CreateError, DeleteError, Manager};
+use crate::memory::Memory;
 use crate::metrics::{self, Metrics};
 use replies::{detail, detail_because, json, problems, refusal};
 use route::{Route, Routed};
@@ -47,6 +48,7 @@ type Stream = watch::Open;
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) manager: Arc<Manager>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) metrics: Metrics,
     pub(crate) registry: Arc<Registry>,
     pub(crate) max_body: usize,
@@ -139,7 +141,11 @@ impl Api {
             Route::Health => json(StatusCode::OK, &json!({"status": "OK"})),
             Route::OpenApi => json(StatusCode::OK, &openapi::document()),
             Route::Docs => ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], openapi::page()).into_response(),
-            Route::Metrics => self.metrics_text(),
+            Route::GpuDebug => match self.memory.gpus().await {
+                Ok(gpus) => json(StatusCode::OK, &gpus),
+                Err(why) => detail(StatusCode::INTERNAL_SERVER_ERROR, &why),
+            },
+            Route::Metrics => dormouse_runtime::metrics::answer(&self.registry, request.headers()),
             Route::Create => self.create(None, request, &query).await,
             Route::CreateNamed(id) => self.create(Some(id), request, &query).await,
             Route::Get(id) => match self.manager.get(&id) {
@@ -162,14 +168,6 @@ impl Api {
         let permit = Arc::clone(&self.streams).try_acquire_owned().ok()?;
         self.metrics.watchers.inc();
         Some(Stream { gauge: self.metrics.watchers.clone(), _permit: permit })
-    }
-
-    fn metrics_text(&self) -> Response {
-        let mut text = String::new();
-        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
-            Ok(()) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),
-            Err(error) => detail(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-        }
     }
 
     async fn create(&self, id: Option<String>, request: Request, query: &Query) -> Response {

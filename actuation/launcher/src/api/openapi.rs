@@ -52,10 +52,11 @@ pub(crate) fn index() -> Index {
 type Operation = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)], &'static str);
 
 const ID: (&str, &str) = ("instance_id", "path");
-const OPERATIONS: [Operation; 11] = [
+const OPERATIONS: [Operation; 12] = [
     ("/", "get", "Index", &[], "200"),
     ("/health", "get", "Liveness", &[], "200"),
     ("/metrics", "get", "Counters in OpenMetrics text", &[], "200"),
+    ("/v2/gpu-debug", "get", "Memory of the GPUs, used and in all", &[], "200"),
     ("/v2/vllm/instances", "get", "List instances", &[("detail", "query")], "200"),
     ("/v2/vllm/instances", "post", "Create an instance with a generated ID", &[], "201"),
     ("/v2/vllm/instances", "delete", "Delete all instances", &[], "200"),
@@ -128,6 +129,6 @@ mod tests {
         let text = serde_json::to_string(&index()).unwrap();
         assert!(text.starts_with(r#"{"name":"Multi-Instance vLLM Management API","version":"2.0","endpoints":{"index":"GET /","health":"#));
         assert_eq!(text.len(), 550);
-        assert_eq!(document()["paths"].as_object().unwrap().len(), 7);
+        assert_eq!(document()["paths"].as_object().unwrap().len(), 8);
     }
 }

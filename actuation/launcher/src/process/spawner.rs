@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 
+use dormouse_names::env::CUDA_VISIBLE_DEVICES;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::sync::oneshot;
 
@@ -73,8 +74,10 @@ fn start(order: Order) -> io::Result<Started> {
     let (program, args) =
         order.argv.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the engine command is empty"))?;
     let mut command = Command::new(program);
+    let devices = order.env.iter().rev().find(|(name, _)| name == CUDA_VISIBLE_DEVICES).map(|(_, value)| value.into());
+    let devices = devices.or_else(|| std::env::var_os(CUDA_VISIBLE_DEVICES));
     command.args(args).envs(order.env).stdin(Stdio::null()).stdout(order.log.try_clone()?).stderr(order.log);
-    sys::lead_session(&mut command);
+    sys::lead_session(&mut command, devices.as_deref());
     let (leader, pid) =
         Leader::start(&mut command).map_err(|e| io::Error::new(e.kind(), format!("cannot start engine {program:?}: {e}")))?;
     // The child is not waited for until its pidfd says so, hence the number is its own.

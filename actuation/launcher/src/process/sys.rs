@@ -1,8 +1,10 @@
 //! The unsafe corner: what happens between fork and exec, and waiting for readiness of a descriptor.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::ffi::OsStr;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -11,9 +13,10 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Makes the child a session and group leader that dies with the thread that forks it, and lets it write the first
-/// line of its log. Standard output must be the log.
-pub(crate) fn lead_session(command: &mut Command) {
+/// line of its log, which names `devices`, the child's `CUDA_VISIBLE_DEVICES`. Standard output must be the log.
+pub(crate) fn lead_session(command: &mut Command, devices: Option<&OsStr>) {
     let parent = getpid();
+    let end = end_of_first_line(devices);
     // SAFETY: between fork and exec only system calls are made and the stack is used: no allocation, no lock.
     unsafe {
         command.pre_exec(move || {
@@ -23,12 +26,13 @@ pub(crate) fn lead_session(command: &mut Command) {
             if getppid() != Some(parent) {
                 return Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()));
             }
-            let mut line = [0_u8; 64];
-            let text = started_line(getpid(), &mut line);
+            let mut digits = [0_u8; 10];
+            // One call, so that the line is whole whatever else comes into the log.
+            let line = [IoSlice::new(FIRST_LINE), IoSlice::new(decimal(getpid(), &mut digits)), IoSlice::new(&end)];
             // SAFETY: descriptor 1 is the log, set up by the standard library before it calls this closure.
             let log = BorrowedFd::borrow_raw(1);
             // A full disk must not keep an engine from starting.
-            let _ = rustix::io::write(log, text);
+            let _ = rustix::io::writev(log, &line);
             Ok(())
         });
     }
@@ -45,11 +49,17 @@ pub(crate) fn detach(command: &mut Command) {
     }
 }
 
-/// `VLLM process (PID: 123) started.`, made without allocation.
-fn started_line(pid: Pid, buffer: &mut [u8; 64]) -> &[u8] {
-    const BEFORE: &[u8] = b"VLLM process (PID: ";
-    const AFTER: &[u8] = b") started.\n";
-    let mut digits = [0_u8; 10];
+/// Before the process ID in `VLLM process (PID: 123, CUDA_VISIBLE_DEVICES: 0) starting.`
+const FIRST_LINE: &[u8] = b"VLLM process (PID: ";
+
+/// What follows the process ID.
+fn end_of_first_line(devices: Option<&OsStr>) -> Vec<u8> {
+    let devices = devices.map_or(&b"<unset>"[..], OsStr::as_bytes);
+    [b", CUDA_VISIBLE_DEVICES: ", devices, b") starting.\n"].concat()
+}
+
+/// A process ID in digits, made without allocation.
+fn decimal(pid: Pid, digits: &mut [u8; 10]) -> &[u8] {
     let mut first = digits.len();
     let mut rest = pid.as_raw_nonzero().get().unsigned_abs();
     while rest > 0 && first > 0 {
@@ -57,12 +67,7 @@ fn started_line(pid: Pid, buffer: &mut [u8; 64]) -> &[u8] {
         digits[first] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
         rest /= 10;
     }
-    let mut end = 0;
-    for part in [BEFORE, &digits[first..], AFTER] {
-        buffer[end..end + part.len()].copy_from_slice(part);
-        end += part.len();
-    }
-    &buffer[..end]
+    &digits[first..]
 }
 
 /// A descriptor whose readability can be waited for: a pidfd, an inotify.
@@ -105,11 +110,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_line_names_the_process() {
-        let mut buffer = [0; 64];
-        let pid = Pid::from_raw(40_321).unwrap();
-        assert_eq!(started_line(pid, &mut buffer), b"VLLM process (PID: 40321) started.\n");
-        let pid = Pid::from_raw(i32::MAX).unwrap();
-        assert_eq!(started_line(pid, &mut buffer), b"VLLM process (PID: 2147483647) started.\n");
+    fn the_first_line_names_process_and_devices() {
+        let mut digits = [0; 10];
+        assert_eq!(decimal(Pid::from_raw(40_321).unwrap(), &mut digits), b"40321");
+        assert_eq!(decimal(Pid::from_raw(i32::MAX).unwrap(), &mut digits), b"2147483647");
+        assert_eq!(end_of_first_line(None), b", CUDA_VISIBLE_DEVICES: <unset>) starting.\n");
+        assert_eq!(end_of_first_line(Some(OsStr::new("1,0"))), b", CUDA_VISIBLE_DEVICES: 1,0) starting.\n");
     }
 }

@@ -49,7 +49,7 @@ impl Launcher {
         if !flags.contains(&"--engine-command") {
             command.args(["--engine-command", &format!("{PROGRAM} stub")]);
         }
-        for name in ["NODE_NAME", "NAMESPACE", "DORMOUSE_DEVICES", "DORMOUSE_POD_UID", "POD_NAME", "KUBECONFIG"] {
+        for name in ["NODE_NAME", "NAMESPACE", "DORMOUSE_DEVICES", "DORMOUSE_POD_UID", "POD_NAME", "KUBECONFIG", "CUDA_VISIBLE_DEVICES"] {
             command.env_remove(name);
         }
         let mut child = command

@@ -292,23 +292,35 @@ async fn bad_flags_are_status_2() {
 }
 
 #[tokio::test]
-async fn the_device_ledger_translates_uuids() {
-    use dormouse_devices::{Config, Devices, Gpu, Listener, Rates, serve};
+async fn the_device_ledger_translates_uuids_and_tells_memory() {
+    use dormouse_devices::{Allocation, Client, Config, Devices, Gpu, Identity, LeaseState, Listener, Rates, serve};
 
     let end = dormouse_runtime::CancellationToken::new();
     // The second node of a plane: UUIDs go on counting, indexes begin anew.
     let gpu = |k: u32| Gpu { uuid: format!("GPU-{}", k + 4), index: k, product: "H100".into(), total_bytes: 80 << 30 };
     let devices = Devices::new(Config { gpus: (0..4).map(gpu).collect(), rates: Rates::default() }).unwrap();
     let socket = format!("@dormouse-launcher-test-{}", std::process::id());
+    let holder = Client::local(&devices, Identity::default());
+    let wish = Allocation { gpu: "GPU-5".into(), bytes: 3 << 30, label: "x".into(), model: None, state: LeaseState::Awake };
+    holder.allocate(wish).await.unwrap();
     tokio::spawn(serve(devices, Listener::bind(&socket).unwrap(), end.clone()));
     let dir = tempfile::tempdir().unwrap();
-    for (visible, uuids, indexes) in [("all", ["GPU-7", "GPU-4"], "3,0"), ("GPU-5,GPU-7", ["GPU-5", "GPU-7"], "0,1")] {
+    let gpu = |used: u64| json!({"used_bytes": used << 30, "total_bytes": 80_u64 << 30});
+    let all = json!({"GPU-4": gpu(0), "GPU-5": gpu(3), "GPU-6": gpu(0), "GPU-7": gpu(0)});
+    let two = json!({"GPU-5": gpu(3), "GPU-7": gpu(0)});
+    for (visible, uuids, indexes, memory) in [("all", ["GPU-7", "GPU-4"], "3,0", all), ("GPU-5,GPU-7", ["GPU-5", "GPU-7"], "0,1", two)] {
         let env = [("DORMOUSE_DEVICES", socket.as_str()), ("NVIDIA_VISIBLE_DEVICES", visible)];
         let launcher = Launcher::start_with(dir.path(), crate::harness::own_ip(), 0, &["--engine-command", SLEEPER], &env).await;
         let reply = launcher.api().put("a", &json!({"options": "", "gpu_uuids": uuids})).await;
         assert_eq!(reply.json()["env_vars"], json!({"CUDA_VISIBLE_DEVICES": indexes}), "{}", reply.text());
+        let told = launcher.api().get("/v2/gpu-debug").await;
+        assert_eq!((told.status, told.json()), (200, memory));
         let unknown = launcher.api().put("b", &json!({"options": "", "gpu_uuids": ["GPU-0"]})).await;
         assert!(unknown.status == 409 && unknown.text().contains("not found. Available UUIDs: ["), "{}", unknown.text());
     }
     end.cancel();
+    let env = [("DORMOUSE_DEVICES", "@dormouse-launcher-test-nobody")];
+    let launcher = Launcher::start_with(dir.path(), crate::harness::own_ip(), 0, &[], &env).await;
+    let told = launcher.api().get("/v2/gpu-debug").await;
+    assert!(told.status == 500 && told.json()["detail"].as_str().unwrap().contains("cannot connect"), "{}", told.text());
 }

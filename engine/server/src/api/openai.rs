@@ -124,6 +124,7 @@ enum One {
 
 /// Checks what does not depend on the prompt; returns the name to answer with.
 fn check(api: &Api, common: &Common) -> Result<String, ApiError> {
+    params::refuse_contradictions(common)?;
     let engine = api.engine();
     let name = match &common.model {
         Some(name) if !engine.names().contains(name) => return Err(ApiError::unknown_model(name)),

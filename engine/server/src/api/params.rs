@@ -21,6 +21,16 @@ pub(super) enum DefaultLength {
     Rest,
 }
 
+/// Refuses members that do not go together.
+pub(super) fn refuse_contradictions(c: &Common) -> Result<(), ApiError> {
+    // An empty object is as good as none, to vLLM.
+    let options = c.stream_options.as_ref().is_some_and(|o| o.include_usage.is_some() || o.continuous_usage_stats.is_some());
+    if options && c.stream != Some(true) {
+        return Err(ApiError::bad_value("stream_options", "Stream options can only be defined when `stream=True`."));
+    }
+    Ok(())
+}
+
 /// Refuses what this engine does not do: asked for, it is an error and not silence.
 pub(super) fn refuse_unsupported(c: &Common) -> Result<(), ApiError> {
     let asked = |v: &Option<serde_json::Value>| v.as_ref().is_some_and(|v| !v.is_null() && *v != serde_json::Value::Bool(false));
@@ -201,6 +211,21 @@ mod tests {
             assert_eq!(e.body().error.param.as_deref(), Some(param), "{value}");
         }
         assert!(made(json!({"top_k": -1, "seed": -5, "stop": "x"}), None, 1).is_ok());
+    }
+
+    #[test]
+    fn stream_options_need_a_stream() {
+        let said = |value| refuse_contradictions(&common(value));
+        for value in
+            [json!({"stream_options": {"include_usage": false}}), json!({"stream": false, "stream_options": {"include_usage": true}})]
+        {
+            let error = said(value).unwrap_err().body().error;
+            assert_eq!(error.message, "Stream options can only be defined when `stream=True`.");
+            assert_eq!((error.code, error.param.as_deref()), (json!(400), Some("stream_options")));
+        }
+        for value in [json!({}), json!({"stream_options": {}}), json!({"stream": true, "stream_options": {"include_usage": true}})] {
+            assert!(said(value).is_ok());
+        }
     }
 
     #[test]

@@ -112,6 +112,19 @@ async fn errors_have_openais_shape() {
     ] {
         assert_eq!(error(&e, path, body.clone()).await.0, 400, "{path} {body}");
     }
+    let talk = json!([{"role": "user", "content": "a"}]);
+    for (path, mut body) in [("/v1/completions", json!({"prompt": "a"})), ("/v1/chat/completions", json!({"messages": talk}))] {
+        body["max_tokens"] = json!(5.0);
+        let (status, answer) = e.post(path, &body).await;
+        assert_eq!((status.as_u16(), &answer["usage"]["completion_tokens"]), (200, &json!(5)), "{path} {answer}");
+        body["max_tokens"] = json!(5.5);
+        let (status, err) = error(&e, path, body.clone()).await;
+        assert_eq!((status, &err["param"]), (400, &json!("max_tokens")), "{path} {err}");
+        body["max_tokens"] = json!(5);
+        body["stream_options"] = json!({"include_usage": true});
+        let (status, err) = error(&e, path, body).await;
+        assert_eq!((status, &err["message"]), (400, &json!("Stream options can only be defined when `stream=True`.")), "{path}");
+    }
     let garbage = e.request(Method::POST, "/v1/completions").body("{").send().await.unwrap();
     assert_eq!(garbage.status(), 400);
     let large = e.request(Method::POST, "/v1/completions").body(vec![b' '; (8 << 20) + 1]).send().await.unwrap();
