@@ -118,3 +118,24 @@ fn an_address_that_is_about_to_come_is_not_waited_for_in_writing() {
     assert!(h.ready("r") && written.len() - before <= 2, "{}", h.story());
     assert!(written.iter().all(|action| !format!("{:?}", action.what).contains("no IP")), "{}", h.story());
 }
+
+/// Calls of the API server for one requester that comes, is served by a sleeper, and goes.
+fn calls_of_a_hot_cycle(gated: bool) -> usize {
+    let mut h = stocked(1, 2, 1);
+    let come = |h: &mut Harness, name: &str| if gated { h.wants_gated(name, "GPU-0", "smol") } else { h.wants(name, "GPU-0", "smol") };
+    come(&mut h, "first");
+    calm(&mut h);
+    h.delete("first");
+    let before = h.trace.len();
+    come(&mut h, "second");
+    calm(&mut h);
+    assert!(h.ready("second"), "{}", h.story());
+    h.delete("second");
+    assert_eq!(h.trace[before..].iter().filter(|(_, action)| action.key.verb == Verb::Wake).count(), 1);
+    h.trace[before..].iter().filter(|(_, action)| action.purpose().is_none()).count()
+}
+
+#[test]
+fn a_hot_cycle_takes_six_calls_and_two_more_with_the_gate() {
+    assert_eq!((calls_of_a_hot_cycle(false), calls_of_a_hot_cycle(true)), (6, 8));
+}

@@ -1,5 +1,6 @@
 //! Starting one run of a container: environment, command, sandbox, log.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -91,7 +92,6 @@ pub(super) async fn start(
     if inside && attempt == 0 {
         tell_hidden(container, &resolution, &mounts, tell);
     }
-    let environment = with_rule(environment, &resolution);
     let files = {
         let (dir, name, bin, scripts) = (stage.dir.clone(), container.name.clone(), bin(node, inside), scripts.clone());
         let make = move || {
@@ -212,18 +212,24 @@ fn environment(
         }
     }
     all.set("HOSTNAME", prepare::hostname(pod));
+    // A rule of --images says more than we do by ourselves, and less than the container.
+    let none = BTreeMap::new();
+    let rule = node.options.images.find(container.image.as_deref().unwrap_or("")).map_or(&none, |rule| &rule.env);
+    for (name, value) in rule {
+        all.set(name.as_str(), value.as_str());
+    }
     for (name, value) in variables.iter() {
         all.set(name, value);
     }
     let host_path = std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned());
-    let mut path = format!("{}:{}", bin(node, inside), variables.get("PATH").unwrap_or(&host_path));
+    let wanted = variables.get("PATH").or(rule.get("PATH").map(String::as_str)).unwrap_or(&host_path);
+    let mut path = format!("{}:{wanted}", bin(node, inside));
     if scripted {
         let last = if inside { format!("{INSIDE}/last") } else { path_text(&node.dir.join("last")) };
         path = format!("{path}:{last}");
     }
     all.set("PATH", path);
     all.set(names::POD_IP, stage.facts.pod_ip.clone());
-    all.set(names::POD_UID, stage.uid.clone());
     for (name, value) in &node.options.env {
         all.set(name.clone(), value.clone());
     }
@@ -237,6 +243,11 @@ fn environment(
         let uuids: Vec<String> = indexes.iter().map(|i| format!("GPU-{}", node.options.gpus.first as usize + i)).collect();
         all.set(names::NVIDIA_VISIBLE_DEVICES, uuids.join(","));
     }
+    // By the Pod's UID the sweep knows its processes: that is nobody else's to say.
+    for (name, value) in rule.iter().filter(|(name, _)| name.starts_with("DORMOUSE_") && *name != names::POD_UID) {
+        all.set(name.as_str(), variables.get(name).unwrap_or(value));
+    }
+    all.set(names::POD_UID, stage.uid.clone());
     if !inside && let Some(config) = kubeconfig(node, stage, container) {
         all.set_default("KUBECONFIG", config);
     }
@@ -276,15 +287,6 @@ fn resolve(node: &Node, container: &Container, environment: &Environment, mounts
     };
     let wish = Wish { image: container.image.as_deref().unwrap_or(""), command: &command, args: &args };
     image::resolve(wish, &node.options.images, &node.options.programs, &find).map_err(|e| (Failure::Image, e.to_string()))
-}
-
-/// The rule's environment lies beneath the container's.
-fn with_rule(environment: Environment, resolution: &Resolution) -> Environment {
-    let mut all = environment;
-    for (name, value) in &resolution.env {
-        all.set_default(name, value.clone());
-    }
-    all
 }
 
 /// Who to become, and whether a wish is ignored.

@@ -30,11 +30,16 @@ pub struct Rule {
     pub command: Vec<String>,
     /// Arguments instead of the container's `args`.
     pub args: Option<Vec<String>>,
-    /// Environment beneath the container's own.
+    /// What goes before the container's own command line, instead of `command` and `args`.
+    #[serde(default)]
+    pub prefix: Vec<String>,
+    /// Environment above what the kubelet gives by itself (`PATH` and `DORMOUSE_*` too) and beneath the container's own.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// Where to run it, unless the container says.
     pub working_dir: Option<String>,
+    /// Where its servers listen; known, and not served yet.
+    bind: Option<String>,
 }
 
 /// The file given by `--images`, in its order; the first match counts.
@@ -52,11 +57,28 @@ impl Rules {
             return Ok(Self::default());
         }
         let value = dormouse_machinery::yaml::from_str(text).map_err(|e| e.to_string())?;
-        serde_json::from_value(value).map_err(|e| e.to_string())
+        let rules: Self = serde_json::from_value(value).map_err(|e| e.to_string())?;
+        rules.0.iter().try_for_each(Rule::check)?;
+        Ok(rules)
     }
 
-    fn find(&self, image: &str) -> Option<&Rule> {
+    /// The rule of an image.
+    #[must_use]
+    pub fn find(&self, image: &str) -> Option<&Rule> {
         self.0.iter().find(|r| glob(&r.pattern, image))
+    }
+}
+
+impl Rule {
+    fn check(&self) -> Result<(), String> {
+        let of = |why: &str| Err(format!("rule {:?}: {why}", self.pattern));
+        if !self.prefix.is_empty() && (!self.command.is_empty() || self.args.is_some()) {
+            return of("prefix goes before the container's own command line, and command or args would replace it: give one of them");
+        }
+        if let Some(bind) = &self.bind {
+            return of(&format!("bind: {bind} is planned and not there yet; leave it out"));
+        }
+        Ok(())
     }
 }
 
@@ -76,8 +98,6 @@ pub struct Resolution {
     pub program: Target,
     /// Its arguments, `argv[0]` included.
     pub argv: Vec<String>,
-    /// Environment of the rule, beneath the container's.
-    pub env: BTreeMap<String, String>,
     /// Working directory of the rule.
     pub working_dir: Option<String>,
     /// How it came to this, for the Pod's event.
@@ -136,7 +156,6 @@ pub fn resolve(
 ) -> Result<Resolution, Unresolved> {
     let unresolved = |why: String, example: &str| Unresolved { image: wish.image.to_owned(), why, example: example.to_owned() };
     let rule = rules.find(wish.image);
-    let env = rule.map(|r| r.env.clone()).unwrap_or_default();
     let working_dir = rule.and_then(|r| r.working_dir.clone());
     let args = rule.and_then(|r| r.args.as_deref()).unwrap_or(wish.args);
     let chosen = rule.map(|r| r.command.as_slice()).filter(|c| !c.is_empty());
@@ -153,7 +172,17 @@ pub fn resolve(
         let name = image_name(wish.image);
         return Err(unresolved(format!("The container gives no command and {name:?} is not a program of ours"), "sleep"));
     };
-    let (program, argv) = if image_name(wish.image) == PAUSE && base(&words[0]) == PAUSE {
+    let prefix = rule.map(|r| r.prefix.as_slice()).unwrap_or_default();
+    let (words, origin) = if prefix.is_empty() {
+        (words, origin.to_owned())
+    } else {
+        ([prefix, &words].concat(), format!("{origin}, behind the prefix of a rule"))
+    };
+    // A rule that names a file means that file, whatever ours are called.
+    let named = rule.is_some_and(|r| r.command.first().or(r.prefix.first()).is_some_and(|first| first.contains('/')));
+    let (program, argv) = if named && let Some(path) = find(&words[0]) {
+        (Target::Path(path), words)
+    } else if image_name(wish.image) == PAUSE && base(&words[0]) == PAUSE {
         (Target::Ours, with_name(PAUSE, &words[1..]))
     } else if let Some((program, argv)) = interpret(&words, programs) {
         if let Some(feature) = program.lacking {
@@ -170,7 +199,7 @@ pub fn resolve(
         Target::Ours => format!("dormouse as {}", argv[0]),
         Target::Path(path) => path.clone(),
     };
-    Ok(Resolution { program, argv, env, working_dir, how: format!("{what}, {origin}") })
+    Ok(Resolution { program, argv, working_dir, how: format!("{what}, {origin}") })
 }
 
 /// The program of ours that a command line means, and the command line that runs it.

@@ -48,12 +48,37 @@ fn rule_1_wins_over_the_containers_command() {
     let r = run_with(&rules, &programs(false), "docker.io/vllm/vllm-openai:v1", "vllm serve", "--port=1").unwrap();
     assert_eq!(r.program, Target::Path("/usr/bin/sh".into()));
     assert_eq!(r.argv, ["sh", "-c", "echo x"]);
-    assert_eq!((r.env["A"].as_str(), r.working_dir.as_deref()), ("1", Some("/w")));
+    assert_eq!(r.working_dir.as_deref(), Some("/w"));
+    assert_eq!(rules.find("docker.io/vllm/vllm-openai:v1").map(|r| r.env["A"].as_str()), Some("1"));
     assert!(r.how.contains("--images"));
     let r = run_with(&rules, &programs(false), "reg/only-env:1", "sh", "-c").unwrap();
-    assert_eq!((r.argv.join(" ").as_str(), r.env["B"].as_str()), ("sh -c", "2"));
+    assert_eq!(r.argv, ["sh", "-c"]);
     assert!(Rules::parse("- {match: x, cmd: [y]}").is_err());
     assert_eq!(Rules::parse("[{\"match\": \"a\"}]").unwrap().0.len(), 1);
+}
+
+#[test]
+fn a_rule_that_names_a_file_means_it_and_a_prefix_goes_before_all() {
+    let rules = Rules::parse("- {match: 'x/launcher:*', command: [/opt/peer/launcher.py]}\n- {match: 'x/*', prefix: [sh, -x]}\n").unwrap();
+    let find = |name: &str| matches!(name, "sh" | "/opt/peer/launcher.py").then(|| format!("found {name}"));
+    let resolved = |image: &str, command: &str| {
+        let command = words(command);
+        let r = resolve(Wish { image, command: &command, args: &words("--port=1") }, &rules, &programs(false), &find).unwrap();
+        (r.program, r.argv.join(" "))
+    };
+    let file = Target::Path("found /opt/peer/launcher.py".into());
+    assert_eq!(resolved("x/launcher:v1", "python3 launcher.py"), (file, "/opt/peer/launcher.py --port=1".into()));
+    let shell = Target::Path("found sh".into());
+    assert_eq!(resolved("x/other:v1", "run it"), (shell.clone(), "sh -x run it --port=1".into()));
+    assert_eq!(
+        resolved("x/requester:v1", ""),
+        (shell, "sh -x requester --port=1".into()),
+        "an image of ours has its name as a link in the PATH"
+    );
+    for wrong in ["- {match: a, prefix: [b], args: [c]}", "- {match: a, prefix: [b], command: [c]}", "- {match: a, bind: pod}"] {
+        let why = Rules::parse(wrong).unwrap_err();
+        assert!(why.starts_with("rule \"a\": "), "{why}");
+    }
 }
 
 #[test]
