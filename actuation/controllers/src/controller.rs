@@ -300,6 +300,7 @@ impl Controller {
             self.counts.enqueued(reason);
             self.dirty.entry(node).or_insert_with(|| (Instant::now(), Reasons::default())).1.merge(reason);
         }
+        self.counts.depth(self.dirty.len());
     }
 
     fn on_change(&mut self, watched: Watched, change: Change<Value>) {
@@ -368,8 +369,12 @@ impl Controller {
         }
         for (node, (since, why)) in dirty {
             tracing::trace!(node, %why, "plan");
+            let begun = Instant::now();
+            self.counts.waited(begun.saturating_duration_since(since));
             self.plan_node(&node, since, now);
+            self.counts.worked(begun.elapsed());
         }
+        self.counts.depth(self.dirty.len());
         self.follower.set(&self.world.launcher_places());
         self.gauges.get_or_insert_with(|| self.gauged.map_or_else(Instant::now, |last| last + GAUGES));
         if !self.started {

@@ -1,7 +1,7 @@
 //! The two programs: from flags to a running controller with its `/metrics` and debug port.
 
-use dormouse_controller::Fence;
 use dormouse_controller::listeners::{self, Ports};
+use dormouse_controller::{Fence, RestClient};
 use dormouse_planner::limits::Limits;
 use dormouse_runtime::{CancellationToken, clock, log};
 use prometheus_client::registry::Registry;
@@ -29,8 +29,9 @@ pub async fn launcher_populator(args: PopulatorArgs, shutdown: CancellationToken
 
 async fn program(args: &CommonArgs, role: Role, limits: Limits, shutdown: CancellationToken) -> anyhow::Result<()> {
     log::init(log::Options { format: log::Format::Klog, verbosity: args.klog.verbosity });
-    let client = args.kube.credentials(Some(role.manager().to_owned())).client().await?;
-    let mut registry = Registry::default();
+    let (rest, mut registry) = (RestClient::default(), Registry::default());
+    rest.register(&mut registry);
+    let client = args.kube.credentials(Some(role.manager().to_owned())).counted_client(&rest).await?;
     let options = Options { namespace: args.namespace.clone(), role, limits, clock: clock::system(), fence: Fence::none() };
     let (inspector, work) = run_inspected(&client, options, &mut registry, shutdown.clone())?;
     let ports = Ports { metrics: args.metrics_port, debug: args.debug_port };

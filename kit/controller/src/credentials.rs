@@ -7,8 +7,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+
+use crate::rest_client::RestClient;
 
 /// What flags say about the API server.
 #[derive(Debug, Clone, Default)]
@@ -75,8 +78,19 @@ impl Credentials {
     /// # Errors
     /// As [`Credentials::config`], or when the client cannot be made of it.
     pub async fn client(&self) -> Result<Client, NoClient> {
+        self.counted_client(&RestClient::default()).await
+    }
+
+    /// As [`Credentials::client`], counting what it asks.
+    ///
+    /// # Errors
+    /// As [`Credentials::client`].
+    pub async fn counted_client(&self, counters: &RestClient) -> Result<Client, NoClient> {
         dormouse_runtime::tls::install_provider();
-        Client::try_from(self.config().await?).map_err(|e| NoClient::Client(e.to_string()))
+        let config = self.config().await?;
+        let host = config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
+        let client = ClientBuilder::try_from(config).map_err(|e| NoClient::Client(e.to_string()))?;
+        Ok(client.with_layer(&counters.of(host)).build())
     }
 }
 

@@ -38,6 +38,7 @@ mod pods;
 mod queue;
 mod reason;
 mod recent;
+mod rest_client;
 mod versions;
 mod workers;
 
@@ -53,5 +54,6 @@ pub use objects::{ObjectKey, Objects, Put};
 pub use pods::is_ready;
 pub use queue::{Backoff, Queue};
 pub use reason::{Reason, Reasons};
+pub use rest_client::{Counted, Counting, RestClient};
 pub use versions::{Versions, version};
 pub use workers::{Requeue, follow, workers};

@@ -6,7 +6,7 @@
 //! waits. Failures are counted per key and give the pause of a retry. Where lists are waited for
 //! ([`Queue::after_lists`]), no key is handed out before the last of them is in the index.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -55,8 +55,10 @@ struct State<K> {
     /// First lists that are still to come.
     lists: usize,
     ready: VecDeque<K>,
-    queued: HashMap<K, Reasons>,
-    working: HashSet<K>,
+    /// Why, and since when.
+    queued: HashMap<K, (Reasons, Instant)>,
+    /// Since when.
+    working: HashMap<K, Instant>,
     again: HashMap<K, Reasons>,
     /// Due time and arrival; the second makes the key unique.
     later: BTreeMap<(Instant, u64), K>,
@@ -79,7 +81,7 @@ impl<K: Eq + Hash + Clone> Queue<K> {
             lists: 0,
             ready: VecDeque::new(),
             queued: HashMap::new(),
-            working: HashSet::new(),
+            working: HashMap::new(),
             again: HashMap::new(),
             later: BTreeMap::new(),
             due: HashMap::new(),
@@ -121,6 +123,7 @@ impl<K: Eq + Hash + Clone> Queue<K> {
             self.counts.enqueued(reason);
             s.add(key, reason.into());
         }
+        self.counts.depth(s.ready.len());
         drop(s);
         self.changed.notify_one();
     }
@@ -161,8 +164,11 @@ impl<K: Eq + Hash + Clone> Queue<K> {
                 if s.lists == 0
                     && let Some(key) = s.ready.pop_front()
                 {
-                    let reasons = s.queued.remove(&key).unwrap_or_default();
-                    s.working.insert(key.clone());
+                    let now = Instant::now();
+                    let (reasons, since) = s.queued.remove(&key).unwrap_or((Reasons::default(), now));
+                    s.working.insert(key.clone(), now);
+                    self.counts.depth(s.ready.len());
+                    self.counts.waited(now.saturating_duration_since(since));
                     let more = !s.ready.is_empty();
                     drop(s);
                     if more {
@@ -185,7 +191,7 @@ impl<K: Eq + Hash + Clone> Queue<K> {
     pub fn done(&self, key: &K) {
         let mut s = self.lock();
         s.failures.remove(key);
-        s.release(key);
+        self.counts.worked(s.release(key));
         drop(s);
         self.changed.notify_one();
     }
@@ -196,9 +202,9 @@ impl<K: Eq + Hash + Clone> Queue<K> {
         let failures = s.failures.entry(key.clone()).or_insert(0);
         let pause = self.backoff.pause(*failures);
         *failures = failures.saturating_add(1);
-        s.release(key);
+        self.counts.worked(s.release(key));
         drop(s);
-        self.counts.failed();
+        self.counts.retried();
         self.add_after(key.clone(), pause, Reason::Retried);
         pause
     }
@@ -219,12 +225,12 @@ impl<K: Eq + Hash + Clone> Queue<K> {
 
 impl<K: Eq + Hash + Clone> State<K> {
     fn add(&mut self, key: K, reasons: Reasons) {
-        if self.working.contains(&key) {
+        if self.working.contains_key(&key) {
             self.again.entry(key).or_default().merge(reasons);
-        } else if let Some(known) = self.queued.get_mut(&key) {
+        } else if let Some((known, _)) = self.queued.get_mut(&key) {
             known.merge(reasons);
         } else {
-            self.queued.insert(key.clone(), reasons);
+            self.queued.insert(key.clone(), (reasons, Instant::now()));
             self.ready.push_back(key);
         }
     }
@@ -240,11 +246,13 @@ impl<K: Eq + Hash + Clone> State<K> {
         }
     }
 
-    fn release(&mut self, key: &K) {
-        self.working.remove(key);
+    /// Gives a key back; how long it was worked on.
+    fn release(&mut self, key: &K) -> Duration {
+        let since = self.working.remove(key);
         if let Some(reasons) = self.again.remove(key) {
             self.add(key.clone(), reasons);
         }
+        since.map(|since| since.elapsed()).unwrap_or_default()
     }
 }
 
