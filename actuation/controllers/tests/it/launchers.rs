@@ -1,9 +1,14 @@
 //! The launcher flow: instances inside launchers, and what becomes of them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dormouse_actuation::Role;
+use dormouse_controller::{Change, changes};
 use dormouse_planner::limits::{Limits, ReclaimOrder};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::runtime::watcher;
 use serde_json::{Value, json};
 
 use crate::stage::objects::{self, annotation, label};
@@ -179,6 +184,37 @@ async fn an_instance_that_stops_takes_its_requester_along() {
         .await;
     serve(&stage, "r2", "qwen", "GPU-0").await;
     assert_eq!(stage.launcher_pods().len(), 1);
+}
+
+/// Whoever watches the requester of a dead engine sees it not ready before it is deleted. Prints how long after the death.
+#[tokio::test]
+async fn a_gated_requester_of_a_dead_engine_is_not_ready_before_it_is_deleted() {
+    let stage = stage(3).await;
+    let _ctl = stage.start(Role::DualPods, limits());
+    stage.create(objects::gated(objects::wants("r1", "qwen", &["GPU-0"]))).await;
+    stage.serving("r1").await;
+    let pods: Api<Pod> = Api::namespaced(stage.shared.client.clone(), "default");
+    let mut changes = Box::pin(changes(pods, watcher::Config::default().fields("metadata.name=r1")));
+    assert!(matches!(changes.next().await, Some(Change::Reset(all)) if all.len() == 1));
+    let launcher = stage.launcher();
+    launcher.crash(&launcher.ids()[0]);
+    let died = Instant::now();
+    let mut unready = None;
+    let seen = async {
+        while let Some(change) = changes.next().await {
+            let Change::Apply(pod) = change else { return };
+            let deleting = pod.metadata.deletion_timestamp.is_some();
+            if !objects::ready(&serde_json::to_value(&pod).unwrap()) && !deleting {
+                unready.get_or_insert_with(|| died.elapsed());
+            }
+            if deleting {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), seen).await.expect("the requester is deleted");
+    let unready = unready.expect("it was seen not ready before its deletion");
+    dormouse_runtime::output::error_line(&format!("a dead engine's requester is seen not ready after {unready:?} (promise: 100 ms)"));
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ const PORTS: [u16; 5] = [8000, 8001, 8005, 8006, 8081];
 /// More than any body here.
 const BODY: usize = 16 << 20;
 /// Headers of a request and of an answer that mean something to the other side.
-const HEADERS: [&str; 4] = ["accept", "authorization", "content-type", "user-agent"];
+const HEADERS: [&str; 5] = ["accept", "authorization", "content-type", "user-agent", "dormouse-relays-unready"];
 
 /// See the module.
 pub(crate) struct Wire {
