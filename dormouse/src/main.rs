@@ -21,6 +21,10 @@ fn main() -> ExitCode {
     // The shim of a Pod must not start threads: it comes before everything else.
     #[cfg(feature = "plane")]
     dormouse_plane::shim_if_called();
+    #[cfg(feature = "plane")]
+    if let Some(why) = named::host_program() {
+        return exit::code(Err(dormouse_runtime::exit::Failure::usage(why).into()));
+    }
     let args = named::arguments(std::env::args_os());
     exit::code(cli::parse(args).and_then(cli::run))
 }

@@ -15,6 +15,16 @@ pub(crate) fn arguments(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     args
 }
 
+/// Where a plane has chosen the host's engine, its link becomes that; returns what stood against it.
+#[cfg(feature = "plane")]
+pub(crate) fn host_program() -> Option<String> {
+    let chosen = std::env::var_os(dormouse_names::env::ENGINE)? == crate::engine::Engine::Host.as_str();
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let programs = systems::programs(chosen);
+    programs.of_the_host(args.first()?.to_str()?)?;
+    Some(dormouse_plane::become_host_program(&programs, &args))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

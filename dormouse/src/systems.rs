@@ -68,6 +68,7 @@ const SYSTEMS: &[System] = &[
             images: &["vllm-openai*"],
             entry: &["serve"],
             engine: true,
+            host_option: Some("--host"),
             ..Program::new("vllm")
         }],
         controllers: &[],

@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use dormouse_runtime::net::{host_to_tell, option_value};
+
 /// One engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Adapter {
@@ -59,39 +61,17 @@ impl Adapter {
         };
         let first_option = argv.len();
         argv.extend(options.split_whitespace().map(str::to_owned));
-        let port = match flag(&argv[first_option..], self.port_flag) {
+        let port = match option_value(&argv[first_option..], self.port_flag) {
             Some(text) => text.parse().ok().filter(|p| *p != 0),
             None => Some(self.default_port),
         };
-        let asked = flag(&argv[first_option..], self.host_flag).map(str::to_owned);
-        let host = match (&asked, pod_ip) {
-            (Some(host), Some(ip)) if means_here(host) => Some(ip.to_string()),
-            (None, Some(ip)) => Some(ip.to_string()),
-            _ => None,
-        };
+        let asked = option_value(&argv[first_option..], self.host_flag).map(str::to_owned);
+        let host = host_to_tell(&argv[first_option..], self.host_flag, pod_ip);
         if let Some(host) = &host {
-            // The last of several counts, in every engine's parser.
             argv.extend([self.host_flag.to_owned(), host.clone()]);
         }
         CommandLine { argv, port, host: host.or(asked).unwrap_or_else(|| "0.0.0.0".to_owned()) }
     }
-}
-
-fn means_here(host: &str) -> bool {
-    matches!(host, "0.0.0.0" | "::" | "127.0.0.1" | "::1" | "localhost" | "")
-}
-
-/// The value of `--flag value` or `--flag=value`, the last one.
-fn flag<'a>(argv: &'a [String], name: &str) -> Option<&'a str> {
-    let mut found = None;
-    for (i, arg) in argv.iter().enumerate() {
-        if arg == name {
-            found = argv.get(i + 1).map(String::as_str).or(found);
-        } else if let Some(value) = arg.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')) {
-            found = Some(value);
-        }
-    }
-    found
 }
 
 #[cfg(test)]

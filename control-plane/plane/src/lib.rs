@@ -23,6 +23,7 @@ pub mod status;
 
 pub use args::PlaneArgs;
 pub use command::Verb;
+pub use dormouse_kubelet::become_host_program;
 pub use net::NetClaim;
 pub use options::{Error, Listen, Options, SimulatedGpus};
 pub use ports::{Holder, holder, wildcard_holder};

@@ -1,12 +1,14 @@
 //! Environment variables.
 
+/// How the names of all of ours begin.
+pub const PREFIX: &str = "DORMOUSE_";
 /// A Pod's own address, where Pods are processes.
 pub const POD_IP: &str = "DORMOUSE_POD_IP";
 /// The UID of the Pod that a process belongs to; by it a process is known as a Pod's.
 pub const POD_UID: &str = "DORMOUSE_POD_UID";
 /// The name of the node's device socket: `@name` (or just `name`) for an abstract one.
 pub const DEVICES: &str = "DORMOUSE_DEVICES";
-/// Which engine of ours the engine programs are: `sim` or `embedded`.
+/// Which engine the engine programs are: `sim`, `embedded`, or `host` for the host's own.
 pub const ENGINE: &str = "DORMOUSE_ENGINE";
 /// Seconds between SIGTERM and SIGKILL, which a process cannot see otherwise.
 pub const TERMINATION_GRACE_SECONDS: &str = "DORMOUSE_TERMINATION_GRACE_SECONDS";

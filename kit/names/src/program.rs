@@ -28,6 +28,8 @@ pub struct Program {
     pub tool: bool,
     /// It is the engine of this machine's choice, and that may be the host's own program.
     pub engine: bool,
+    /// The option by which the host's own is told the host where it listens.
+    pub host_option: Option<&'static str>,
     /// Told to end, it stays until a controller lets it go; when the whole node ends there is nobody who would.
     pub waits_for_release: bool,
     /// GPUs that it was given are counted, but which ones it sees is left to its manifest.
@@ -50,6 +52,7 @@ impl Program {
             entry: &[],
             tool: false,
             engine: false,
+            host_option: None,
             waits_for_release: false,
             gpus_by_manifest: false,
             lacking: None,
@@ -100,6 +103,20 @@ impl Programs {
         self.ours().find(|p| p.modules.iter().any(|m| glob(m, module)))
     }
 
+    /// The option that tells a program of the host where it listens, if its command line says that it is to serve.
+    /// `interpreted`: the first word is an interpreter.
+    #[must_use]
+    pub fn host_option(&self, words: &[String], interpreted: bool) -> Option<&'static str> {
+        let words = if interpreted { words.get(1..)? } else { words };
+        let (first, rest) = words.split_first()?;
+        let module = rest.first().filter(|_| interpreted && first == "-m");
+        let serves = |p: &Program| match module {
+            Some(module) => p.modules.iter().any(|m| glob(m, module)),
+            None => p.names().any(|n| n == base(first)) && p.entry.iter().copied().eq(rest.iter().take(p.entry.len()).map(String::as_str)),
+        };
+        self.rows.iter().find(|p| p.host_option.is_some() && serves(p))?.host_option
+    }
+
     /// The program that an image means, and the name it goes by: the image's last part without tag and digest, where that is a
     /// name of its own.
     #[must_use]
@@ -111,9 +128,17 @@ impl Programs {
         })
     }
 
+    /// The program of the host's own that a link of ours stands in for, since a shell finds it without asking the kubelet.
+    #[must_use]
+    pub fn of_the_host(&self, word: &str) -> Option<&Program> {
+        let word = base(word);
+        self.rows.iter().find(|p| p.engine && self.host_engine && p.host_option.is_some() && p.names().any(|n| n == word))
+    }
+
     /// The names that stand as links in the PATH of Pods.
     pub fn links(&self) -> impl Iterator<Item = &'static str> {
-        self.ours().flat_map(Program::names)
+        let host = self.rows.iter().filter(|p| p.names().any(|n| self.of_the_host(n).is_some()));
+        self.ours().chain(host).flat_map(Program::names)
     }
 }
 
@@ -205,6 +230,25 @@ mod tests {
         let table = Programs::new(ROWS, true);
         assert_eq!((name(table.called("brain")), name(table.called("smi"))), (None, Some("smi")));
         assert!(table.image("brain-cpu").is_some() && !table.links().any(|l| l == "brain"));
+    }
+
+    #[test]
+    fn the_hosts_engine_is_told_where_it_listens_if_it_is_to_serve() {
+        let row = Program { host_option: Some("--at"), modules: &["brain.api"], ..ROWS[1] };
+        let table = Programs::new([row], true);
+        let option = |line: &str| {
+            let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+            table.host_option(&words, line.starts_with("py "))
+        };
+        for line in ["brain serve m", "/opt/x/bin/brain serve", "py /opt/x/bin/brain serve m", "py -m brain.api --model m"] {
+            assert_eq!(option(line), Some("--at"), "{line}");
+        }
+        for line in ["brain", "brain --version", "brain bench serve", "other serve", "py", "py -m", "py -m other", "py -m brain serve"] {
+            assert_eq!(option(line), None, "{line}");
+        }
+        assert_eq!(table.links().collect::<Vec<_>>(), ["brain"]);
+        let of_the_host = |programs: &Programs| programs.of_the_host("/x/brain").map(|p| p.name);
+        assert_eq!((of_the_host(&table), of_the_host(&Programs::new([row], false))), (Some("brain"), None));
     }
 
     #[test]

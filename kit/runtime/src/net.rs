@@ -31,6 +31,30 @@ fn map_host_to(host: &str, ip: Option<IpAddr>) -> Cow<'_, str> {
     }
 }
 
+/// The host that a program is to be told by `option` after its own arguments, so that it listens at the Pod's address: where
+/// they name none, or mean everywhere or here. The last of several counts, in every engine's parser.
+#[must_use]
+pub fn host_to_tell(args: &[String], option: &str, ip: Option<IpAddr>) -> Option<String> {
+    match (option_value(args, option), ip?) {
+        (Some(host), _) if !means_here(host) => None,
+        (_, ip) => Some(ip.to_string()),
+    }
+}
+
+/// The value of `--option value` or `--option=value`, the last one.
+#[must_use]
+pub fn option_value<'a>(args: &'a [String], option: &str) -> Option<&'a str> {
+    let mut found = None;
+    for (i, arg) in args.iter().enumerate() {
+        if arg == option {
+            found = args.get(i + 1).map(String::as_str).or(found);
+        } else if let Some(value) = arg.strip_prefix(option).and_then(|rest| rest.strip_prefix('=')) {
+            found = Some(value);
+        }
+    }
+    found
+}
+
 /// The base URL to call: a wildcard or loopback host in it becomes the Pod's own address when there is one.
 #[must_use]
 pub fn map_url(url: &str) -> String {
@@ -65,6 +89,20 @@ pub fn base_url(host: &str, port: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_told_the_pods_address_unless_it_names_another() {
+        let ip: Option<IpAddr> = "127.16.1.7".parse().ok();
+        let tell = |line: &str| {
+            let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            host_to_tell(&args, "--host", ip)
+        };
+        for line in ["", "--port 1", "--host 0.0.0.0", "--host=localhost", "--hosts x", "--host 10.0.0.1 --host ::"] {
+            assert_eq!(tell(line).as_deref(), Some("127.16.1.7"), "{line}");
+        }
+        assert_eq!((tell("--host 10.0.0.1"), tell("--host=127.0.0.2 --port 1")), (None, None));
+        assert_eq!(host_to_tell(&[], "--host", None), None);
+    }
 
     #[test]
     fn only_names_for_here_are_mapped_and_only_in_a_pod() {

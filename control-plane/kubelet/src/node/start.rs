@@ -11,6 +11,7 @@ use super::context::Node;
 use super::folder::{self, ContainerFolder};
 use super::prepare::{self, Stage, blocking};
 use super::scripts;
+use crate::host_program::executable;
 use crate::logs::{self, RunLog, Stream};
 use crate::machine::Failure;
 use crate::plan::env::{self, Environment, expand};
@@ -87,7 +88,7 @@ pub(super) async fn start(
         refuse_mounts(container, &mounts, stage, &why)?;
     }
     let environment = environment(node, stage, pod, container, &variables, inside, !scripts.is_empty());
-    let resolution = resolve(node, container, &environment, &mounts)?;
+    let resolution = resolve(node, container, &environment, inside, &mounts)?;
     tell(false, "Pulled", format!("Container image {image:?} means {}", resolution.how));
     if inside && attempt == 0 {
         tell_hidden(container, &resolution, &mounts, tell);
@@ -116,7 +117,8 @@ pub(super) async fn start(
     };
     let app = (!scripts.is_empty()).then(|| if inside { scripts::FOLDER.to_owned() } else { path_text(&files.app) });
     let cwd = container.working_dir.clone().filter(|d| !d.is_empty()).or_else(|| resolution.working_dir.clone()).or(app);
-    let spec = RunSpec { program, argv: resolution.argv.clone(), env: environment.to_strings(), cwd: cwd.clone(), user: wanted, place };
+    let argv = resolution.argv_at(stage.facts.pod_ip.parse().ok(), &node.options.programs);
+    let spec = RunSpec { program, argv, env: environment.to_strings(), cwd: cwd.clone(), user: wanted, place };
     let start_error = |e: String| (Failure::Start, format!("failed to start container {:?}: {e}", container.name));
     let log = node.logs.begin(&stage.uid, &container.name, attempt).map_err(|e| start_error(format!("log: {e}")))?;
     tell(false, "Created", format!("Created container: {}", container.name));
@@ -244,7 +246,7 @@ fn environment(
         all.set(names::NVIDIA_VISIBLE_DEVICES, uuids.join(","));
     }
     // By the Pod's UID the sweep knows its processes: that is nobody else's to say.
-    for (name, value) in rule.iter().filter(|(name, _)| name.starts_with("DORMOUSE_") && *name != names::POD_UID) {
+    for (name, value) in rule.iter().filter(|(name, _)| name.starts_with(names::PREFIX) && *name != names::POD_UID) {
         all.set(name.as_str(), variables.get(name).unwrap_or(value));
     }
     all.set(names::POD_UID, stage.uid.clone());
@@ -272,11 +274,20 @@ fn kubeconfig(node: &Node, stage: &Stage, container: &Container) -> Option<Strin
     Some(path_text(&path))
 }
 
-fn resolve(node: &Node, container: &Container, environment: &Environment, mounts: &[MountPlan]) -> Result<Resolution, Failed> {
+fn resolve(
+    node: &Node,
+    container: &Container,
+    environment: &Environment,
+    inside: bool,
+    mounts: &[MountPlan],
+) -> Result<Resolution, Failed> {
     let lookup = |name: &str| environment.get(name).map(str::to_owned);
     let expanded = |words: &Option<Vec<String>>| -> Vec<String> { words.iter().flatten().map(|w| expand(w, &lookup)).collect() };
     let (command, args) = (expanded(&container.command), expanded(&container.args));
+    // What is ours is known by its name; a link of ours found here would be taken for a program of the host.
+    let links = format!("{}:", bin(node, inside));
     let path = environment.get("PATH").unwrap_or(PATH);
+    let path = path.strip_prefix(&links).unwrap_or(path);
     let find = |name: &str| {
         if name.contains('/') {
             // A volume of the container may bring the file; that is known only inside.
@@ -358,11 +369,6 @@ impl ExecBase {
 
 fn which(name: &str, path: &str) -> Option<String> {
     path.split(':').filter(|d| d.starts_with('/')).map(|d| Path::new(d).join(name)).find(|p| executable(p)).map(|p| path_text(&p))
-}
-
-fn executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
 /// 64 hexadecimal digits, as container ids have.

@@ -1,16 +1,19 @@
 //! An image is a name that resolves to a command (control-plane 4). Pure.
 //!
 //! Order: 1. the rules of `--images`; 2. names of our own programs, from the table that the kubelet was given, and `pause`,
-//! which the kubelet brings itself; 3. the container's `command` on the host's PATH. After rule 1 a container's `command` wins, and the image's name decides only
-//! when there is none. The host's own engine, where that is chosen, is found by rule 3.
+//! which the kubelet brings itself; 3. the container's `command` on the host's PATH. After rule 1 a container's `command` wins,
+//! and the image's name decides only when there is none. The host's own engine, where that is chosen, is found by rule 3; all
+//! Pods share the host's network, so it is told to listen at its Pod's address.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use dormouse_names::program::{base, glob, image_name, lacking};
 use dormouse_names::{Program, Programs};
+use dormouse_runtime::net::host_to_tell;
 use k8s_openapi::api::core::v1::Container;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -118,6 +121,19 @@ impl Resolution {
             hash.update([0]);
         }
         hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// The arguments in a Pod of that address: the host's own engine is told to listen there, unless it names another.
+    #[must_use]
+    pub fn argv_at(&self, ip: Option<IpAddr>, programs: &Programs) -> Vec<String> {
+        let mut argv = self.argv.clone();
+        if self.program != Target::Ours
+            && let Some(option) = programs.host_option(&argv, is_interpreter(base(&argv[0])))
+            && let Some(host) = host_to_tell(&argv, option, ip)
+        {
+            argv.extend([option.to_owned(), host]);
+        }
+        argv
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod deployments;
 mod devices;
+mod engines;
 mod kubelet;
 mod scheduling;
 

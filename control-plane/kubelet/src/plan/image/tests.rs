@@ -20,6 +20,7 @@ fn programs(host: bool) -> Programs {
             images: &["vllm-openai*"],
             entry: &["serve"],
             engine: true,
+            host_option: Some("--host"),
             ..Program::new("vllm")
         },
         Program { lacking: Some("training"), ..Program::new("trainer") },
@@ -29,7 +30,10 @@ fn programs(host: bool) -> Programs {
 
 fn run_with(rules: &Rules, programs: &Programs, image: &str, command: &str, args: &str) -> Result<Resolution, Unresolved> {
     let (command, args) = (words(command), words(args));
-    let find = |name: &str| matches!(name, "sh" | "vllm" | "python3").then(|| format!("/usr/bin/{name}"));
+    let find = |name: &str| match name {
+        "sh" | "vllm" | "python3" => Some(format!("/usr/bin/{name}")),
+        _ => name.starts_with("/opt/").then(|| name.to_owned()),
+    };
     resolve(Wish { image, command: &command, args: &args }, rules, programs, &find)
 }
 
@@ -121,12 +125,19 @@ fn an_engine_is_ours_or_the_hosts_by_choice() {
     assert_eq!(argv(image, "vllm serve --port=8000", ""), (Target::Ours, "vllm serve --port=8000".into()));
     let module = "python3 -m vllm.entrypoints.openai.api_server --model m";
     assert_eq!(argv(image, module, ""), (Target::Ours, "vllm serve --model m".into()));
-    let host = run_with(&Rules::default(), &programs(true), image, "vllm serve", "").unwrap();
-    assert_eq!(host.program, Target::Path("/usr/bin/vllm".into()));
-    let host = run_with(&Rules::default(), &programs(true), image, module, "").unwrap();
-    assert_eq!(host.argv[0], "python3");
-    let host = run_with(&Rules::default(), &programs(true), image, "", "--model m").unwrap();
-    assert_eq!((host.program, host.argv.join(" ")), (Target::Path("/usr/bin/vllm".into()), "vllm serve --model m".into()));
+    let host = |command: &str, args: &str| {
+        let r = run_with(&Rules::default(), &programs(true), image, command, args).unwrap();
+        let Target::Path(path) = r.program.clone() else { panic!("{command} is ours") };
+        (path, r.argv_at("127.16.1.7".parse().ok(), &programs(true)).join(" "))
+    };
+    assert_eq!(host("", "--model m"), ("/usr/bin/vllm".into(), "vllm serve --model m --host 127.16.1.7".into()));
+    for command in ["vllm serve m", "/opt/venv/bin/vllm serve m", "python3 /opt/venv/bin/vllm serve m", module] {
+        assert_eq!(host(command, "--port 1").1, format!("{command} --port 1 --host 127.16.1.7"));
+    }
+    assert_eq!(host("vllm serve", "--host 0.0.0.0").1, "vllm serve --host 0.0.0.0 --host 127.16.1.7", "the last counts");
+    for command in ["vllm serve --host 10.0.0.1", "vllm --version", "python3 -m http.server", "sh -c vllm"] {
+        assert_eq!(host(command, "").1, command);
+    }
 }
 
 #[test]
