@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use dormouse_actuation::Role;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::stage::{Stage, When, limits, objects};
 
@@ -18,13 +18,17 @@ struct Story {
     /// What is done: requesters that come, requesters that go.
     come: &'static [(&'static str, &'static str)],
     go: &'static [&'static str],
-    /// Requesters are ready by the gate.
+    /// Requesters whose containers are restarted.
+    restart: &'static [&'static str],
+    /// Requesters are ready by the gate, and have a second container.
     gated: bool,
+    accompanied: bool,
 }
 
 fn requester(story: &Story, (name, model): (&str, &str)) -> Value {
     let requester = if story.launchers { objects::wants(name, model, &["GPU-0"]) } else { objects::direct(name, model, &["GPU-0"]) };
-    if story.gated { objects::gated(requester) } else { requester }
+    let requester = if story.gated { objects::gated(requester) } else { requester };
+    if story.accompanied { objects::accompanied(requester) } else { requester }
 }
 
 async fn open(story: &Story) -> Stage {
@@ -62,13 +66,24 @@ async fn play(stage: &Stage, story: &Story, at: Option<(usize, When)>, expected:
     for name in story.go {
         stage.delete("Pod", name).await;
     }
-    let ended = async {
+    let mut told_before = Vec::new();
+    for name in story.restart {
+        told_before.push((*name, stage.told(name, "ready")));
+        stage.patch("Pod", name, json!({"metadata": {"annotations": {"stage/restarts": "1"}}})).await;
+    }
+    let end = async || {
         for (name, _) in story.come {
             stage.serving(name).await;
         }
         for name in story.go {
             stage.gone(name).await;
         }
+        for (name, before) in &told_before {
+            stage.until(&format!("{name} is told again"), |s| s.told(name, "ready") > *before).await;
+        }
+    };
+    let ended = async {
+        end().await;
         stage.quiet().await;
     };
     let blew = tokio::select! {
@@ -79,12 +94,7 @@ async fn play(stage: &Stage, story: &Story, at: Option<(usize, When)>, expected:
         ctl.kill().await;
         stage.shared.fuse.renew();
         ctl = stage.start(Role::DualPods, limits());
-        for (name, _) in story.come {
-            stage.serving(name).await;
-        }
-        for name in story.go {
-            stage.gone(name).await;
-        }
+        end().await;
     }
     let mut state = Value::Null;
     for _ in 0..40 {
@@ -118,7 +128,8 @@ async fn every_effect(story: Story, least: usize) {
     }
 }
 
-const NOTHING: Story = Story { launchers: false, asleep: &[], awake: &[], come: &[], go: &[], gated: false };
+const NOTHING: Story =
+    Story { launchers: false, asleep: &[], awake: &[], come: &[], go: &[], restart: &[], gated: false, accompanied: false };
 
 #[tokio::test]
 async fn direct_bind_cold() {
@@ -163,7 +174,7 @@ async fn launcher_unbind() {
 #[tokio::test]
 async fn launcher_swap() {
     let story =
-        Story { launchers: true, asleep: &[("a", "qwen")], awake: &[("b", "llama")], come: &[("c", "qwen")], go: &["b"], gated: false };
+        Story { launchers: true, asleep: &[("a", "qwen")], awake: &[("b", "llama")], come: &[("c", "qwen")], go: &["b"], ..NOTHING };
     every_effect(story, 8).await;
 }
 
@@ -186,4 +197,20 @@ async fn gated_unbind() {
 #[tokio::test]
 async fn gated_direct_bind_cold() {
     every_effect(Story { gated: true, come: &[("a", "m")], ..NOTHING }, 4).await;
+}
+
+#[tokio::test]
+async fn gated_wake_beside_another_container() {
+    let story = Story { launchers: true, gated: true, accompanied: true, ..NOTHING };
+    every_effect(Story { asleep: &[("a", "qwen")], come: &[("b", "qwen")], ..story }, 5).await;
+}
+
+#[tokio::test]
+async fn gated_requester_is_restarted() {
+    every_effect(Story { launchers: true, gated: true, awake: &[("a", "qwen")], restart: &["a"], ..NOTHING }, 1).await;
+}
+
+#[tokio::test]
+async fn gated_direct_requester_is_restarted() {
+    every_effect(Story { gated: true, accompanied: true, awake: &[("a", "m")], restart: &["a"], ..NOTHING }, 1).await;
 }

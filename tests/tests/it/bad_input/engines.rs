@@ -66,7 +66,8 @@ fn an_engine_that_cannot_start_shows_its_end_and_others_are_served() {
     up.end();
 }
 
-/// The flow with launchers: `examples/launcher.yaml`, and a second configuration whose engine refuses its options.
+/// The flow with launchers: `examples/launcher.yaml`, a second configuration whose engine refuses its options, and a third
+/// (`24` of the situations) whose model is too large for the GPU.
 #[test]
 fn an_instance_that_cannot_start_is_tried_with_pauses_and_says_so() {
     let up = Up::start(&["--gpus-per-node", "2"]);
@@ -88,42 +89,51 @@ fn an_instance_that_cannot_start_is_tried_with_pauses_and_says_so() {
     api.create(
         configs,
         &json!({
-            "apiVersion": "fma.llm-d.ai/v1alpha1", "kind": "InferenceServerConfig", "metadata": {"name": "bad"},
+            "apiVersion": "fma.llm-d.ai/v1alpha1", "kind": "InferenceServerConfig", "metadata": {"name": "refused"},
             "spec": {"launcherConfigName": "two-engines", "modelServerConfig": {"port": 8009, "options": "--model m --gpu-memory-utilization 7"}},
         }),
     );
-    let mut set = requester("bad", "");
-    set["spec"]["template"]["metadata"]["annotations"] = json!({"dual-pods.llm-d.ai/inference-server-config": "bad"});
-    api.create(SETS, &set);
-    // Each death takes the requester with it, as in the peer; its successor's status says why it waits.
-    let status = until("a status that tells how it ended", SOON, || {
-        let pods = api.pods("app=bad");
-        pods.iter().find_map(|p| {
-            p["metadata"]["annotations"]["dual-pods.llm-d.ai/status"].as_str().filter(|s| s.contains("exit code 2")).map(str::to_owned)
-        })
-    });
-    let launcher = until("the status names the launcher", SOON, || {
-        let pods = api.pods("app.kubernetes.io/component=launcher");
-        pods.iter().map(name_of).find(|name| status.contains(name))
-    });
-    let log = api.text(&format!("/api/v1/namespaces/default/pods/{launcher}/log?container=inference-server")).unwrap();
-    assert!(log.lines().any(|l| l.contains("An engine has ended") && l.contains("--gpu-memory-utilization")), "its log tells why: {log}");
-    let ended = || {
-        let all = api.list("/api/v1/namespaces/default/events");
-        all.into_iter().filter(|e| e["reason"] == "InstanceEnded" && e["type"] == "Warning").collect::<Vec<_>>()
+    let case = std::fs::read_to_string(repository().join("tests/cases/kubernetes/24-bad-options.yaml")).unwrap();
+    api.create(configs, &dormouse_machinery::yaml::documents(&case).unwrap()[0]);
+    let ended = |code: &str| {
+        let mut all = api.list("/api/v1/namespaces/default/events");
+        all.retain(|e| e["reason"] == "InstanceEnded" && e["type"] == "Warning" && e["message"].as_str().unwrap().contains(code));
+        all
     };
-    until("an event tells why the requester was deleted", SOON, || {
-        ended().iter().any(|e| e["message"].as_str().unwrap().contains("exit code 2")).then_some(())
-    });
+    // One after the other: the second GPU is free for one of them.
+    for (config, code, words) in
+        [("bad", "exit code 1", "do not fit into 72.00 GiB"), ("refused", "exit code 2", "--gpu-memory-utilization")]
+    {
+        let mut set = requester(config, "");
+        set["spec"]["template"]["metadata"]["annotations"] = json!({"dual-pods.llm-d.ai/inference-server-config": config});
+        api.create(SETS, &set);
+        // Each death takes the requester with it, as in the peer; its successor's status says why it waits.
+        let status = until("a status that tells how it ended", SOON, || {
+            let pods = api.pods(&format!("app={config}"));
+            pods.iter().find_map(|p| {
+                p["metadata"]["annotations"]["dual-pods.llm-d.ai/status"].as_str().filter(|s| s.contains(code)).map(str::to_owned)
+            })
+        });
+        let launcher = until("the status names the launcher", SOON, || {
+            let pods = api.pods("app.kubernetes.io/component=launcher");
+            pods.iter().map(name_of).find(|name| status.contains(name))
+        });
+        let log = api.text(&format!("/api/v1/namespaces/default/pods/{launcher}/log?container=inference-server")).unwrap();
+        assert!(log.lines().any(|l| l.contains("An engine has ended") && l.contains(words)), "its log tells why: {log}");
+        until("an event tells why the requester was deleted", SOON, || (!ended(code).is_empty()).then_some(()));
+        if config == "bad" {
+            api.merge(&format!("{SETS}/bad"), &json!({"spec": {"replicas": 0}}));
+        }
+    }
     // Pauses of 1, 2, 4 s: not many in this time.
     std::thread::sleep(Duration::from_secs(4));
-    assert!(ended().len() < 6, "it is not tried all the time: {:#?}", ended());
+    assert!(ended("exit code 2").len() < 6, "it is not tried all the time: {:#?}", ended("exit code 2"));
     served(&up, "alpha");
     // Mended, it is served.
     let options =
         json!({"spec": {"modelServerConfig": {"options": "--model m --enable-sleep-mode", "env_vars": {"VLLM_SERVER_DEV_MODE": "1"}}}});
-    api.merge(&format!("{configs}/bad"), &options);
-    served(&up, "bad");
+    api.merge(&format!("{configs}/refused"), &options);
+    served(&up, "refused");
     up.end();
 }
 

@@ -65,6 +65,16 @@ enum Body {
     Launcher(#[allow(dead_code, reason = "runs until dropped")] Hosted),
 }
 
+impl Body {
+    /// What it was told; who is no requester is ready from the beginning.
+    fn told(&self) -> watch::Receiver<Option<bool>> {
+        match self {
+            Self::Requester(r) => r.ready.clone(),
+            _ => watch::channel(Some(true)).1,
+        }
+    }
+}
+
 /// A launcher that is in the stage's table as long as it runs.
 struct Hosted(Arc<Launcher>, Arc<Shared>);
 
@@ -102,22 +112,27 @@ async fn live(shared: &Arc<Shared>, pod: &mut watch::Receiver<Value>) -> Option<
     }
     let now = pod.borrow_and_update().clone();
     let ip = shared.net.address();
-    let container = format!("stage://{ip}");
-    let body = start(shared, &now, ip).await;
-    let mut told = match &body {
-        Body::Requester(r) => r.ready.clone(),
-        _ => watch::channel(Some(true)).1,
-    };
-    let started = format!("{:.0}", clock::system().now());
-    let mut reported = None;
+    let mut container = format!("stage://{ip}");
+    let mut body = start(shared, &now, ip).await;
+    let mut told = body.told();
+    let mut started = format!("{:.0}", clock::system().now());
+    let (mut restarts, mut reported) = (0, None);
     loop {
-        let gate = {
+        let (gate, wanted) = {
             let now = pod.borrow_and_update();
             if deleting(&now) {
                 break;
             }
-            objects::gate(&now)
+            (objects::gate(&now), objects::restarts(&now))
         };
+        if restarts < wanted {
+            drop(body);
+            body = start(shared, &now, ip).await;
+            told = body.told();
+            (restarts, reported) = (wanted, None);
+            container = format!("stage://{ip}/{restarts}");
+            started = format!("{:.0}", clock::system().now());
+        }
         // Without a probe the container is ready at once, and the gate alone decides.
         let ready = gate.unwrap_or_else(|| told.borrow_and_update().unwrap_or(false));
         if reported != Some(ready) {
@@ -126,7 +141,7 @@ async fn live(shared: &Arc<Shared>, pod: &mut watch::Receiver<Value>) -> Option<
             }
             reported = Some(ready);
             let state = json!({"running": {"startedAt": started}});
-            report(shared, &now, ip, &container, (ready, ready || gate.is_some()), &state, "Running").await;
+            report(shared, &now, ip, (&container, restarts), (ready, ready || gate.is_some()), &state, "Running").await;
         }
         tokio::select! {
             changed = pod.changed() => changed.ok()?,
@@ -143,7 +158,7 @@ async fn live(shared: &Arc<Shared>, pod: &mut watch::Receiver<Value>) -> Option<
     }
     drop(body);
     let state = json!({"terminated": {"exitCode": 0, "finishedAt": format!("{:.0}", clock::system().now())}});
-    report(shared, &now, ip, &container, (false, false), &state, "Succeeded").await;
+    report(shared, &now, ip, (&container, restarts), (false, false), &state, "Succeeded").await;
     let options =
         json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0, "preconditions": {"uid": now["metadata"]["uid"]}});
     let _ = shared.api("DELETE", &path(&now), &options).await;
@@ -170,14 +185,17 @@ async fn start(shared: &Arc<Shared>, pod: &Value, ip: Ipv4Addr) -> Body {
     Body::Engine(Engine::start(shared, ip, 8000, "direct", &gpus).await)
 }
 
-/// `ready`: the Pod, and its container.
-async fn report(shared: &Shared, pod: &Value, ip: Ipv4Addr, container: &str, ready: (bool, bool), state: &Value, phase: &str) {
+/// `container`: its id, and how often it was restarted; `ready`: the Pod, and its containers.
+async fn report(shared: &Shared, pod: &Value, ip: Ipv4Addr, container: (&str, u64), ready: (bool, bool), state: &Value, phase: &str) {
     let text = if ready.0 { "True" } else { "False" };
+    let containers = pod["spec"]["containers"].as_array().into_iter().flatten().map(|c| {
+        json!({"name": c["name"], "image": "stub", "imageID": "", "containerID": container.0, "ready": ready.1,
+            "restartCount": container.1, "state": state})
+    });
     let status = json!({"metadata": {"uid": pod["metadata"]["uid"]}, "status": {
         "phase": phase, "podIP": ip.to_string(), "podIPs": [{"ip": ip.to_string()}],
         "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": text}],
-        "containerStatuses": [{"name": "inference-server", "image": "stub", "imageID": "", "containerID": container, "ready": ready.1,
-            "restartCount": 0, "state": state}],
+        "containerStatuses": containers.collect::<Vec<_>>(),
     }});
     // A Pod that is gone needs no status.
     let _ = shared.api("PATCH", &format!("{}/status", path(pod)), &status).await;

@@ -65,6 +65,17 @@ pub(crate) fn gated(mut requester: Value) -> Value {
     requester
 }
 
+/// The same with a container beside it.
+pub(crate) fn accompanied(mut pod: Value) -> Value {
+    pod["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "beside", "image": "any"}));
+    pod
+}
+
+/// How often the containers of a Pod are to have been restarted.
+pub(crate) fn restarts(pod: &Value) -> u64 {
+    pod["metadata"]["annotations"]["stage/restarts"].as_str().map_or(0, |n| n.parse().unwrap())
+}
+
 /// Whether a Pod's readiness gate allows it to be ready; none: it has no gate.
 pub(crate) fn gate(pod: &Value) -> Option<bool> {
     pod["spec"]["readinessGates"].as_array()?;
