@@ -178,7 +178,10 @@ impl Workers {
         self.running.spawn(Worker::new(node.clone(), receiver).run());
     }
 
-    fn gone(&self, uid: &str, last: Option<Pod>) {
+    /// A Pod's object is gone. What it leaves is a leftover from here on: the next change may bring the Pod that wants its place,
+    /// and that one's worker may ask for it before this one's has heard.
+    fn gone(&self, node: &Node, uid: &str, last: Option<Pod>) {
+        node.orphan(uid);
         if let Some(worker) = self.news.get(uid) {
             worker.send_modify(|news| {
                 news.gone = true;
@@ -192,7 +195,7 @@ impl Workers {
     fn reset(&mut self, node: &Arc<Node>, all: Vec<Pod>) {
         let there: HashSet<&str> = all.iter().filter_map(|p| p.metadata.uid.as_deref()).collect();
         for uid in self.news.keys().filter(|uid| !there.contains(uid.as_str())) {
-            self.gone(uid, None);
+            self.gone(node, uid, None);
         }
         all.into_iter().for_each(|pod| self.apply(node, pod));
     }
@@ -224,7 +227,7 @@ async fn run_pods(node: Arc<Node>, mut stop: watch::Receiver<Option<Duration>>) 
                 Some(Change::Apply(pod)) => workers.apply(&node, pod),
                 Some(Change::Delete(pod)) => {
                     let uid = pod.metadata.uid.clone().unwrap_or_default();
-                    workers.gone(&uid, Some(pod));
+                    workers.gone(&node, &uid, Some(pod));
                 }
                 Some(Change::Reset(all)) => workers.reset(&node, all),
                 None => break Duration::ZERO,
