@@ -83,6 +83,11 @@ impl Programs {
         self.rows.iter().filter(|p| !(p.engine && self.host_engine))
     }
 
+    /// Those of the host's own that are to be told where they listen.
+    fn hosts(&self) -> impl Iterator<Item = &Program> {
+        self.rows.iter().filter(|p| p.engine && self.host_engine && p.host_option.is_some())
+    }
+
     /// The program of this binary that a word of a command line names, by its last part.
     #[must_use]
     pub fn called(&self, word: &str) -> Option<&Program> {
@@ -132,13 +137,12 @@ impl Programs {
     #[must_use]
     pub fn of_the_host(&self, word: &str) -> Option<&Program> {
         let word = base(word);
-        self.rows.iter().find(|p| p.engine && self.host_engine && p.host_option.is_some() && p.names().any(|n| n == word))
+        self.hosts().find(|p| p.names().any(|n| n == word))
     }
 
     /// The names that stand as links in the PATH of Pods.
     pub fn links(&self) -> impl Iterator<Item = &'static str> {
-        let host = self.rows.iter().filter(|p| p.names().any(|n| self.of_the_host(n).is_some()));
-        self.ours().chain(host).flat_map(Program::names)
+        self.ours().chain(self.hosts()).flat_map(Program::names)
     }
 }
 

@@ -224,6 +224,7 @@ impl Worker {
         self.pod = news.pod;
         if news.gone {
             if !std::mem::replace(&mut self.gone, true) {
+                // Said already, unless the Pod was let in since.
                 self.node.orphan(&self.uid);
                 let spec = self.pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds);
                 let grace = self.pod.metadata.deletion_grace_period_seconds.or(spec).and_then(|s| u64::try_from(s).ok());
