@@ -31,6 +31,9 @@ enum Verb {
     #[cfg(feature = "plane")]
     #[command(flatten)]
     Plane(dormouse_plane::Verb),
+    /// Show who holds the memory of a plane's GPUs
+    #[cfg(feature = "plane")]
+    Devices(crate::verbs::devices::DevicesArgs),
     /// Show nodes, requesters, launchers and controllers of a plane or cluster
     #[cfg(any(feature = "plane", feature = "actuation"))]
     Status(crate::verbs::status::StatusArgs),
@@ -90,6 +93,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Up(args) => crate::verbs::up::run(&args),
         #[cfg(feature = "plane")]
         Verb::Plane(verb) => verb.run(),
+        #[cfg(feature = "plane")]
+        Verb::Devices(args) => crate::verbs::devices::run(&args),
         #[cfg(any(feature = "plane", feature = "actuation"))]
         Verb::Status(args) => crate::verbs::status::run(&args),
         #[cfg(all(feature = "plane", feature = "actuation", feature = "engine"))]

@@ -1,10 +1,20 @@
 //! `--engine`: what serves models on a plane of ours.
 
+use std::path::Path;
+
 use clap::ValueEnum;
 use dormouse_names::env;
 use dormouse_plane::Options;
 
 use crate::systems;
+
+/// What vLLM's builds for GPUs run on has one of these: NVIDIA's, AMD's, that of Windows' subsystem for Linux.
+const ACCELERATORS: [&str; 3] = ["/dev/nvidiactl", "/dev/kfd", "/dev/dxg"];
+
+/// Whether a vLLM of this machine can have a GPU. On a CPU it refuses `--enable-sleep-mode`, and sleeps all the same.
+pub(crate) fn accelerated() -> bool {
+    ACCELERATORS.iter().any(|device| Path::new(device).exists())
+}
 
 /// What serves models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,7 @@
 //! What `dormouse status` shows of requesters, launchers and the controllers themselves, on any cluster.
 //!
-//! All of it is read from the API; instances are asked of their launchers where these can be reached from here.
+//! All of it is read from the API; instances are asked of their launchers where these can be reached from here. The engines
+//! that are told of so ([`engines`]) are those of every kind: also one that no device ledger knows of.
 
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ const BRIEF: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Launchers asked at once.
 const AT_ONCE: usize = 16;
+/// States of an instance that are told apart from the others.
+const STOPPED: &str = "stopped";
+const ASLEEP: &str = "asleep";
 
 /// Who is served by whom.
 #[derive(Debug, Serialize)]
@@ -31,6 +35,8 @@ pub struct Status {
     requesters: Vec<RequesterRow>,
     launchers: Vec<LauncherRow>,
     controllers: Vec<ControllerRow>,
+    #[serde(skip)]
+    engines: Vec<Engine>,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,6 +53,8 @@ struct RequesterRow {
 #[derive(Debug, Serialize)]
 struct LauncherRow {
     name: String,
+    #[serde(skip)]
+    pod: PodName,
     node: Option<String>,
     config: String,
     ready: bool,
@@ -60,6 +68,8 @@ struct InstanceRow {
     id: String,
     config: Option<String>,
     state: String,
+    /// UUIDs, as the launcher was told; none where it was told none.
+    gpus: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -69,25 +79,107 @@ struct ControllerRow {
     wanted: i32,
 }
 
-/// What there is in a namespace with these Pods.
+/// An engine that a Pod or a launcher tells of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Engine {
+    /// The node that it is on.
+    pub node: String,
+    /// The Pod that it runs in.
+    pub pod: PodName,
+    /// UUIDs of its GPUs.
+    pub gpus: Vec<String>,
+    /// What people call it: its `InferenceServerConfig` or, in the direct flow, its Pod.
+    pub name: String,
+    /// It sleeps; one that starts does not.
+    pub asleep: bool,
+}
+
+/// Which Pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+impl PodName {
+    fn of(pod: &Pod) -> Self {
+        Self { namespace: pod.namespace().unwrap_or_default(), name: pod.name_any(), uid: pod.uid().unwrap_or_default() }
+    }
+}
+
+/// What there is in a namespace; of these Pods, those of other namespaces only tell of their engines.
 ///
 /// # Errors
 /// When Deployments cannot be listed.
 pub async fn gather(client: &Client, namespace: &str, pods: &[Pod]) -> anyhow::Result<Status> {
     let deployments = Api::<Deployment>::namespaced(client.clone(), namespace);
     let deployments = deployments.list(&ListParams::default()).await.context("cannot list Deployments")?.items;
-    let engines = engines();
-    let launchers = pods.iter().filter(|p| p.labels().contains_key(label::LAUNCHER_CONFIG_NAME));
-    let launchers = stream::iter(launchers).map(|pod| launcher_row(pod, engines.as_ref())).buffered(AT_ONCE).collect().await;
+    let mut launchers = launcher_rows(pods).await;
+    let engines = told(pods, &launchers);
+    launchers.retain(|l| l.pod.namespace == namespace);
     let is_controller = |d: &&Deployment| d.labels().get("app.kubernetes.io/name").is_some_and(|n| n == "fma-controllers");
     Ok(Status {
-        requesters: pods.iter().filter_map(requester_row).collect(),
+        requesters: pods.iter().filter(|p| p.namespace().as_deref() == Some(namespace)).filter_map(requester_row).collect(),
         launchers,
+        engines,
         controllers: deployments.iter().filter(is_controller).map(controller_row).collect(),
     })
 }
 
+/// The engines of these Pods, of whichever flow. A launcher that cannot be reached from here tells of none.
+pub async fn engines(pods: &[Pod]) -> Vec<Engine> {
+    told(pods, &launcher_rows(pods).await)
+}
+
+fn told(pods: &[Pod], launchers: &[LauncherRow]) -> Vec<Engine> {
+    pods.iter().filter_map(direct_engine).chain(launchers.iter().flat_map(launched)).collect()
+}
+
+/// Whether a Pod takes its GPUs from an engine in its place: a requester holds them, and its provider uses them; a launcher
+/// tells of its engines itself.
+#[must_use]
+pub fn stands_for_engines(pod: &Pod) -> bool {
+    wants(pod).is_some() || is_launcher(pod) || direct_engine(pod).is_some()
+}
+
+/// The provider of the direct flow; the controller says on it which GPUs it has and whether it sleeps.
+fn direct_engine(pod: &Pod) -> Option<Engine> {
+    if is_launcher(pod) || !pod.annotations().contains_key(annotation::NOMINAL) || ended(pod) {
+        return None;
+    }
+    Some(Engine {
+        node: node_of(pod)?,
+        pod: PodName::of(pod),
+        gpus: accelerators(pod),
+        name: pod.name_any(),
+        asleep: pod.labels().get(label::SLEEPING).is_some_and(|s| s == "true"),
+    })
+}
+
+fn launched(launcher: &LauncherRow) -> Vec<Engine> {
+    let Some(node) = &launcher.node else { return Vec::new() };
+    let running = launcher.instances.iter().flatten().filter(|i| i.state != STOPPED);
+    let engine = |i: &InstanceRow| Engine {
+        node: node.clone(),
+        pod: launcher.pod.clone(),
+        gpus: i.gpus.clone(),
+        name: i.config.as_ref().unwrap_or(&i.id).clone(),
+        asleep: i.state == ASLEEP,
+    };
+    running.map(engine).collect()
+}
+
 impl Status {
+    /// What the Pods that it was gathered from told of engines, as [`engines`] does.
+    #[must_use]
+    pub fn engines(&self) -> &[Engine] {
+        &self.engines
+    }
+
     /// For people: a table of each that there is.
     #[must_use]
     pub fn tables(&self) -> Vec<String> {
@@ -133,11 +225,30 @@ fn node_of(pod: &Pod) -> Option<String> {
     pod.spec.as_ref().and_then(|s| s.node_name.clone())
 }
 
-fn requester_row(pod: &Pod) -> Option<RequesterRow> {
+fn is_launcher(pod: &Pod) -> bool {
+    pod.labels().contains_key(label::LAUNCHER_CONFIG_NAME)
+}
+
+fn ended(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|s| s.phase.as_deref()).is_some_and(|p| p == "Succeeded" || p == "Failed")
+}
+
+fn accelerators(pod: &Pod) -> Vec<String> {
+    let listed = pod.annotations().get(annotation::ACCELERATORS).into_iter().flat_map(|a| a.split(','));
+    listed.filter(|a| !a.is_empty()).map(str::to_owned).collect()
+}
+
+/// What a requester asks for; `None` for any other Pod.
+fn wants(pod: &Pod) -> Option<String> {
     let notes = pod.annotations();
     let isc = notes.get(annotation::INFERENCE_SERVER_CONFIG);
     let patch = notes.contains_key(annotation::SERVER_PATCH) || notes.contains_key(annotation::OLD_SERVER_PATCH);
-    let wants = isc.cloned().or_else(|| patch.then(|| "(server patch)".to_owned()))?;
+    isc.cloned().or_else(|| patch.then(|| "(server patch)".to_owned()))
+}
+
+fn requester_row(pod: &Pod) -> Option<RequesterRow> {
+    let wants = wants(pod)?;
+    let notes = pod.annotations();
     let status: serde_json::Value = notes.get(annotation::STATUS).and_then(|s| serde_json::from_str(s).ok()).unwrap_or_default();
     Some(RequesterRow {
         name: pod.name_any(),
@@ -145,20 +256,20 @@ fn requester_row(pod: &Pod) -> Option<RequesterRow> {
         wants,
         provider: pod.labels().get(label::DUAL).cloned(),
         ready: is_ready(pod),
-        accelerators: notes
-            .get(annotation::ACCELERATORS)
-            .into_iter()
-            .flat_map(|a| a.split(','))
-            .filter(|a| !a.is_empty())
-            .map(str::to_owned)
-            .collect(),
+        accelerators: accelerators(pod),
         errors: status["Errors"].as_array().into_iter().flatten().filter_map(|e| e.as_str().map(str::to_owned)).collect(),
     })
+}
+
+async fn launcher_rows(pods: &[Pod]) -> Vec<LauncherRow> {
+    let client = client();
+    stream::iter(pods.iter().filter(|p| is_launcher(p))).map(|pod| launcher_row(pod, client.as_ref())).buffered(AT_ONCE).collect().await
 }
 
 async fn launcher_row(pod: &Pod, engines: Option<&http::Client>) -> LauncherRow {
     LauncherRow {
         name: pod.name_any(),
+        pod: PodName::of(pod),
         node: node_of(pod),
         config: pod.labels().get(label::LAUNCHER_CONFIG_NAME).cloned().unwrap_or_default(),
         ready: is_ready(pod),
@@ -171,7 +282,7 @@ async fn launcher_row(pod: &Pod, engines: Option<&http::Client>) -> LauncherRow 
 }
 
 /// How launchers and engines are asked: who does not answer soon cannot be reached from here.
-fn engines() -> Option<http::Client> {
+fn client() -> Option<http::Client> {
     http::client(http::Timeouts { connect: BRIEF / 2, total: Some(BRIEF) }).ok()
 }
 
@@ -190,7 +301,7 @@ async fn instances(pod: &Pod, engines: &http::Client) -> Option<Vec<InstanceRow>
                 None => None,
             };
             state = match sleeps {
-                Some(true) => "asleep".into(),
+                Some(true) => ASLEEP.into(),
                 Some(false) => "awake".into(),
                 None => "starting".into(),
             };
@@ -199,6 +310,7 @@ async fn instances(pod: &Pod, engines: &http::Client) -> Option<Vec<InstanceRow>
             id: instance["instance_id"].as_str().unwrap_or_default().to_owned(),
             config: instance["annotations"][annotation::INSTANCE_ISC_NAME].as_str().map(str::to_owned),
             state,
+            gpus: instance["gpu_uuids"].as_array().into_iter().flatten().filter_map(|g| g.as_str().map(str::to_owned)).collect(),
         });
     }
     Some(rows)
@@ -209,5 +321,57 @@ fn controller_row(d: &Deployment) -> ControllerRow {
         name: d.name_any(),
         ready: d.status.as_ref().and_then(|s| s.ready_replicas).unwrap_or(0),
         wanted: d.spec.replicas.unwrap_or(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(labels: &serde_json::Value, notes: &serde_json::Value, phase: &str) -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {"name": "p", "namespace": "x", "uid": "u", "labels": labels, "annotations": notes},
+            "spec": {"nodeName": "n", "containers": []}, "status": {"phase": phase},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_direct_provider_tells_of_its_engine() {
+        let notes = json!({annotation::NOMINAL: "hash", annotation::ACCELERATORS: "GPU-0,GPU-3"});
+        let told = |sleeping: &str, phase: &str| direct_engine(&pod(&json!({label::SLEEPING: sleeping}), &notes, phase));
+        let engine = told("true", "Running").unwrap();
+        assert_eq!((engine.node.as_str(), engine.gpus.len(), engine.asleep), ("n", 2, true));
+        assert!(!told("false", "Running").unwrap().asleep);
+        assert_eq!(told("false", "Failed"), None);
+        assert_eq!(direct_engine(&pod(&json!({}), &json!({}), "Running")), None);
+    }
+
+    #[test]
+    fn a_launcher_tells_of_what_runs_in_it() {
+        let instance = |state: &str| InstanceRow { id: "i".into(), config: Some("isc".into()), state: state.into(), gpus: vec!["GPU-1".into()] };
+        let row = LauncherRow {
+            name: "l".into(),
+            pod: PodName { namespace: "x".into(), name: "l".into(), uid: "u".into() },
+            node: Some("n".into()),
+            config: "c".into(),
+            ready: true,
+            bound_to: None,
+            instances: Some(["asleep", "awake", "starting", "stopped"].map(instance).into()),
+        };
+        let told: Vec<_> = launched(&row).into_iter().map(|e| (e.name, e.asleep)).collect();
+        assert_eq!(told, [("isc".to_owned(), true), ("isc".to_owned(), false), ("isc".to_owned(), false)]);
+    }
+
+    #[test]
+    fn who_only_holds_gpus_is_no_engine() {
+        let plain = pod(&json!({}), &json!({}), "Running");
+        assert!(!stands_for_engines(&plain));
+        for note in [annotation::SERVER_PATCH, annotation::INFERENCE_SERVER_CONFIG, annotation::NOMINAL] {
+            assert!(stands_for_engines(&pod(&json!({}), &json!({note: "x"}), "Running")), "{note}");
+        }
+        assert!(stands_for_engines(&pod(&json!({label::LAUNCHER_CONFIG_NAME: "c"}), &json!({}), "Running")));
     }
 }

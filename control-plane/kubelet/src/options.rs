@@ -23,6 +23,14 @@ pub struct Gpus {
     pub memory_bytes: u64,
 }
 
+impl Gpus {
+    /// The UUID of the node's GPU with this index.
+    #[must_use]
+    pub fn uuid(&self, index: usize) -> String {
+        format!("GPU-{}", self.first as usize + index)
+    }
+}
+
 impl Default for Gpus {
     fn default() -> Self {
         Self { count: 0, first: 0, product: "NVIDIA-H100-80GB-HBM3".to_owned(), memory_bytes: 80 << 30 }

@@ -1,8 +1,7 @@
-//! The verbs of this crate. `up` is the command's own: it puts all systems on a plane.
+//! The verbs of this crate. `up`, `status` and `devices` are the command's own: all systems have a part in them.
 
 use clap::Subcommand;
 
-use crate::devices::{self, DevicesArgs};
 use crate::down::{self, DownArgs};
 
 /// Which verb, with its arguments.
@@ -10,8 +9,6 @@ use crate::down::{self, DownArgs};
 pub enum Verb {
     /// End a control plane that was started with `up --detach`
     Down(DownArgs),
-    /// Show the GPU memory ledger of a plane
-    Devices(DevicesArgs),
 }
 
 impl Verb {
@@ -22,7 +19,6 @@ impl Verb {
     pub fn run(&self) -> anyhow::Result<()> {
         match self {
             Self::Down(args) => down::run(args),
-            Self::Devices(args) => devices::run(args),
         }
     }
 }

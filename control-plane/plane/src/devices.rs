@@ -1,57 +1,78 @@
-//! The verb `devices`: the GPU memory ledger of a plane, as its engines see it.
+//! The GPU memory ledger of a plane, as its engines see it, with the engines that do not use it.
 
-use clap::Args;
-use dormouse_devices::{LeaseState, Owner};
-use dormouse_runtime::flags::Output;
-use dormouse_runtime::output::Out;
+use dormouse_devices::{LeaseState, Owner, Snapshot};
 use dormouse_runtime::output::table::{bytes, render};
-use dormouse_runtime::program;
 use serde_json::{Map, Value};
 
-use crate::run_folder;
+use crate::engines::{Engine, UNKNOWN, beyond, memory};
 use crate::status::snapshot;
 
-/// Arguments of `devices`.
-#[derive(Debug, Args)]
-pub struct DevicesArgs {
-    /// Name of the plane
-    #[arg(long, default_value = "default")]
-    name: String,
-    /// Form of the answer
-    #[arg(long, short, value_enum, default_value_t = Output::Table)]
-    output: Output,
+/// The ledgers of some nodes.
+#[derive(Debug)]
+pub struct Ledgers {
+    nodes: Vec<(String, Snapshot)>,
+    engines: Vec<Engine>,
 }
 
-pub(crate) fn run(args: &DevicesArgs) -> anyhow::Result<()> {
-    let state = run_folder::found(&args.name)?;
-    program::block_on(async {
+/// Asks the ledgers at these sockets, given by node; `engines` are those that others tell of.
+///
+/// # Errors
+/// When one does not answer.
+pub async fn gather(sockets: &[(String, String)], engines: Vec<Engine>) -> anyhow::Result<Ledgers> {
+    let mut nodes = Vec::new();
+    for (node, socket) in sockets {
+        nodes.push((node.clone(), snapshot(socket).await?));
+    }
+    Ok(Ledgers { nodes, engines })
+}
+
+impl Ledgers {
+    /// By node what its ledger says; each GPU has in `unaccounted` the engines that it knows nothing of.
+    ///
+    /// # Errors
+    /// None in practice: what is shown can be written as JSON.
+    pub fn json(&self) -> serde_json::Result<Value> {
         let mut all = Map::new();
+        for (node, snapshot) in &self.nodes {
+            let mut shown = serde_json::to_value(snapshot)?;
+            for (gpu, row) in snapshot.gpus.iter().zip(shown["gpus"].as_array_mut().into_iter().flatten()) {
+                row["unaccounted"] = serde_json::to_value(beyond(&self.engines, node, &gpu.gpu.uuid, &gpu.leases))?;
+            }
+            all.insert(node.clone(), shown);
+        }
+        Ok(Value::Object(all))
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn table(&self) -> String {
         let mut rows = Vec::new();
-        for (node, socket) in &state.devices {
-            let snapshot = snapshot(socket).await?;
+        let row = |bytes: String, state: LeaseState, model: String, holder: String| {
+            let state = match state {
+                LeaseState::Awake => "awake",
+                LeaseState::Asleep => "asleep",
+            };
+            vec![String::new(), String::new(), bytes, state.to_owned(), model, holder]
+        };
+        for (node, snapshot) in &self.nodes {
             for gpu in &snapshot.gpus {
-                let mut memory = format!("{} of {}", bytes(gpu.used_bytes), bytes(gpu.gpu.total_bytes));
+                let unaccounted = beyond(&self.engines, node, &gpu.gpu.uuid, &gpu.leases);
+                let mut memory = memory(gpu.used_bytes, gpu.gpu.total_bytes, unaccounted.len());
                 if gpu.refused > 0 {
                     memory.push_str(&format!(", refused {}", gpu.refused));
                 }
                 rows.push(vec![node.clone(), gpu.gpu.uuid.clone(), memory]);
                 for lease in &gpu.leases {
-                    let state = match lease.state {
-                        LeaseState::Awake => "awake",
-                        LeaseState::Asleep => "asleep",
-                    };
                     let model = lease.model.clone().unwrap_or_else(|| lease.label.clone());
-                    rows.push(vec![String::new(), String::new(), bytes(lease.bytes), state.to_owned(), model, holder(&lease.owner)]);
+                    rows.push(row(bytes(lease.bytes), lease.state, model, holder(&lease.owner)));
+                }
+                for engine in unaccounted {
+                    rows.push(row(UNKNOWN.to_owned(), engine.state, engine.name.clone(), engine.pod.clone()));
                 }
             }
-            all.insert(node.clone(), serde_json::to_value(&snapshot)?);
         }
-        match args.output {
-            Output::Json => Out.line(&serde_json::to_string_pretty(&Value::Object(all))?)?,
-            Output::Table => Out.text(&render(&["NODE", "GPU", "MEMORY", "STATE", "MODEL", "HOLDER"], &rows))?,
-        }
-        Ok(())
-    })
+        render(&["NODE", "GPU", "MEMORY", "STATE", "MODEL", "HOLDER"], &rows)
+    }
 }
 
 fn holder(owner: &Owner) -> String {

@@ -11,8 +11,9 @@
 
 mod args;
 mod command;
-mod devices;
+pub mod devices;
 mod down;
+mod engines;
 mod net;
 mod node_side;
 mod options;
@@ -23,6 +24,8 @@ pub mod status;
 
 pub use args::PlaneArgs;
 pub use command::Verb;
+pub use engines::Engine;
+pub use dormouse_devices::LeaseState;
 pub use dormouse_kubelet::become_host_program;
 pub use net::NetClaim;
 pub use options::{Error, Listen, Options, SimulatedGpus};

@@ -2,6 +2,8 @@
 
 #[cfg(all(feature = "plane", feature = "actuation", feature = "engine"))]
 pub(crate) mod demo;
+#[cfg(feature = "plane")]
+pub(crate) mod devices;
 #[cfg(feature = "engine")]
 pub(crate) mod engine;
 #[cfg(any(feature = "plane", feature = "actuation"))]

@@ -120,17 +120,39 @@ async fn config(kubeconfig: Option<PathBuf>, nowhere: &str) -> anyhow::Result<ku
 
 async fn gather(target: &Target) -> anyhow::Result<Status> {
     let Target { client, namespace, .. } = target;
-    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
-    let pods = pods.list(&ListParams::default()).await.context("cannot list Pods")?.items;
     let events = Api::<Event>::namespaced(client.clone(), namespace);
     let events = events.list(&ListParams::default().fields("type=Warning")).await.context("cannot list Events")?.items;
+    let pods = target.pods().await?;
+    #[cfg(feature = "actuation")]
+    let actuation = dormouse_actuation::status::gather(client, namespace, &pods).await?;
+    #[cfg(feature = "plane")]
+    let plane = {
+        #[cfg(feature = "actuation")]
+        let told = actuation.engines();
+        #[cfg(not(feature = "actuation"))]
+        let told = &[];
+        dormouse_plane::status::gather(client, &target.devices, &super::devices::with_plain(&pods, told)).await?
+    };
     Ok(Status {
         #[cfg(feature = "plane")]
-        plane: dormouse_plane::status::gather(client, &target.devices).await?,
+        plane,
         #[cfg(feature = "actuation")]
-        actuation: dormouse_actuation::status::gather(client, namespace, &pods).await?,
+        actuation,
         problems: problems(&events, &pods, SystemClock.now()),
     })
+}
+
+impl Target {
+    /// The Pods to look at. On a plane of ours all of them, since a GPU may be used from any namespace.
+    async fn pods(&self) -> anyhow::Result<Vec<Pod>> {
+        #[cfg(feature = "plane")]
+        let everywhere = !self.devices.is_empty();
+        #[cfg(not(feature = "plane"))]
+        let everywhere = false;
+        let client = self.client.clone();
+        let pods: Api<Pod> = if everywhere { Api::all(client) } else { Api::namespaced(client, &self.namespace) };
+        Ok(pods.list(&ListParams::default()).await.context("cannot list Pods")?.items)
+    }
 }
 
 impl Status {
@@ -150,7 +172,11 @@ impl Status {
 fn problems(events: &[Event], pods: &[Pod], now: Timestamp) -> Vec<ProblemRow> {
     let over = |e: &Event| {
         let about = &e.involved_object;
-        let of = |p: &&Pod| p.metadata.name == about.name && (about.uid.is_none() || p.metadata.uid == about.uid);
+        let same = |of: &Option<String>, named: &Option<String>| named.is_none() || of == named;
+        let of = |p: &&Pod| {
+            let m = &p.metadata;
+            m.name == about.name && same(&m.namespace, &about.namespace) && same(&m.uid, &about.uid)
+        };
         let probe = e.reason.as_deref() == Some("Unhealthy") && about.kind.as_deref() == Some("Pod");
         probe && pods.iter().find(of).is_none_or(is_ready)
     };

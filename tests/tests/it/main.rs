@@ -5,6 +5,7 @@
 //! beside each other; every plane proves at its end that no process of it is left.
 //!
 //! - `DORMOUSE_BIN`: the binary to test; without it, it is built once, in the profile of the tests.
+//! - `DORMOUSE_VLLM`: a real vLLM, for the tests that want one; without it they say SKIPPED.
 //! - `KUBECTL`: the `kubectl` to use. Where none runs, the tests that want one say SKIPPED and prove nothing.
 
 // Tests end by panicking; what cannot be had here is a failed test.
@@ -13,6 +14,7 @@
 mod bad_input;
 mod crash;
 mod kubectl;
+mod real_engine;
 mod recipe;
 mod situations;
 mod support;

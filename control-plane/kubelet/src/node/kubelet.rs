@@ -131,7 +131,7 @@ impl Kubelet {
 fn gpus(options: &Options) -> Vec<Gpu> {
     let o = &options.gpus;
     (0..o.count)
-        .map(|index| Gpu { uuid: format!("GPU-{}", o.first + index), index, product: o.product.clone(), total_bytes: o.memory_bytes })
+        .map(|index| Gpu { uuid: o.uuid(index as usize), index, product: o.product.clone(), total_bytes: o.memory_bytes })
         .collect()
 }
 

@@ -26,6 +26,7 @@ mod register;
 mod scripts;
 mod start;
 mod sweep;
+mod tree;
 mod watches;
 mod worker;
 mod writer;

@@ -206,6 +206,6 @@ fn annotations(gpus: &Gpus) -> BTreeMap<String, String> {
     if gpus.count == 0 {
         return BTreeMap::new();
     }
-    let map: BTreeMap<String, u32> = (0..gpus.count).map(|i| (format!("GPU-{}", gpus.first + i), i)).collect();
+    let map: BTreeMap<String, u32> = (0..gpus.count).map(|i| (gpus.uuid(i as usize), i)).collect();
     [(NODE_GPUS.to_owned(), serde_json::to_string(&map).unwrap_or_default())].into()
 }

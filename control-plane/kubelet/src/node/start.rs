@@ -11,7 +11,7 @@ use super::context::Node;
 use super::folder::{self, ContainerFolder};
 use super::prepare::{self, Stage, blocking};
 use super::scripts;
-use crate::host_program::executable;
+use super::tree::Tree;
 use crate::logs::{self, RunLog, Stream};
 use crate::machine::Failure;
 use crate::plan::env::{self, Environment, expand};
@@ -44,6 +44,7 @@ pub(super) struct ExecBase {
     user: Option<User>,
     place: Place,
     inside: bool,
+    tree: Tree,
     programs: Programs,
 }
 
@@ -88,10 +89,15 @@ pub(super) async fn start(
         refuse_mounts(container, &mounts, stage, &why)?;
     }
     let environment = environment(node, stage, pod, container, &variables, inside, !scripts.is_empty());
-    let resolution = resolve(node, container, &environment, inside, &mounts)?;
+    let tree = if inside { Tree::inside(stage, &mounts) } else { Tree::default() };
+    let resolution = resolve(node, container, &environment, inside, &mounts, &tree).inspect_err(|_| {
+        if inside && attempt == 0 {
+            tell_hidden(container, &on_host(container, &environment), &mounts, tell);
+        }
+    })?;
     tell(false, "Pulled", format!("Container image {image:?} means {}", resolution.how));
     if inside && attempt == 0 {
-        tell_hidden(container, &resolution, &mounts, tell);
+        tell_hidden(container, &resolution.argv, &mounts, tell);
     }
     let files = {
         let (dir, name, bin, scripts) = (stage.dir.clone(), container.name.clone(), bin(node, inside), scripts.clone());
@@ -143,7 +149,7 @@ pub(super) async fn start(
         id: container_id(),
         image: resolution.digest(),
         control,
-        exec: ExecBase { env: environment.to_strings(), path, cwd, user: wanted, place, inside, programs: node.options.programs.clone() },
+        exec: ExecBase { env: environment.to_strings(), path, cwd, user: wanted, place, inside, tree, programs: node.options.programs.clone() },
     };
     let fall_back_to_log = container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
     Ok((running, Watch { reports, output, log, termination_log: files.termination_log, fall_back_to_log }))
@@ -164,9 +170,15 @@ fn refuse_mounts(container: &Container, mounts: &[MountPlan], stage: &Stage, why
     Ok(())
 }
 
+/// The file of the host that a container's command would be.
+fn on_host(container: &Container, environment: &Environment) -> Vec<String> {
+    let name = container.command.iter().flatten().next();
+    name.and_then(|name| Tree::default().which(name, environment.get("PATH").unwrap_or(PATH))).into_iter().collect()
+}
+
 /// Says which files of the host the container names and cannot see.
-fn tell_hidden(container: &Container, resolution: &Resolution, mounts: &[MountPlan], tell: Tell<'_>) {
-    let mut hidden: Vec<String> = hidden::tmp_paths(&resolution.argv, mounts).into_iter().collect();
+fn tell_hidden(container: &Container, words: &[String], mounts: &[MountPlan], tell: Tell<'_>) {
+    let mut hidden: Vec<String> = hidden::tmp_paths(words, mounts).into_iter().collect();
     hidden.retain(|path| Path::new(path).exists());
     if !hidden.is_empty() {
         let text = format!(
@@ -242,7 +254,7 @@ fn environment(
     if let Some(indexes) = stage.gpus.get(&container.name)
         && !image::runs(&node.options.programs, container, |p| p.gpus_by_manifest)
     {
-        let uuids: Vec<String> = indexes.iter().map(|i| format!("GPU-{}", node.options.gpus.first as usize + i)).collect();
+        let uuids: Vec<String> = indexes.iter().map(|i| node.options.gpus.uuid(*i)).collect();
         all.set(names::NVIDIA_VISIBLE_DEVICES, uuids.join(","));
     }
     // By the Pod's UID the sweep knows its processes: that is nobody else's to say.
@@ -280,6 +292,7 @@ fn resolve(
     environment: &Environment,
     inside: bool,
     mounts: &[MountPlan],
+    tree: &Tree,
 ) -> Result<Resolution, Failed> {
     let lookup = |name: &str| environment.get(name).map(str::to_owned);
     let expanded = |words: &Option<Vec<String>>| -> Vec<String> { words.iter().flatten().map(|w| expand(w, &lookup)).collect() };
@@ -294,7 +307,7 @@ fn resolve(
             let mounted = mounts.iter().any(|m| Path::new(name).starts_with(&m.target)) || !name.starts_with('/');
             return (mounted || Path::new(name).exists()).then(|| name.to_owned());
         }
-        which(name, path)
+        tree.which(name, path)
     };
     let wish = Wish { image: container.image.as_deref().unwrap_or(""), command: &command, args: &args };
     image::resolve(wish, &node.options.images, &node.options.programs, &find).map_err(|e| (Failure::Image, e.to_string()))
@@ -354,7 +367,7 @@ impl ExecBase {
         } else if self.inside && self.programs.called(first).is_some() {
             format!("{INSIDE}/bin/{first}")
         } else {
-            which(first, &self.path).ok_or_else(|| format!("exec: {first:?}: executable file not found in $PATH"))?
+            self.tree.which(first, &self.path).ok_or_else(|| format!("exec: {first:?}: executable file not found in $PATH"))?
         };
         Ok(RunSpec {
             program,
@@ -365,10 +378,6 @@ impl ExecBase {
             place: self.place.clone(),
         })
     }
-}
-
-fn which(name: &str, path: &str) -> Option<String> {
-    path.split(':').filter(|d| d.starts_with('/')).map(|d| Path::new(d).join(name)).find(|p| executable(p)).map(|p| path_text(&p))
 }
 
 /// 64 hexadecimal digits, as container ids have.

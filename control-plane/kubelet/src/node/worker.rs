@@ -4,7 +4,7 @@
 //! (or the plane ends). Whatever takes time runs in a task of `tasks` and reports back through the inbox; when the worker
 //! goes, so do they, and with the last handle to the shim every process.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -307,8 +307,14 @@ impl Worker {
             && !self.stopping
             && let Some(writer) = &self.writer
         {
-            writer.publish(self.machine.status(&self.facts, now), self.machine.timeline().clone());
+            writer.publish(self.machine.status(&self.facts, now), self.machine.timeline().clone(), self.gpus());
         }
+    }
+
+    /// UUIDs of all GPUs that the Pod was given.
+    fn gpus(&self) -> Vec<String> {
+        let indexes: BTreeSet<usize> = self.gpus.values().flatten().copied().collect();
+        indexes.into_iter().map(|index| self.node.options.gpus.uuid(index)).collect()
     }
 
     fn act(&mut self, action: Action) {
@@ -463,7 +469,7 @@ impl Worker {
         let writer = self.writer.take();
         let now = self.node.now();
         if let Some(writer) = &writer {
-            writer.publish(self.machine.status(&self.facts, now), self.machine.timeline().clone());
+            writer.publish(self.machine.status(&self.facts, now), self.machine.timeline().clone(), self.gpus());
         }
         let api: Api<Pod> = Api::namespaced(self.node.options.client.clone(), self.about.namespace.as_deref().unwrap_or("default"));
         let (name, uid) = (self.about.name.clone().unwrap_or_default(), self.uid.clone());

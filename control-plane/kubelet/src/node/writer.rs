@@ -1,9 +1,10 @@
 //! Writes a Pod's status: always the newest, never two at once, at once when it changes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_names::annotation::TIMELINE;
+use dormouse_names::annotation::{POD_GPUS, TIMELINE};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -18,6 +19,20 @@ use crate::machine::Timeline;
 pub(super) struct Wanted {
     pub(super) status: PodStatus,
     timeline: Timeline,
+    /// UUIDs of the GPUs that its containers were given.
+    gpus: Vec<String>,
+}
+
+impl Wanted {
+    /// What is said beside the status.
+    fn annotations(&self) -> BTreeMap<String, String> {
+        let timeline = serde_json::to_string(&self.timeline).unwrap_or_default();
+        let mut all = BTreeMap::from([(TIMELINE.to_owned(), timeline)]);
+        if !self.gpus.is_empty() {
+            all.insert(POD_GPUS.to_owned(), self.gpus.join(","));
+        }
+        all
+    }
 }
 
 /// The newest status of a Pod, once there is one.
@@ -43,8 +58,8 @@ impl StatusWriter {
     }
 
     /// Publishes a status; an equal one is not written again.
-    pub(super) fn publish(&self, status: PodStatus, timeline: Timeline) {
-        let new = Wanted { status, timeline };
+    pub(super) fn publish(&self, status: PodStatus, timeline: Timeline, gpus: Vec<String>) {
+        let new = Wanted { status, timeline, gpus };
         self.wanted.send_if_modified(|old| {
             let changed = old.as_deref() != Some(&new);
             if changed {
@@ -70,19 +85,19 @@ async fn write(api: Api<Pod>, name: String, uid: String, mut newest: Newest) {
             return;
         }
         let Some(wanted) = newest.borrow_and_update().clone() else { continue };
-        let timeline = serde_json::to_string(&wanted.timeline).unwrap_or_default();
-        let patch = Patch::Strategic(body(&uid, &wanted.status, &timeline));
+        let notes = wanted.annotations();
+        let patch = Patch::Strategic(body(&uid, &wanted.status, &notes));
         match api.patch_status(&name, &PatchParams::default(), &patch).await {
             Ok(pod) => {
                 failures = 0;
                 // A server may keep metadata out of the status subresource.
-                let kept = pod.metadata.annotations.as_ref().and_then(|a| a.get(TIMELINE));
-                if kept != Some(&timeline) && told.as_ref() != Some(&timeline) {
-                    let patch = json!({"metadata": {"uid": uid, "annotations": {TIMELINE: timeline}}});
+                let kept = pod.metadata.annotations.as_ref().is_some_and(|kept| notes.iter().all(|(key, value)| kept.get(key) == Some(value)));
+                if !kept && told.as_ref() != Some(&notes) {
+                    let patch = json!({"metadata": {"uid": uid, "annotations": notes}});
                     if let Err(error) = api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
                         tracing::debug!(%error, pod = name, "the timeline was not written");
                     }
-                    told = Some(timeline);
+                    told = Some(notes);
                 }
             }
             Err(error) if dormouse_controller::not_found(&error) || another(&error) => return,
@@ -108,7 +123,7 @@ fn another(error: &kube::Error) -> bool {
 }
 
 /// The strategic merge patch: conditions of others stay, what we no longer say goes.
-fn body(uid: &str, status: &PodStatus, timeline: &str) -> Value {
+fn body(uid: &str, status: &PodStatus, annotations: &BTreeMap<String, String>) -> Value {
     let mut value = serde_json::to_value(status).unwrap_or_default();
     if let Some(map) = value.as_object_mut() {
         for gone in ["reason", "message", "containerStatuses", "initContainerStatuses"] {
@@ -122,7 +137,7 @@ fn body(uid: &str, status: &PodStatus, timeline: &str) -> Value {
             }
         }
     }
-    json!({"metadata": {"uid": uid, "annotations": {TIMELINE: timeline}}, "status": value})
+    json!({"metadata": {"uid": uid, "annotations": annotations}, "status": value})
 }
 
 #[cfg(test)]
@@ -136,7 +151,7 @@ mod tests {
             "conditions": [{"type": "Ready", "status": "True"}, {"type": "Initialized", "status": "False", "reason": "X"}]
         }))
         .unwrap();
-        let patch = body("u", &status, "{}");
+        let patch = body("u", &status, &BTreeMap::new());
         assert_eq!(patch["metadata"]["uid"], "u");
         assert_eq!(patch["status"]["conditions"][0]["reason"], Value::Null);
         assert!(patch["status"]["conditions"][0].as_object().unwrap().contains_key("message"));

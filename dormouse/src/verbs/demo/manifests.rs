@@ -1,6 +1,7 @@
 //! What the demo applies: models, a launcher, requesters, a plain engine.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use dormouse_apis::Resource;
 use dormouse_apis::fma::{InferenceServerConfig, LauncherConfig, LauncherPopulationPolicy};
@@ -26,20 +27,29 @@ pub(super) struct Model {
     pub model: String,
     pub port: u16,
     /// Further options of the engine.
-    pub options: String,
-    /// Folder of this machine with model folders, to be seen at [`MODELS`] in Pods.
-    pub folder: Option<PathBuf>,
+    pub options: Vec<String>,
+    /// Variables of the engine.
+    pub env: Vec<(&'static str, &'static str)>,
+    /// Folders of this machine that its Pods see.
+    pub mounts: Vec<Mount>,
 }
 
-/// Where Pods see the models: their `/tmp` is their own, so that a folder there must be mounted.
+/// A folder of this machine and where Pods see it: their `/tmp` is their own, so that a folder there must be mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mount {
+    pub folder: PathBuf,
+    pub path: PathBuf,
+}
+
+/// Where Pods see the models.
 pub(super) const MODELS: &str = "/models";
 
-/// Adds the models' volume to a Pod's spec and its mount to the first container.
-fn with_models(mut spec: Value, folder: Option<&Path>) -> Value {
-    if let Some(folder) = folder {
-        spec["volumes"] = json!([{"name": "models", "hostPath": {"path": folder}}]);
-        spec["containers"][0]["volumeMounts"] = json!([{"name": "models", "mountPath": MODELS, "readOnly": true}]);
-    }
+/// Adds the volumes to a Pod's spec and their mounts to the first container.
+fn with_mounts(mut spec: Value, mounts: &[Mount]) -> Value {
+    let named = || mounts.iter().enumerate().map(|(at, mount)| (format!("folder-{at}"), mount));
+    spec["volumes"] = named().map(|(name, mount)| json!({"name": name, "hostPath": {"path": mount.folder}})).collect();
+    spec["containers"][0]["volumeMounts"] =
+        named().map(|(name, mount)| json!({"name": name, "mountPath": mount.path, "readOnly": true})).collect();
     spec
 }
 
@@ -57,7 +67,7 @@ pub(super) fn base() -> Vec<Value> {
 }
 
 /// The `LauncherConfig`: room for two engines.
-pub(super) fn launcher_config(models: Option<&Path>) -> Value {
+pub(super) fn launcher_config(mounts: &[Mount]) -> Value {
     let spec = json!({
         "serviceAccountName": "launcher",
         "containers": [{"name": SERVER_CONTAINER, "image": format!("{IMAGE_REGISTRY}/launcher:latest"), "command": ["python3", "launcher.py"]}],
@@ -65,7 +75,7 @@ pub(super) fn launcher_config(models: Option<&Path>) -> Value {
     json!({
         "apiVersion": LauncherConfig::api_version(&()), "kind": LauncherConfig::kind(&()),
         "metadata": {"name": LAUNCHER, "namespace": NAMESPACE},
-        "spec": {"maxInstances": 2, "podTemplate": {"spec": with_models(spec, models)}},
+        "spec": {"maxInstances": 2, "podTemplate": {"spec": with_mounts(spec, mounts)}},
     })
 }
 
@@ -84,8 +94,8 @@ pub(super) fn server_config(m: &Model) -> Value {
         "apiVersion": InferenceServerConfig::api_version(&()), "kind": InferenceServerConfig::kind(&()),
         "metadata": {"name": m.name, "namespace": NAMESPACE},
         "spec": {"launcherConfigName": LAUNCHER, "modelServerConfig": {
-            "port": m.port, "options": format!("--model {} --enable-sleep-mode {}", m.model, m.options).trim(),
-            "env_vars": {"VLLM_SERVER_DEV_MODE": "1"}, "labels": {"demo-model": m.name},
+            "port": m.port, "options": format!("--model {} {}", m.model, m.options.join(" ")).trim(),
+            "env_vars": m.env.iter().copied().collect::<BTreeMap<_, _>>(), "labels": {"demo-model": m.name},
         }},
     })
 }
@@ -137,20 +147,20 @@ pub(super) fn by_config(m: &Model) -> Value {
 
 /// Annotations of a requester of the direct flow.
 pub(super) fn by_patch(m: &Model) -> Value {
-    let mut container = engine(m);
     // The requester is pinned by what it may see; the provider must see all GPUs of the node to pick one by index.
-    container["env"] = json!([{"name": "VLLM_SERVER_DEV_MODE", "value": "1"}, {"name": env::NVIDIA_VISIBLE_DEVICES, "value": "all"}]);
-    let spec = with_models(json!({"containers": [container]}), m.folder.as_deref());
+    let spec = with_mounts(json!({"containers": [engine(m, "all")]}), &m.mounts);
     let patch = json!({"metadata": {"labels": {"app": null, "demo-model": m.name}}, "spec": spec});
     json!({annotation::SERVER_PATCH: patch.to_string()})
 }
 
-fn engine(m: &Model) -> Value {
-    let mut command = vec!["vllm".to_owned(), "serve".into(), m.model.clone(), format!("--port={}", m.port), "--enable-sleep-mode".into()];
-    command.extend(m.options.split_whitespace().map(str::to_owned));
+/// The container of an engine that sees these GPUs.
+fn engine(m: &Model, gpus: &str) -> Value {
+    let mut command = vec!["vllm".to_owned(), "serve".into(), m.model.clone(), format!("--port={}", m.port)];
+    command.extend(m.options.iter().cloned());
+    let env = m.env.iter().copied().chain([(env::NVIDIA_VISIBLE_DEVICES, gpus)]);
+    let env: Vec<Value> = env.map(|(name, value)| json!({"name": name, "value": value})).collect();
     json!({
-        "name": SERVER_CONTAINER, "image": "docker.io/vllm/vllm-openai:v0.26.0", "command": command,
-        "env": [{"name": "VLLM_SERVER_DEV_MODE", "value": "1"}],
+        "name": SERVER_CONTAINER, "image": "docker.io/vllm/vllm-openai:v0.26.0", "command": command, "env": env,
         "readinessProbe": {"httpGet": {"path": "/health", "port": m.port}, "periodSeconds": 1},
         "resources": {"limits": {"cpu": "2", "memory": "9Gi"}},
     })
@@ -158,10 +168,9 @@ fn engine(m: &Model) -> Value {
 
 /// A Pod that runs the engine itself: what there is without actuation.
 pub(super) fn plain(m: &Model, gpu: &str) -> Value {
-    let mut container = engine(m);
-    container["env"] = json!([{"name": "VLLM_SERVER_DEV_MODE", "value": "1"}, {"name": env::NVIDIA_VISIBLE_DEVICES, "value": gpu}]);
+    let spec = json!({"restartPolicy": "Never", "terminationGracePeriodSeconds": 2, "containers": [engine(m, gpu)]});
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": m.name, "namespace": NAMESPACE, "labels": {"app": m.name}},
-        "spec": with_models(json!({"restartPolicy": "Never", "terminationGracePeriodSeconds": 2, "containers": [container]}), m.folder.as_deref()),
+        "spec": with_mounts(spec, &m.mounts),
     })
 }

@@ -20,6 +20,17 @@ impl Offset {
         Self(wall.as_microsecond() - i64::try_from(monotonic_us).unwrap_or(i64::MAX))
     }
 
+    /// The stamps of a start that was seen from outside.
+    pub(super) fn start(self, begin: Timestamp, end: Timestamp) -> [Stamp; 2] {
+        [("start_begin", begin), ("start_end", end)].map(|(event, at)| self.stamp(event, at))
+    }
+
+    /// A stamp of something that happened at this wall time.
+    pub(super) fn stamp(self, event: &str, at: Timestamp) -> Stamp {
+        let monotonic_us = u64::try_from(self.monotonic(at)).unwrap_or(0);
+        Stamp { event: event.to_owned(), monotonic_us, detail: serde_json::Map::new() }
+    }
+
     /// A wall time in monotonic microseconds.
     fn monotonic(self, wall: Timestamp) -> i64 {
         wall.as_microsecond() - self.0

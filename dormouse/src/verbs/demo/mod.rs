@@ -1,11 +1,14 @@
 //! `dormouse demo`: the main job on a private plane, measured from outside.
 //!
-//! [`ports`] finds free ports, [`scene`] builds the plane and what runs on it, [`stage`] watches it and moves replicas, [`paths`] plays the
-//! ways a model gets served, [`measure`] turns stamps into figures, [`report`] prints them. Everything is
+//! [`ports`] finds free ports, [`models`] what is served, [`scene`] builds the plane and what runs on it, [`stage`] watches it and moves replicas, [`paths`] plays the
+//! ways a model gets served, [`measure`] turns stamps into figures ([`observed`] has them of an engine
+//! that leaves none), [`report`] prints them. Everything is
 //! removed at the end, also after a failure or Ctrl-C, unless `--keep` says otherwise.
 
 mod manifests;
 mod measure;
+mod models;
+mod observed;
 mod paths;
 mod ports;
 mod report;
@@ -17,7 +20,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use dormouse_runtime::exit::Failure;
 use dormouse_runtime::flags::Output;
 use dormouse_runtime::output::{Out, error_line};
 use dormouse_runtime::{CancellationToken, shutdown};
@@ -32,6 +34,12 @@ pub(crate) struct DemoArgs {
     /// What serves the models: the simulator, the embedded CPU engine, or a real vLLM on this machine
     #[arg(long, value_enum, default_value_t = Engine::Sim)]
     pub(crate) engine: Engine,
+    /// What a real vLLM serves instead of two small models that are made: two folders, or names of models that it can fetch
+    #[arg(long = "model", value_name = "MODEL")]
+    pub(crate) models: Vec<String>,
+    /// Further options for a real vLLM, as on its command line
+    #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
+    pub(crate) engine_options: Option<String>,
     /// Hot starts to measure, by probe and by gate; a quarter as many swaps of each and direct hot starts
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) iterations: u32,
@@ -57,13 +65,13 @@ fn link(text: &str) -> Result<f64, &'static str> {
     text.parse().ok().filter(|l: &f64| l.is_finite() && *l >= 1e-9).ok_or("it must be a positive number of GB/s")
 }
 
-/// Longest demo; one that takes longer hangs somewhere, and says where.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// Longest demo; one that takes longer hangs somewhere, and says where. A real engine starts four times.
+fn patience(engine: Engine) -> Duration {
+    Duration::from_secs(if engine == Engine::Host { 3600 } else { 600 })
+}
 
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
-    if args.engine == Engine::Host && which::which("vllm").is_err() {
-        return Err(Failure::usage("--engine host runs the vLLM of this machine, and there is no vllm on the PATH").into());
-    }
+    models::check(args)?;
     dormouse_runtime::tls::install_provider();
     dormouse_runtime::log::init(dormouse_runtime::log::Options { format: dormouse_runtime::log::Format::Klog, verbosity: 0 });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -83,9 +91,9 @@ async fn play(args: &DemoArgs, folder: &Path, ended: CancellationToken) -> anyho
     };
     let mut report = Report::new(args);
     let outcome = tokio::select! {
-        outcome = tokio::time::timeout(PATIENCE, paths::all(args, &mut scene, &mut report)) => match outcome {
+        outcome = tokio::time::timeout(patience(args.engine), paths::all(args, &mut scene, &mut report)) => match outcome {
             Ok(outcome) => outcome,
-            Err(_) => Err(anyhow::anyhow!("the demo took longer than {PATIENCE:?}")),
+            Err(_) => Err(anyhow::anyhow!("the demo took longer than {:?}", patience(args.engine))),
         },
         () = ended.cancelled() => Err(anyhow::anyhow!("interrupted")),
     };

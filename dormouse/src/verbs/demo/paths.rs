@@ -14,6 +14,7 @@ use kube::ResourceExt;
 use super::DemoArgs;
 use super::manifests::{self, Model, Readiness};
 use super::measure::{self, Offset, Sample, Work};
+use super::observed::{self, Begin};
 use super::ports::Ports;
 use super::report::{Path, Report};
 use super::scene::{Scene, step};
@@ -133,8 +134,13 @@ impl Player<'_> {
         self.stage.apply(&manifests::plain(&model, OTHER_GPU)).await?;
         let pod = self.stage.served("plain").await?;
         let (answer, first_token) = self.ask(&pod, &model).await?;
-        let log = measure::stamps(&self.stage.log(&pod.name_any(), SERVER_CONTAINER).await?);
         let (started, ready) = life(&pod)?;
+        let log = if self.args.engine == Engine::Host {
+            // Nobody saw more of it than the kubelet.
+            self.offset.start(started, ready).into()
+        } else {
+            measure::stamps(&self.stage.log(&pod.name_any(), SERVER_CONTAINER).await?)
+        };
         let sample = measure::plain(self.offset, started, ready, &log, first_token).context("the engine left no stamps")?;
         self.stage.remove("plain").await?;
         Ok(self.path("cold-plain", vec![sample], true, vec![answer]))
@@ -219,7 +225,7 @@ impl Player<'_> {
                 let requester = self.stage.served("direct").await?;
                 let provider = self.stage.provider(&requester).await?;
                 let (answer, first_token) = self.ask(&provider, &model).await?;
-                let engine = measure::stamps(&self.stage.log(&provider.name_any(), SERVER_CONTAINER).await?);
+                let engine = self.direct_stamps(&provider, &model).await?;
                 samples.push(self.sample(&requester, &engine, work, first_token).await?);
                 self.same(0, &answer)?;
                 answers = vec![answer];
@@ -249,7 +255,7 @@ impl Player<'_> {
         let provider = self.stage.provider(&requester).await?;
         let (answer, first_token) = self.ask(&provider, &m).await?;
         self.same(set.model, &answer)?;
-        let engine = measure::stamps(&self.instance_log(&provider).await?);
+        let engine = self.instance_stamps(&provider, &m).await?;
         let sample = self.sample(&requester, &engine, work, first_token).await?;
         Ok((sample, answer))
     }
@@ -269,13 +275,30 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// The log of the bound instance, from the launcher.
-    async fn instance_log(&self, launcher: &Pod) -> anyhow::Result<String> {
+    /// What the engine of a direct provider did.
+    async fn direct_stamps(&self, provider: &Pod, model: &Model) -> anyhow::Result<Vec<monotonic::Stamp>> {
+        if self.args.engine != Engine::Host {
+            return Ok(measure::stamps(&self.stage.log(&provider.name_any(), SERVER_CONTAINER).await?));
+        }
+        let started = timeline(provider).started.context("the kubelet left no start of the provider")?;
+        self.observed(provider, model, Begin::Container(started)).await
+    }
+
+    /// What the bound instance of a launcher did, from its log.
+    async fn instance_stamps(&self, launcher: &Pod, model: &Model) -> anyhow::Result<Vec<monotonic::Stamp>> {
         let id = launcher.annotations().get(annotation::INSTANCE_ID).context("the launcher names no instance")?;
+        if self.args.engine == Engine::Host {
+            return self.observed(launcher, model, Begin::Call(&format!("{}/{id}", path::INSTANCES))).await;
+        }
         let base = net::base_url(ip(launcher).context("the launcher has no address")?, port::LAUNCHER);
         let url = format!("{base}{}/{id}/log", path::INSTANCES);
         let response = self.http.get(&url).header("range", "bytes=0-16777215").send().await?.error_for_status()?;
-        Ok(response.text().await?)
+        Ok(measure::stamps(&response.text().await?))
+    }
+
+    async fn observed(&self, provider: &Pod, model: &Model, begin: Begin<'_>) -> anyhow::Result<Vec<monotonic::Stamp>> {
+        let base = net::base_url(ip(provider).context("the provider has no address")?, model.port);
+        Ok(observed::stamps(self.offset, &self.stage.controller_log().await?, &base, begin))
     }
 
     /// Asks the engine and streams the answer: its text, and the time to its first token.

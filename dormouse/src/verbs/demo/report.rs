@@ -138,7 +138,7 @@ fn path_row(path: &Path) -> Vec<String> {
         cell("engine_seconds", column(path, |s| Some(s.engine))),
         cell("probe_wait_seconds", column(path, |s| Some(s.probe_wait))),
         cell("first_token_seconds", column(path, |s| Some(s.first_token))),
-        path.samples.last().map(|s| table::bytes(s.bytes)).unwrap_or_default(),
+        path.samples.last().filter(|s| s.bytes > 0).map(|s| table::bytes(s.bytes)).unwrap_or_default(),
         path.floor.map(time).unwrap_or_default(),
     ]
 }

@@ -15,10 +15,10 @@ use kube::{Api, ResourceExt};
 
 use super::DemoArgs;
 use super::manifests::{self, Model, NAMESPACE};
+use super::models;
 use super::ports::Ports;
-use super::stage::Stage;
+use super::stage::{Stage, patience};
 use crate::apply::apply;
-use crate::engine::Engine;
 use crate::verbs::up::actuation::install;
 
 /// A plane with the controllers on it.
@@ -39,7 +39,7 @@ impl Scene {
     /// Starts the plane and the controllers in this folder; returns when they run.
     pub(super) async fn build(args: &DemoArgs, folder: &Path) -> anyhow::Result<Self> {
         let ports = Ports::free()?;
-        let models = models(args.engine, folder, ports.models)?;
+        let models = models::choose(args, folder, ports.models)?;
         step("starting a control plane with one node and two simulated GPUs");
         let executable = std::env::current_exe().context("cannot find this executable")?;
         let mut options = Options::new(folder.join("plane"), executable);
@@ -61,11 +61,11 @@ impl Scene {
         values.dual_pods_controller.extra_args.clone_from(&listen);
         values.launcher_populator.extra_args = listen;
         install(&client, NAMESPACE, values).await?;
-        apply(&client, &manifests::launcher_config(models[0].folder.as_deref())).await?;
+        apply(&client, &manifests::launcher_config(&models[0].mounts)).await?;
         for model in &models {
             apply(&client, &manifests::server_config(model)).await?;
         }
-        let scene = Self { stage: Stage::new(client), plane: Some(plane), kubeconfig, models, ports };
+        let scene = Self { stage: Stage::new(client, patience(args.engine)), plane: Some(plane), kubeconfig, models, ports };
         scene.gpu_map().await?;
         scene.controllers().await?;
         Ok(scene)
@@ -127,10 +127,7 @@ impl Scene {
 
     /// What the dual-pods controller did last, its polls left out.
     async fn controller_log(&self) {
-        let is_controller = |p: &&std::sync::Arc<k8s_openapi::api::core::v1::Pod>| p.name_any().starts_with("fma-dual-pods-controller");
-        let pods = self.stage.pods();
-        let Some(pod) = pods.iter().find(is_controller).map(|p| p.name_any()) else { return };
-        let Ok(log) = self.stage.log(&pod, "controller").await else { return };
+        let Ok(log) = self.stage.controller_log().await else { return };
         last_lines(log.lines().filter(|l| !l.contains("\"HTTP call done\"") && !l.contains("\"Action failed\"")), 20);
     }
 
@@ -145,36 +142,4 @@ impl Scene {
 fn last_lines<'a>(lines: impl Iterator<Item = &'a str>, count: usize) {
     let lines: Vec<&str> = lines.collect();
     lines.iter().skip(lines.len().saturating_sub(count)).for_each(|line| error_line(&format!("  {line}")));
-}
-
-/// Two models; for the embedded engine they are made now.
-fn models(engine: Engine, folder: &Path, [alpha, beta]: [u16; 2]) -> anyhow::Result<[Model; 2]> {
-    let model = |name: &str, model: String, port: u16, options: &str| Model {
-        name: name.into(),
-        model,
-        port,
-        options: options.into(),
-        folder: None,
-    };
-    match engine {
-        // Tokens come fast: each path asks each time, and what is shown is the first one.
-        Engine::Sim => {
-            let options = "--sim-itl 2ms";
-            Ok([model("alpha", "sim-alpha".into(), alpha, options), model("beta", "sim-beta".into(), beta, options)])
-        }
-        Engine::Embedded => {
-            step("making two small models");
-            let models = folder.join("models");
-            let made = |name: &str, port: u16| -> anyhow::Result<Model> {
-                dormouse_engine::make_model(models.join(name), name, &dormouse_engine::ModelOptions::default())?;
-                let at = format!("{}/{name}", manifests::MODELS);
-                Ok(Model { folder: Some(models.clone()), ..model(name, at, port, &format!("--served-model-name {name}")) })
-            };
-            Ok([made("alpha", alpha)?, made("beta", beta)?])
-        }
-        Engine::Host => Ok([
-            model("alpha", "HuggingFaceTB/SmolLM2-360M-Instruct".into(), alpha, ""),
-            model("beta", "Qwen/Qwen2.5-0.5B-Instruct".into(), beta, ""),
-        ]),
-    }
 }

@@ -21,9 +21,12 @@ use tokio::sync::watch;
 
 use super::manifests::NAMESPACE;
 use crate::apply::apply;
+use crate::engine::Engine;
 
-/// Longest wait for one thing.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for one thing: a real engine takes minutes to start where it has no GPU.
+pub(super) fn patience(engine: Engine) -> Duration {
+    Duration::from_secs(if engine == Engine::Host { 900 } else { 60 })
+}
 
 type Pods = BTreeMap<String, Arc<Pod>>;
 
@@ -32,6 +35,7 @@ pub(super) struct Stage {
     client: Client,
     pods: watch::Receiver<Pods>,
     task: tokio::task::JoinHandle<()>,
+    patience: Duration,
 }
 
 impl Drop for Stage {
@@ -58,8 +62,8 @@ pub(super) fn ip(pod: &Pod) -> Option<&str> {
 }
 
 impl Stage {
-    /// Begins to watch.
-    pub(super) fn new(client: Client) -> Self {
+    /// Begins to watch; waits for one thing at most so long.
+    pub(super) fn new(client: Client, patience: Duration) -> Self {
         let (tx, pods) = watch::channel(Pods::new());
         let api: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
         let task = tokio::spawn(async move {
@@ -76,7 +80,7 @@ impl Stage {
                 });
             }
         });
-        Self { client, pods, task }
+        Self { client, pods, task, patience }
     }
 
     /// Waits until `found` finds what it looks for among the Pods.
@@ -89,9 +93,10 @@ impl Stage {
                 self.pods.changed().await.map_err(|_| anyhow!("the watch ended"))?;
             }
         };
-        match tokio::time::timeout(PATIENCE, wait).await {
+        let patience = self.patience;
+        match tokio::time::timeout(patience, wait).await {
             Ok(found) => found,
-            Err(_) => Err(anyhow!("waited {PATIENCE:?} for {what}{}", self.why().await)),
+            Err(_) => Err(anyhow!("waited {patience:?} for {what}{}", self.why().await)),
         }
     }
 
@@ -163,6 +168,12 @@ impl Stage {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
         let params = LogParams { container: Some(container.into()), ..LogParams::default() };
         api.logs(pod, &params).await.with_context(|| format!("cannot read the log of {pod}"))
+    }
+
+    /// What the dual-pods controller has written so far.
+    pub(super) async fn controller_log(&self) -> anyhow::Result<String> {
+        let name = self.pods.borrow().keys().find(|name| name.starts_with("fma-dual-pods-controller")).cloned();
+        self.log(&name.context("the dual-pods controller has no Pod")?, "controller").await
     }
 
     /// Deletes a Pod and waits until it is gone.

@@ -6,7 +6,7 @@ use dormouse_plane::{Plane, holder};
 use dormouse_runtime::output::Out;
 
 use super::{GpuMap, UpArgs};
-use crate::engine::Engine;
+use crate::engine::{Engine, accelerated};
 
 /// What the examples call their model, and the label of its server.
 const MODEL: &str = "sim-model";
@@ -49,20 +49,22 @@ fn model(args: &UpArgs, folder: &Path) -> String {
     let folder = folder.display();
     // What the user called this program is what can be typed again.
     let dormouse = std::env::args().next().unwrap_or_else(|| "dormouse".to_owned());
-    let (name, patience, apply) = match args.engine {
-        Engine::Sim => (MODEL, 60, "kubectl apply -f examples/direct.yaml".to_owned()),
-        Engine::Embedded => (
-            "tiny",
-            60,
-            format!(
-                "[ -e {folder}/config.json ] || {dormouse} engine make-model {folder} --name tiny\n  \
-                 sed 's,MODEL_FOLDER,{folder},' examples/embedded.yaml | kubectl apply -f -"
-            ),
-        ),
-        // Fetched first; that may take its time.
-        Engine::Host => (HOST_MODEL, 900, format!("sed 's,- {MODEL},- {HOST_MODEL},' examples/direct.yaml | kubectl apply -f -")),
+    // A real engine takes the model that we make too: nothing need be fetched for the first answer.
+    let made = args.engine == Engine::Embedded || args.engine == Engine::Host && cfg!(feature = "engine");
+    let plain = args.engine == Engine::Host && !accelerated();
+    // Nor does it keep to a part of the memory there by itself.
+    let on_cpu = if plain { " -e s/--enable-sleep-mode/--gpu-memory-utilization=0.25/" } else { "" };
+    let patience = if args.engine == Engine::Host { 900 } else { 60 };
+    let (name, app, label, apply) = if made {
+        let make = format!("[ -e {folder}/config.json ] || {dormouse} engine make-model {folder} --name tiny");
+        let apply = format!("sed -e 's,MODEL_FOLDER,{folder},'{on_cpu} examples/embedded.yaml | kubectl apply -f -");
+        ("tiny", "embedded", "tiny", format!("{make}\n  {apply}"))
+    } else if args.engine == Engine::Host {
+        let apply = format!("sed -e 's,- {MODEL},- {HOST_MODEL},'{on_cpu} examples/direct.yaml | kubectl apply -f -");
+        (HOST_MODEL, "direct", MODEL, apply)
+    } else {
+        (MODEL, "direct", MODEL, "kubectl apply -f examples/direct.yaml".to_owned())
     };
-    let (app, label) = if args.engine == Engine::Embedded { ("embedded", "tiny") } else { ("direct", MODEL) };
     format!(
         "  {apply}\n  kubectl wait --for=condition=Ready pod -l app={app} --timeout={patience}s\n\n  # ask the model\n  \
          curl -s http://$(kubectl get pod -l model={label} -o jsonpath='{{.items[0].status.podIP}}'):8000/v1/completions \

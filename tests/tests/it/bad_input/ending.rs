@@ -52,7 +52,7 @@ fn ctrl_c_at_any_moment_ends_everything() {
 #[test]
 fn ctrl_c_ends_a_demo() {
     for delay in [20, 50, 100, 700, 3500] {
-        let mut demo = Up::spawn_verb(tempfile::tempdir().unwrap(), &["demo"]);
+        let mut demo = Up::spawn_verb(tempfile::tempdir().unwrap(), &["demo"], &[]);
         std::thread::sleep(Duration::from_millis(delay));
         demo.processes();
         demo.signal(Signal::SIGINT);

@@ -1,7 +1,7 @@
 //! `dormouse up --nodes 2 --gpus-per-node 4` answers the unmodified `kubectl` (Show 3 of the issue on the main job).
 
 mod following;
-mod printed;
+pub(crate) mod printed;
 mod reading;
 mod writing;
 

@@ -9,13 +9,13 @@ use serde_json::Value;
 use crate::support::{Kubectl, On, Up, repository, run};
 
 /// What is printed after the address, without comments.
-fn lines(printed: &str) -> Vec<&str> {
+pub(crate) fn lines(printed: &str) -> Vec<&str> {
     assert!(printed.starts_with("ready: https://127.0.0.1:"), "{printed}");
     printed.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).skip(1).collect()
 }
 
 /// Runs the lines all together, as somebody pastes them at the repository's root; what the last one, the curl line, gave.
-fn pasted(k: &On<'_>, lines: &[&str]) -> Value {
+pub(crate) fn pasted(k: &On<'_>, lines: &[&str]) -> Value {
     let [first @ .., curl] = lines else { panic!("no lines") };
     assert_eq!(first.first(), Some(&format!("export KUBECONFIG={}", k.up.kubeconfig().display()).as_str()));
     assert!(curl.starts_with("curl "), "{lines:#?}");
@@ -27,7 +27,7 @@ fn pasted(k: &On<'_>, lines: &[&str]) -> Value {
 }
 
 /// Whether there is what the lines need; says loudly what is not.
-fn can_paste() -> bool {
+pub(crate) fn can_paste() -> bool {
     let test = std::thread::current().name().unwrap_or_default().to_owned();
     let missing = ["bash", "curl"].into_iter().find(|tool| Command::new(tool).arg("--version").output().is_err());
     if let Some(tool) = missing {

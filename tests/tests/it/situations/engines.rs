@@ -1,11 +1,12 @@
-//! An engine of the host that names no host: all Pods share the host's network, so it listens at its Pod's address.
+//! Engines of the host: one that names no host (all Pods share the host's network, so it listens at its Pod's address), and
+//! those that no device ledger knows of.
 
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
-use super::until_phase;
-use crate::support::{Kubectl, Up};
+use super::{SOON, until_phase};
+use crate::support::{Kubectl, Up, repository, run, until};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
@@ -61,5 +62,60 @@ fn an_engine_of_the_host_listens_at_its_pods_address() {
     until_phase(&k, "lonely", "Failed");
     let log = k.ok("logs lonely");
     assert!(log.contains("--engine host") && log.contains("none on the PATH"), "{log}");
+    up.end();
+}
+
+/// Engines without a way to the ledger, as real ones are: of the direct flow, of a launcher, and a Pod's own.
+#[test]
+fn engines_beside_the_ledger_are_seen_with_their_memory_unknown() {
+    let Some(kubectl) = Kubectl::find() else { return };
+    let rules = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(rules.path(), "- match: '*/vllm-openai:*'\n  env: {DORMOUSE_DEVICES: ''}\n").unwrap();
+    let up = Up::start(&["--gpus-per-node", "4", "--images", rules.path().to_str().unwrap()]);
+    let k = kubectl.on(&up);
+    let launcher = std::fs::read_to_string(repository().join("examples/launcher.yaml")).unwrap();
+    let dev_mode = "      VLLM_SERVER_DEV_MODE: \"1\"\n";
+    k.feed("apply -f -", &launcher.replace(dev_mode, &format!("{dev_mode}      DORMOUSE_DEVICES: \"\"\n")));
+    k.ok("apply -f examples/direct.yaml");
+    let plain = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "plain"},
+        "spec": {"containers": [{"name": "c", "image": "any", "command": ["sleep", "1000"],
+                                 "resources": {"limits": {"nvidia.com/gpu": "1"}}}]},
+    });
+    up.api().create(PODS, &plain);
+    // An engine that uses the ledger stays as it was.
+    let known = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "known"},
+        "spec": {"containers": [{"name": "c", "image": "any", "command": ["dormouse", "engine", "sim", "--model", "known"],
+                                 "resources": {"limits": {"nvidia.com/gpu": "1"}}}]},
+    });
+    up.api().create(PODS, &known);
+    let told = |verb: &str| run(Up::command(up.folder()).args([verb, "--name", up.name(), "-o", "json"]), "", SOON).out;
+    let gpus = || -> Vec<serde_json::Value> {
+        let status: serde_json::Value = serde_json::from_str(&told("status")).unwrap();
+        status["nodes"][0]["gpus"].as_array().unwrap().clone()
+    };
+    let shown = |field: &str, what: &str| {
+        let has = |gpu: &serde_json::Value, field: &str| {
+            gpu[field].as_array().unwrap().iter().any(|name| name.as_str().unwrap().starts_with(what))
+        };
+        gpus().iter().filter(|gpu| has(gpu, field)).map(|gpu| (has(gpu, "unknown"), gpu["used_bytes"] == 0)).collect::<Vec<_>>()
+    };
+    for (what, unknown) in [("alpha", true), ("direct-", true), ("plain", true), ("known", false)] {
+        until(&format!("{what} is awake on one GPU"), SOON, || (shown("awake", what) == [(unknown, unknown)]).then_some(()));
+    }
+    let devices: serde_json::Value = serde_json::from_str(&told("devices")).unwrap();
+    let listed = devices["dormouse-1"]["gpus"].as_array().unwrap().iter().flat_map(|gpu| gpu["unaccounted"].as_array().unwrap());
+    let mut listed: Vec<String> = listed.map(|engine| engine["name"].as_str().unwrap().chars().take(5).collect()).collect();
+    listed.sort();
+    assert_eq!(listed, ["alpha", "direc", "plain"], "{devices}");
+    let table = run(Up::command(up.folder()).args(["devices", "--name", up.name()]), "", SOON).out;
+    assert_eq!(table.matches("unknown of 80.0 GiB").count(), 3, "{table}");
+    for set in ["alpha", "direct"] {
+        k.ok(&format!("scale rs/{set} --replicas=0"));
+    }
+    for what in ["alpha", "direct-"] {
+        until(&format!("{what} sleeps"), SOON, || (shown("asleep", what) == [(true, true)]).then_some(()));
+    }
     up.end();
 }

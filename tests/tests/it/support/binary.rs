@@ -9,6 +9,11 @@ pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests' crate lies in the repository")
 }
 
+/// A path as whoever types it at the repository's root means it: cargo runs tests in the folder of their crate.
+pub(crate) fn from_root(path: impl AsRef<Path>) -> PathBuf {
+    repository().join(path)
+}
+
 /// `DORMOUSE_BIN`, or the binary that cargo builds beside these tests: same target folder, same profile.
 ///
 /// Cargo gives no path of another package's binary, so it is asked once per run of the tests; where nothing
@@ -17,9 +22,9 @@ pub(crate) fn dormouse() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| match std::env::var_os("DORMOUSE_BIN") {
         Some(given) => {
-            let given = PathBuf::from(given);
+            let given = from_root(given);
             assert!(given.is_file(), "DORMOUSE_BIN is {}, which is no file", given.display());
-            std::path::absolute(given).expect("a path")
+            given
         }
         None => build(),
     })

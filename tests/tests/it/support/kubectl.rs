@@ -11,7 +11,7 @@ use dormouse_runtime::output::error_line;
 
 use super::{Said, Up, repository, run};
 
-/// No command of the tests takes this long by itself.
+/// Few commands of the tests take this long by themselves.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `${KUBECTL:-kubectl}`, which runs here.
@@ -45,7 +45,7 @@ impl Kubectl {
 
     /// For a plane, as its administrator.
     pub(crate) fn on<'a>(&self, up: &'a Up) -> On<'a> {
-        On { program: self.program.clone(), up }
+        On { program: self.program.clone(), up, patience: PATIENCE }
     }
 }
 
@@ -53,9 +53,15 @@ impl Kubectl {
 pub(crate) struct On<'a> {
     program: String,
     pub(crate) up: &'a Up,
+    patience: Duration,
 }
 
 impl On<'_> {
+    /// The same, for commands that take longer.
+    pub(crate) fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("KUBECONFIG", self.up.kubeconfig()).env("HOME", self.up.folder()).current_dir(repository());
@@ -65,7 +71,7 @@ impl On<'_> {
     /// Runs it with these arguments and this input.
     #[track_caller]
     pub(crate) fn args(&self, args: &[&str], input: &str) -> Said {
-        run(self.command(&self.program).args(args), input, PATIENCE)
+        run(self.command(&self.program).args(args), input, self.patience)
     }
 
     /// Runs a command line, split at spaces.
@@ -103,7 +109,7 @@ impl On<'_> {
         command.args(["-euo", "pipefail", "-c", script]).envs(environment.iter().copied());
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", self.folder().display()));
-        let said = run(&mut command, "", PATIENCE);
+        let said = run(&mut command, "", self.patience);
         assert!(said.status.success(), "{script}\n{}", said.all());
         said.out
     }

@@ -8,7 +8,7 @@ mod up;
 mod wait;
 
 pub(crate) use api::{Api, condition, name_of, names_of};
-pub(crate) use binary::{dormouse, repository};
+pub(crate) use binary::{dormouse, from_root, repository};
 pub(crate) use kubectl::{Kubectl, On, table};
 pub(crate) use process::{Process, Said, run, wait_for_exit};
 pub(crate) use up::Up;

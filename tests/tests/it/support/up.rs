@@ -49,7 +49,12 @@ pub(crate) struct Up {
 impl Up {
     /// Starts one on a free port and waits until it says that it is ready.
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut up = Self::spawn(args);
+        Self::start_with(args, &[])
+    }
+
+    /// Starts one with further variables in its environment and waits until it says that it is ready.
+    pub(crate) fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut up = Self::spawn_verb(Self::new_folder(), &Self::arguments(args), variables);
         until("`up` is ready", START, || {
             if let Some(status) = up.child.try_wait().unwrap() {
                 up.ended = Some(status);
@@ -63,21 +68,29 @@ impl Up {
 
     /// Starts one and does not wait.
     pub(crate) fn spawn(args: &[&str]) -> Self {
-        Self::spawn_in(tempfile::Builder::new().prefix("dormouse-e2e-").tempdir().unwrap(), args)
+        Self::spawn_in(Self::new_folder(), args)
+    }
+
+    fn new_folder() -> TempDir {
+        tempfile::Builder::new().prefix("dormouse-e2e-").tempdir().unwrap()
     }
 
     /// Starts one in the folder of an earlier one.
     pub(crate) fn spawn_in(folder: TempDir, args: &[&str]) -> Self {
+        Self::spawn_verb(folder, &Self::arguments(args), &[])
+    }
+
+    fn arguments<'a>(args: &[&'a str]) -> Vec<&'a str> {
         let listen: &[&str] = if args.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
-        Self::spawn_verb(folder, &[&["up", "--name", NAME], args, listen].concat())
+        [&["up", "--name", NAME], args, listen].concat()
     }
 
     /// Starts another verb that has a plane inside.
-    pub(crate) fn spawn_verb(folder: TempDir, args: &[&str]) -> Self {
+    pub(crate) fn spawn_verb(folder: TempDir, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let name = NAME.to_owned();
         let log = |what: &str| File::create(folder.path().join(what)).unwrap();
         let mut command = Self::command(folder.path());
-        command.args(args).env("TMPDIR", folder.path()).stdin(Stdio::null()).stdout(log("out")).stderr(log("err"));
+        command.args(args).envs(variables.iter().copied()).env("TMPDIR", folder.path()).stdin(Stdio::null()).stdout(log("out")).stderr(log("err"));
         hear_interrupts();
         let child = command.spawn().expect("the binary runs");
         Self { folder, name, child, ended: None, api: None, uids: BTreeSet::new() }
