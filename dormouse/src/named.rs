@@ -21,8 +21,8 @@ pub(crate) fn host_program() -> Option<String> {
     let chosen = std::env::var_os(dormouse_names::env::ENGINE)? == crate::engine::Engine::Host.as_str();
     let args: Vec<OsString> = std::env::args_os().collect();
     let programs = systems::programs(chosen);
-    programs.of_the_host(args.first()?.to_str()?)?;
-    Some(dormouse_plane::become_host_program(&programs, &args))
+    let called = args.first()?.to_str()?;
+    programs.is_of_the_host(called).then(|| dormouse_plane::become_host_program(&programs, &args))
 }
 
 #[cfg(test)]

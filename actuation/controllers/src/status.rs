@@ -351,7 +351,8 @@ mod tests {
 
     #[test]
     fn a_launcher_tells_of_what_runs_in_it() {
-        let instance = |state: &str| InstanceRow { id: "i".into(), config: Some("isc".into()), state: state.into(), gpus: vec!["GPU-1".into()] };
+        let instance =
+            |state: &str| InstanceRow { id: "i".into(), config: Some("isc".into()), state: state.into(), gpus: vec!["GPU-1".into()] };
         let row = LauncherRow {
             name: "l".into(),
             pod: PodName { namespace: "x".into(), name: "l".into(), uid: "u".into() },

@@ -21,9 +21,10 @@ pub fn become_host_program(programs: &Programs, args: &[OsString]) -> String {
     let Some(program) = behind(&path, name, is_this) else {
         return format!("{name} is to be the one of this machine (--engine host), and there is none on the PATH");
     };
+    // By its full path: an interpreter finds what belongs to it by the way in which it was called.
     let mut command = Command::new(&program);
     command.args(&args[1..]);
-    if let Some(option) = programs.host_option(&words, false)
+    if let Some(option) = programs.host_option(&words)
         && let Some(host) = host_to_tell(&words, option, pod_ip())
     {
         command.args([option, &host]);

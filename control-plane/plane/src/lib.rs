@@ -24,9 +24,9 @@ pub mod status;
 
 pub use args::PlaneArgs;
 pub use command::Verb;
-pub use engines::Engine;
 pub use dormouse_devices::LeaseState;
 pub use dormouse_kubelet::become_host_program;
+pub use engines::Engine;
 pub use net::NetClaim;
 pub use options::{Error, Listen, Options, SimulatedGpus};
 pub use ports::{Holder, holder, wildcard_holder};

@@ -108,11 +108,12 @@ impl Programs {
         self.ours().find(|p| p.modules.iter().any(|m| glob(m, module)))
     }
 
-    /// The option that tells a program of the host where it listens, if its command line says that it is to serve.
-    /// `interpreted`: the first word is an interpreter.
+    /// The option that tells a program of the host where it listens, if its command line, maybe behind an interpreter, says
+    /// that it is to serve.
     #[must_use]
-    pub fn host_option(&self, words: &[String], interpreted: bool) -> Option<&'static str> {
-        let words = if interpreted { words.get(1..)? } else { words };
+    pub fn host_option(&self, words: &[String]) -> Option<&'static str> {
+        let interpreted = words.first().is_some_and(|first| is_interpreter(base(first)));
+        let words = if interpreted { behind_flags(&words[1..]) } else { words };
         let (first, rest) = words.split_first()?;
         let module = rest.first().filter(|_| interpreted && first == "-m");
         let serves = |p: &Program| match module {
@@ -133,17 +134,40 @@ impl Programs {
         })
     }
 
-    /// The program of the host's own that a link of ours stands in for, since a shell finds it without asking the kubelet.
+    /// Whether a link of ours of that name stands in for a program of the host, since a shell finds that without asking the
+    /// kubelet: one of the host's own engine, or an interpreter that may run it.
     #[must_use]
-    pub fn of_the_host(&self, word: &str) -> Option<&Program> {
-        let word = base(word);
-        self.hosts().find(|p| p.names().any(|n| n == word))
+    pub fn is_of_the_host(&self, word: &str) -> bool {
+        self.of_the_host().any(|name| name == base(word))
+    }
+
+    fn of_the_host(&self) -> impl Iterator<Item = &'static str> {
+        let interpreters: &[_] = if self.hosts().any(|p| !p.modules.is_empty()) { &INTERPRETERS } else { &[] };
+        self.hosts().flat_map(Program::names).chain(interpreters.iter().copied())
     }
 
     /// The names that stand as links in the PATH of Pods.
     pub fn links(&self) -> impl Iterator<Item = &'static str> {
-        self.ours().chain(self.hosts()).flat_map(Program::names)
+        self.ours().flat_map(Program::names).chain(self.of_the_host())
     }
+}
+
+/// What runs modules of Python, as shell lines call it.
+const INTERPRETERS: [&str; 2] = ["python3", "python"];
+
+/// Whether a program of that name runs scripts and modules of Python.
+#[must_use]
+pub fn is_interpreter(name: &str) -> bool {
+    name == "uvicorn" || name.strip_prefix("python").is_some_and(|v| v.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
+}
+
+/// An interpreter's arguments from its script, `-m` or `-c` on.
+fn behind_flags(words: &[String]) -> &[String] {
+    let mut at = 0;
+    while let Some(flag) = words.get(at).filter(|w| w.starts_with('-') && !matches!(w.as_str(), "-m" | "-c" | "-")) {
+        at += if matches!(flag.as_str(), "-W" | "-X") { 2 } else { 1 };
+    }
+    words.get(at..).unwrap_or_default()
 }
 
 /// The sentence about a name that this build is without.
@@ -242,17 +266,38 @@ mod tests {
         let table = Programs::new([row], true);
         let option = |line: &str| {
             let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
-            table.host_option(&words, line.starts_with("py "))
+            table.host_option(&words)
         };
-        for line in ["brain serve m", "/opt/x/bin/brain serve", "py /opt/x/bin/brain serve m", "py -m brain.api --model m"] {
+        for line in [
+            "brain serve m",
+            "/opt/x/bin/brain serve",
+            "python3 /opt/x/bin/brain serve m",
+            "/x/python3.11 -m brain.api --model m",
+            "python -u -W ignore -m brain.api",
+        ] {
             assert_eq!(option(line), Some("--at"), "{line}");
         }
-        for line in ["brain", "brain --version", "brain bench serve", "other serve", "py", "py -m", "py -m other", "py -m brain serve"] {
+        for line in [
+            "brain",
+            "brain --version",
+            "brain bench serve",
+            "other serve",
+            "python3",
+            "python3 -m",
+            "python3 -W",
+            "python3 -m other",
+            "python3 -m brain serve",
+            "python3 -c brain.api",
+            "py -m brain.api",
+        ] {
             assert_eq!(option(line), None, "{line}");
         }
-        assert_eq!(table.links().collect::<Vec<_>>(), ["brain"]);
-        let of_the_host = |programs: &Programs| programs.of_the_host("/x/brain").map(|p| p.name);
-        assert_eq!((of_the_host(&table), of_the_host(&Programs::new([row], false))), (Some("brain"), None));
+        assert_eq!(table.links().collect::<Vec<_>>(), ["brain", "python3", "python"]);
+        let ours = Programs::new([row], false);
+        for word in ["/x/brain", "python3", "/x/python"] {
+            assert_eq!((table.is_of_the_host(word), ours.is_of_the_host(word)), (true, false), "{word}");
+        }
+        assert!(!table.is_of_the_host("uvicorn") && !ours.links().any(|l| l == "python3"));
     }
 
     #[test]

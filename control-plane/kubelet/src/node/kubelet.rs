@@ -130,9 +130,7 @@ impl Kubelet {
 
 fn gpus(options: &Options) -> Vec<Gpu> {
     let o = &options.gpus;
-    (0..o.count)
-        .map(|index| Gpu { uuid: o.uuid(index as usize), index, product: o.product.clone(), total_bytes: o.memory_bytes })
-        .collect()
+    (0..o.count).map(|index| Gpu { uuid: o.uuid(index as usize), index, product: o.product.clone(), total_bytes: o.memory_bytes }).collect()
 }
 
 fn about_node(node: &Node) -> ObjectReference {

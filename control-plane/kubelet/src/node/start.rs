@@ -149,7 +149,16 @@ pub(super) async fn start(
         id: container_id(),
         image: resolution.digest(),
         control,
-        exec: ExecBase { env: environment.to_strings(), path, cwd, user: wanted, place, inside, tree, programs: node.options.programs.clone() },
+        exec: ExecBase {
+            env: environment.to_strings(),
+            path,
+            cwd,
+            user: wanted,
+            place,
+            inside,
+            tree,
+            programs: node.options.programs.clone(),
+        },
     };
     let fall_back_to_log = container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
     Ok((running, Watch { reports, output, log, termination_log: files.termination_log, fall_back_to_log }))

@@ -113,8 +113,12 @@ mod tests {
         fs::write(venv.join("bin/text"), "").unwrap();
         program(&hidden.join("own"));
         let tree = Tree::new(
-            [("/opt/venv".into(), Some(venv.clone())), (hidden.clone(), Some(venv.join("bin"))), ("/one".into(), Some(venv.join("real/tool")))]
-                .into_iter(),
+            [
+                ("/opt/venv".into(), Some(venv.clone())),
+                (hidden.clone(), Some(venv.join("bin"))),
+                ("/one".into(), Some(venv.join("real/tool"))),
+            ]
+            .into_iter(),
         );
         let which = |name: &str, path: &str| tree.which(name, path);
         let path = "/opt/venv/bin:relative:/usr/bin:/bin";

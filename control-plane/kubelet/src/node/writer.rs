@@ -91,7 +91,8 @@ async fn write(api: Api<Pod>, name: String, uid: String, mut newest: Newest) {
             Ok(pod) => {
                 failures = 0;
                 // A server may keep metadata out of the status subresource.
-                let kept = pod.metadata.annotations.as_ref().is_some_and(|kept| notes.iter().all(|(key, value)| kept.get(key) == Some(value)));
+                let kept =
+                    pod.metadata.annotations.as_ref().is_some_and(|kept| notes.iter().all(|(key, value)| kept.get(key) == Some(value)));
                 if !kept && told.as_ref() != Some(&notes) {
                     let patch = json!({"metadata": {"uid": uid, "annotations": notes}});
                     if let Err(error) = api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {

@@ -11,7 +11,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use dormouse_names::program::{base, glob, image_name, lacking};
+use dormouse_names::program::{base, glob, image_name, is_interpreter, lacking};
 use dormouse_names::{Program, Programs};
 use dormouse_runtime::net::host_to_tell;
 use k8s_openapi::api::core::v1::Container;
@@ -128,7 +128,7 @@ impl Resolution {
     pub fn argv_at(&self, ip: Option<IpAddr>, programs: &Programs) -> Vec<String> {
         let mut argv = self.argv.clone();
         if self.program != Target::Ours
-            && let Some(option) = programs.host_option(&argv, is_interpreter(base(&argv[0])))
+            && let Some(option) = programs.host_option(&argv)
             && let Some(host) = host_to_tell(&argv, option, ip)
         {
             argv.extend([option.to_owned(), host]);
@@ -260,9 +260,4 @@ fn called_as(name: &str, program: &Program, args: &[String]) -> Vec<String> {
 
 fn with_name(name: &str, args: &[String]) -> Vec<String> {
     std::iter::once(name.to_owned()).chain(args.iter().cloned()).collect()
-}
-
-/// What runs scripts and modules of Python.
-fn is_interpreter(name: &str) -> bool {
-    name == "uvicorn" || name.strip_prefix("python").is_some_and(|v| v.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
 }

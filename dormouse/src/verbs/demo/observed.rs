@@ -93,7 +93,8 @@ mod tests {
             stamps.into_iter().map(|s| (s.event, s.monotonic_us / 1000)).collect()
         };
         let rest = [("start_end", 4500), ("wake_begin", 7000), ("wake_end", 7125)];
-        let expected = |begin: u64| [&[("start_begin", begin)], &rest[..]].concat().into_iter().map(|(e, t)| (e.to_owned(), t)).collect::<Vec<_>>();
+        let expected =
+            |begin: u64| [&[("start_begin", begin)], &rest[..]].concat().into_iter().map(|(e, t)| (e.to_owned(), t)).collect::<Vec<_>>();
         assert_eq!(seen(Begin::Call("/instances/i")), expected(1000));
         let container = Begin::Container(zero + SignedDuration::from_secs(2));
         assert_eq!(seen(container), expected(2000));

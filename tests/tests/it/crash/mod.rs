@@ -15,7 +15,7 @@ use dormouse_runtime::output::error_line;
 use serde_json::Value;
 
 use fuse::When;
-use stage::{Act, Stage};
+use stage::{Act, Flow, Stage};
 
 /// One act, played with the fuse at each effect in turn.
 struct Sweep {
@@ -63,8 +63,8 @@ impl Sweep {
 }
 
 /// From nothing to a served requester.
-fn bind(name: &'static str, launchers: bool, model: &'static str, least: usize) {
-    let mut stage = Stage::new(launchers);
+fn bind(name: &'static str, flow: Flow, model: &'static str, least: usize) {
+    let mut stage = Stage::new(flow);
     let mut bind = Sweep::new(name, least);
     while !bind.through {
         bind.play(&mut stage, &Act { come: Some(model), go: None }, model);
@@ -74,8 +74,8 @@ fn bind(name: &'static str, launchers: bool, model: &'static str, least: usize) 
 }
 
 /// A sleeper is woken for a requester that comes, and put to sleep when that goes, in turn.
-fn wake_and_unbind(names: [&'static str; 2], launchers: bool, model: &'static str, least: [usize; 2]) {
-    let mut stage = Stage::new(launchers);
+fn wake_and_unbind(names: [&'static str; 2], flow: Flow, model: &'static str, least: [usize; 2]) {
+    let mut stage = Stage::new(flow);
     let first = stage.play(&Act { come: Some(model), go: None }, None, None).came;
     stage.play(&Act { come: None, go: first }, None, None);
     let mut wake = Sweep::new(names[0], least[0]);
@@ -89,28 +89,34 @@ fn wake_and_unbind(names: [&'static str; 2], launchers: bool, model: &'static st
 
 #[test]
 fn direct_bind() {
-    bind("direct bind", false, "m", 4);
+    bind("direct bind", Flow::Direct, "m", 4);
 }
 
 #[test]
 fn direct_wake_and_unbind() {
-    wake_and_unbind(["direct wake", "direct unbind"], false, "m", [4, 4]);
+    wake_and_unbind(["direct wake", "direct unbind"], Flow::Direct, "m", [4, 4]);
 }
 
 #[test]
 fn launcher_bind() {
-    bind("launcher bind", true, "alpha", 5);
+    bind("launcher bind", Flow::Launchers, "alpha", 5);
 }
 
 #[test]
 fn launcher_wake_and_unbind() {
-    wake_and_unbind(["launcher wake", "launcher unbind"], true, "alpha", [4, 4]);
+    wake_and_unbind(["launcher wake", "launcher unbind"], Flow::Launchers, "alpha", [4, 4]);
+}
+
+/// The readiness gate is one more write on each way.
+#[test]
+fn gated_wake_and_unbind() {
+    wake_and_unbind(["gated wake", "gated unbind"], Flow::Gated, "alpha", [5, 5]);
 }
 
 /// Two models take turns on one GPU, in one launcher.
 #[test]
 fn launcher_swap() {
-    let mut stage = Stage::new(true);
+    let mut stage = Stage::new(Flow::Launchers);
     let first = stage.play(&Act { come: Some("alpha"), go: None }, None, None).came;
     let mut awake = stage.play(&Act { come: Some("beta"), go: first }, None, None).came;
     let mut swap = Sweep::new("launcher swap", 8);

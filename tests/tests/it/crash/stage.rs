@@ -22,13 +22,24 @@ const QUIET: Duration = Duration::from_millis(300);
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
+/// How requesters say what they want, and become Ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// By a server patch; by a probe.
+    Direct,
+    /// By a configuration that launchers serve; by a probe.
+    Launchers,
+    /// As with launchers; by the readiness gate, with a second container beside the one that counts.
+    Gated,
+}
+
 /// See the module.
 pub(crate) struct Stage {
     // The order of these is the order of their ends.
     controller: Option<Controller>,
     wire: Wire,
     fuse: Arc<Fuse>,
-    launchers: bool,
+    flow: Flow,
     requesters: u32,
     pub(crate) up: Up,
 }
@@ -53,7 +64,7 @@ pub(crate) struct Ended {
 }
 
 impl Stage {
-    pub(crate) fn new(launchers: bool) -> Self {
+    pub(crate) fn new(flow: Flow) -> Self {
         let up = Up::start(&["--gpus-per-node", "1", "--controllers", "none"]);
         let api = up.api();
         let mut values = dormouse_deploy::ChartValues::default();
@@ -63,7 +74,7 @@ impl Stage {
             api.create(&collection(&object), &object);
         }
         until("the gpu-map is filled", SOON, || api.get("/api/v1/namespaces/default/configmaps/gpu-map"));
-        if launchers {
+        if flow != Flow::Direct {
             // Rights of launchers, a configuration for two engines, two models; the rest of the example is not for here.
             let text = std::fs::read_to_string(crate::support::repository().join("examples/launcher.yaml")).unwrap();
             for object in dormouse_machinery::yaml::documents(&text).unwrap() {
@@ -78,7 +89,7 @@ impl Stage {
         let number = address.split('.').nth(1).unwrap().parse().unwrap();
         let fuse = Arc::new(Fuse::new());
         let wire = Wire::new(&up.kubeconfig(), number, Arc::clone(&fuse));
-        let mut stage = Self { controller: None, wire, fuse, launchers, requesters: 0, up };
+        let mut stage = Self { controller: None, wire, fuse, flow, requesters: 0, up };
         stage.write_kubeconfig();
         stage.start_controller();
         stage
@@ -169,20 +180,23 @@ impl Stage {
     fn requester(&mut self, model: &str) -> String {
         self.requesters += 1;
         let name = format!("{model}-{}", self.requesters);
-        let wish = if self.launchers {
-            json!({"dual-pods.llm-d.ai/inference-server-config": model})
-        } else {
-            json!({"dual-pods.llm-d.ai/server-patch": patch(model)})
+        let wish = match self.flow {
+            Flow::Direct => json!({"dual-pods.llm-d.ai/server-patch": patch(model)}),
+            Flow::Launchers | Flow::Gated => json!({"dual-pods.llm-d.ai/inference-server-config": model}),
         };
-        let probe = json!({"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1});
-        let container = json!({
-            "name": "inference-server", "image": "registry.example/fma/requester:1", "readinessProbe": probe,
+        let mut spec = json!({"containers": [{
+            "name": "inference-server", "image": "registry.example/fma/requester:1",
             "resources": {"limits": {"nvidia.com/gpu": "1", "cpu": "100m", "memory": "250Mi"}},
-        });
-        let pod = json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"wants": model}, "annotations": wish},
-            "spec": {"containers": [container]},
-        });
+        }]});
+        if self.flow == Flow::Gated {
+            spec["readinessGates"] = json!([{"conditionType": "dormouse.dev/serving"}]);
+            let beside = json!({"name": "beside", "image": "busybox", "command": ["sleep", "100000"]});
+            spec["containers"].as_array_mut().unwrap().push(beside);
+        } else {
+            spec["containers"][0]["readinessProbe"] = json!({"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1});
+        }
+        let metadata = json!({"name": name, "labels": {"wants": model}, "annotations": wish});
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec});
         self.up.api().create(PODS, &pod);
         name
     }

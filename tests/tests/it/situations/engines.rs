@@ -18,9 +18,11 @@ fn an_engine_of_the_host_listens_at_its_pods_address() {
     // Says what it was called with, in the place of a real one.
     let folder = up.folder().join("venv");
     std::fs::create_dir(&folder).unwrap();
-    let file = folder.join("vllm");
-    std::fs::write(&file, "#!/bin/sh\necho \"$@\"\n").unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for name in ["vllm", "python3"] {
+        let file = folder.join(name);
+        std::fs::write(&file, "#!/bin/sh\necho \"$@\"\n").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
 
     let container = |name: &str, command: &[&str]| {
         json!({"name": name, "image": "docker.io/vllm/vllm-openai:v0.10.2", "command": command,
@@ -35,6 +37,11 @@ fn an_engine_of_the_host_listens_at_its_pods_address() {
             "containers": [
                 container("shell", &["sh", "-c", "exec vllm serve m --port 8000"]),
                 container("direct", &["/opt/venv/vllm", "serve", "m", "--port", "8000"]),
+                // Found where only the container has it.
+                container("bare", &["vllm", "serve", "m", "--port", "8000"]),
+                container("module", &["sh", "-c", "python3 -u -m vllm.entrypoints.openai.api_server --model m"]),
+                container("bare-module", &["python3", "-m", "vllm.entrypoints.openai.api_server", "--model", "m"]),
+                container("other-module", &["sh", "-c", "python3 -m http.server"]),
                 container("wildcard", &["sh", "-c", "vllm serve m --host 0.0.0.0"]),
                 container("named", &["sh", "-c", "vllm serve m --host 127.1.1.1"]),
                 container("version", &["sh", "-c", "vllm --version"]),
@@ -47,6 +54,10 @@ fn an_engine_of_the_host_listens_at_its_pods_address() {
     for (container, line) in [
         ("shell", format!("serve m --port 8000 --host {ip}")),
         ("direct", format!("serve m --port 8000 --host {ip}")),
+        ("bare", format!("serve m --port 8000 --host {ip}")),
+        ("module", format!("-u -m vllm.entrypoints.openai.api_server --model m --host {ip}")),
+        ("bare-module", format!("-m vllm.entrypoints.openai.api_server --model m --host {ip}")),
+        ("other-module", "-m http.server".to_owned()),
         ("wildcard", format!("serve m --host 0.0.0.0 --host {ip}")),
         ("named", "serve m --host 127.1.1.1".to_owned()),
         ("version", "--version".to_owned()),

@@ -90,7 +90,13 @@ impl Up {
         let name = NAME.to_owned();
         let log = |what: &str| File::create(folder.path().join(what)).unwrap();
         let mut command = Self::command(folder.path());
-        command.args(args).envs(variables.iter().copied()).env("TMPDIR", folder.path()).stdin(Stdio::null()).stdout(log("out")).stderr(log("err"));
+        command
+            .args(args)
+            .envs(variables.iter().copied())
+            .env("TMPDIR", folder.path())
+            .stdin(Stdio::null())
+            .stdout(log("out"))
+            .stderr(log("err"));
         hear_interrupts();
         let child = command.spawn().expect("the binary runs");
         Self { folder, name, child, ended: None, api: None, uids: BTreeSet::new() }
