@@ -52,6 +52,9 @@ enum Verb {
     /// Inference engines, and models for them
     #[cfg(feature = "engine")]
     Engine(crate::verbs::engine::EngineArgs),
+    /// Benchmarks of generative-AI endpoints, and their files
+    #[cfg(feature = "perf")]
+    Perf(crate::verbs::perf::PerfArgs),
     /// What `vllm` means in a Pod of the embedded plane
     #[cfg(feature = "engine")]
     #[command(hide = true, subcommand)]
@@ -107,6 +110,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Requester(verb) => verb.run(),
         #[cfg(feature = "engine")]
         Verb::Engine(args) => args.run(),
+        #[cfg(feature = "perf")]
+        Verb::Perf(args) => args.run(),
         #[cfg(feature = "engine")]
         Verb::Vllm(verb) => verb.run(),
         Verb::Completions { shell } => {

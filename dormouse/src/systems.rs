@@ -73,6 +73,13 @@ const SYSTEMS: &[System] = &[
         }],
         controllers: &[],
     },
+    System {
+        feature: "perf",
+        built_in: cfg!(feature = "perf"),
+        verbs: &["perf"],
+        programs: &[Program { verb: "perf", ..Program::new("aiperf") }],
+        controllers: &[],
+    },
 ];
 
 /// The command itself.

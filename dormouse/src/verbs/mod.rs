@@ -6,6 +6,8 @@ pub(crate) mod demo;
 pub(crate) mod devices;
 #[cfg(feature = "engine")]
 pub(crate) mod engine;
+#[cfg(feature = "perf")]
+pub(crate) mod perf;
 #[cfg(any(feature = "plane", feature = "actuation"))]
 pub(crate) mod status;
 #[cfg(feature = "plane")]

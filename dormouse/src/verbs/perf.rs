@@ -1,0 +1,32 @@
+//! `dormouse perf …`: benchmarks of generative-AI endpoints. The program `aiperf` means it too.
+
+use clap::{Args, Subcommand};
+use dormouse_perf_report::analyze::{self, AnalyzeArgs};
+
+/// Arguments of `perf`.
+#[derive(Debug, Args)]
+pub(crate) struct PerfArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Compute a whole summary from the records of a run, ours or AIPerf's
+    #[command(
+        after_help = "Examples:\n  dormouse perf analyze artifacts/my-run\n  dormouse perf analyze artifacts/my-run --check\n  dormouse perf analyze run1 run2 --write recomputed --slice-duration 1"
+    )]
+    Analyze(AnalyzeArgs),
+}
+
+impl PerfArgs {
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// What it failed with.
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        match &self.what {
+            What::Analyze(args) => analyze::run(args),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! A phase in slices of time (perf contract 6.7, with 0.2 item 10): a record belongs to the slice in which it left, and curves
+//! are those of all records in that slice.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::Metric;
+use crate::curves::{Curves, Stamps};
+use crate::record::Row;
+use crate::summary::{Objective, Summary, Window};
+
+/// One slice.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// When it was.
+    pub window: Window,
+    /// It is as long as the others; the last one may not be.
+    pub complete: bool,
+    /// What is said of it.
+    pub summary: Summary,
+}
+
+/// More slices than this are no help to anybody.
+const MOST: u64 = 100_000;
+
+/// Slices of so many nanoseconds, from the first start of a request to the last end.
+#[must_use]
+pub fn of(rows: &[Row], length_ns: u64, objectives: &[Objective], stamps: Stamps) -> Vec<Slice> {
+    let moment = |ns: u64| u64::try_from(stamps.at(ns)).unwrap_or(0);
+    let starts = rows.iter().map(|r| moment(r.start_ns)).min();
+    let ends = rows.iter().map(|r| moment(r.end_ns)).max();
+    let (Some(first), Some(last)) = (starts, ends) else { return Vec::new() };
+    let length = length_ns.max(last.saturating_sub(first) / MOST).max(1);
+    let curves = Curves::of(rows.iter(), stamps);
+    let mut inside: BTreeMap<u64, Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        inside.entry((moment(row.start_ns) - first) / length).or_default().push(row);
+    }
+    let slice = |(number, at): (u64, u64)| {
+        let full = at.saturating_add(length);
+        let window = Window { start_ns: at, end_ns: full.min(last) };
+        let here = inside.get(&number).map_or(&[][..], Vec::as_slice);
+        let mut summary = Summary::of_records(here, Some(window), objectives, stamps);
+        for absent in [Metric::CreditToStartLatency, Metric::EffectiveLatency] {
+            summary.remove(absent);
+        }
+        summary.put_curves(curves.within(window));
+        Slice { window, complete: full <= last, summary }
+    };
+    let starts = std::iter::successors(Some(first), |at| at.checked_add(length)).take_while(|at| *at < last);
+    (0..).zip(starts).map(slice).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_belongs_to_where_it_left_and_its_curve_to_where_it_was() {
+        let row = |start_ns: u64, end_ns: u64| Row { credit_ns: start_ns, start_ns, end_ns, ..Row::default() };
+        let rows = [row(100, 250), row(190, 195), row(210, 220)];
+        let slices = of(&rows, 100, &[], Stamps::Whole);
+        let windows: Vec<_> = slices.iter().map(|s| (s.window.start_ns, s.window.end_ns, s.complete)).collect();
+        assert_eq!(windows, [(100, 200, true), (200, 250, false)]);
+        let counts: Vec<_> = slices.iter().map(|s| s.summary.single(Metric::RequestCount)).collect();
+        assert_eq!(counts, [Some(2.0), Some(1.0)]);
+        let Some(crate::Value::Weighted(busy)) = slices[1].summary.get(Metric::EffectiveConcurrency) else { panic!() };
+        assert!((busy.avg - 1.2).abs() < 1e-12, "{busy:?}");
+        assert!(slices[0].summary.get(Metric::EffectiveLatency).is_none());
+        assert!(of(&[], 100, &[], Stamps::Whole).is_empty());
+    }
+}
