@@ -6,6 +6,7 @@
 //! * [`summary`]: a whole phase, from the columns of its records;
 //! * [`curves`]: what was under way at each moment;
 //! * [`slices`]: a phase piece by piece;
+//! * [`repeat`]: the same measured several times;
 //! * [`stats`]: percentiles and the rest.
 //!
 //! Definitions are those of the peer (perf contract 5, corrected by 0.2), so that its files can be recomputed and ours be read
@@ -14,6 +15,7 @@
 pub mod catalog;
 pub mod curves;
 pub mod record;
+pub mod repeat;
 pub mod slices;
 pub mod stats;
 pub mod summary;

@@ -55,7 +55,7 @@ pub fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
 fn one(args: &AnalyzeArgs, folder: &Path) -> anyhow::Result<usize> {
     let run = Run::read(folder)?;
     let computed = run.profiling();
-    let document = summary::document(&computed, &run.about);
+    let document = summary::document(&computed, run.warmup().as_ref(), &run.about);
     let differences = if args.check { check::differences(&document, &run.about) } else { Vec::new() };
     match args.output {
         Output::Json => Out.line(&serde_json::to_string_pretty(&document)?)?,

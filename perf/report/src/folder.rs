@@ -137,6 +137,12 @@ impl Run {
 }
 
 impl Run {
+    /// What was measured while warming up, if that was done.
+    #[must_use]
+    pub fn warmup(&self) -> Option<Summary> {
+        self.phases.iter().find(|p| p.warmup).map(|phase| phase.summary(self))
+    }
+
     /// The profiling phases in slices of so many nanoseconds.
     #[must_use]
     pub fn slices(&self, length_ns: u64) -> Vec<Slice> {

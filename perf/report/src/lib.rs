@@ -4,10 +4,12 @@
 //! * [`folder`]: the files of one run, and when its phases were;
 //! * [`summary`]: metrics as JSON and CSV;
 //! * [`slices`]: the same for pieces of time;
+//! * [`aggregate`]: several runs as one;
 //! * [`mod@check`]: whether two summaries say the same;
 //! * [`analyze`]: the verb;
 //! * [`json`]: JSON whose members keep their order.
 
+pub mod aggregate;
 pub mod analyze;
 pub mod check;
 pub mod folder;

@@ -40,12 +40,19 @@ const LAST: [Metric; 2] = [Metric::CreditToStartLatency, Metric::EffectiveLatenc
 /// A whole summary. What is not made of records comes from `about`, the summary that was written before, or its beginnings;
 /// its metrics are left out.
 #[must_use]
-pub fn document(summary: &Summary, about: &Json) -> Json {
+pub fn document(summary: &Summary, warmup: Option<&Summary>, about: &Json) -> Json {
     let (first, behind) = members(summary);
-    let about = about.members().iter().filter(|(_, value)| value.get("unit").is_none());
+    let about = about.members().iter().filter(|(name, value)| value.get("unit").is_none() && name != WARMUP);
     let (head, rest): (Members, Members) = about.cloned().partition(|(name, _)| HEAD.contains(&name.as_str()));
-    Json::Object([head, first, rest, behind].concat())
+    let warmup = warmup.map(|w| {
+        let (first, behind) = members(w);
+        (WARMUP.to_owned(), Json::Object([first, behind].concat()))
+    });
+    Json::Object([head, first, rest, warmup.into_iter().collect(), behind].concat())
 }
+
+/// The member for what was measured while warming up.
+const WARMUP: &str = "warmup_metrics";
 
 /// What stands before the metrics.
 const HEAD: [&str; 4] = ["schema_version", "aiperf_version", "dormouse_version", "benchmark_id"];

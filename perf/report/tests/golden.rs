@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use dormouse_perf_report::aggregate::Aggregate;
 use dormouse_perf_report::check::differences;
 use dormouse_perf_report::folder::Run;
 use dormouse_perf_report::json::Json;
@@ -37,7 +38,7 @@ fn summaries_come_out_of_the_records() {
     for folder in &found {
         let run = Run::read(folder).unwrap();
         let computed = run.profiling();
-        let got = summary::document(&computed, &run.about);
+        let got = summary::document(&computed, run.warmup().as_ref(), &run.about);
         let recorded = json(folder, "profile_export_aiperf.json");
         let mut here = differences(&got, &recorded);
         let csv = std::fs::read_to_string(folder.join("profile_export_aiperf.csv")).unwrap();
@@ -97,12 +98,47 @@ fn phases_have_summaries_of_their_own() {
         let run = Run::read(folder).unwrap();
         for phase in &run.phases {
             let recorded = json(&folder.join("phases").join(&phase.name), "profile_export_aiperf.json");
-            let computed = summary::document(&phase.summary(&run), &recorded);
+            let computed = summary::document(&phase.summary(&run), None, &recorded);
             assert_eq!(differences(&computed, &recorded), Vec::<String>::new(), "{} of {}", phase.name, folder.display());
         }
-        let warmup = run.phases.iter().find(|p| p.warmup).expect("a warm-up");
         let recorded = json(folder, "profile_export_aiperf.json");
-        let computed = summary::document(&warmup.summary(&run), &Json::Null);
-        assert_eq!(differences(&computed, recorded.get("warmup_metrics").unwrap()), Vec::<String>::new(), "{}", folder.display());
+        let computed = summary::document(&run.profiling(), run.warmup().as_ref(), &run.about);
+        let warmup = |json: &Json| json.get("warmup_metrics").cloned().expect("a warm-up");
+        assert_eq!(differences(&warmup(&computed), &warmup(&recorded)), Vec::<String>::new(), "{}", folder.display());
     }
+}
+
+#[test]
+fn repeated_runs_spread_as_recorded() {
+    let folder = root().join("repeated");
+    if !folder.is_dir() {
+        dormouse_runtime::output::error_line("SKIPPED repeated_runs_spread_as_recorded: no recording of repeated runs");
+        return;
+    }
+    let mut runs: Vec<_> = std::fs::read_dir(folder.join("profile_runs")).unwrap().map(|e| e.unwrap().path()).collect();
+    runs.sort();
+    let summaries: Vec<Json> = runs.iter().map(|run| json(run, "profile_export_aiperf.json")).collect();
+    let aggregate = Aggregate::of(&summaries.iter().collect::<Vec<_>>(), 0.95);
+    let recorded = json(&folder.join("aggregate"), "profile_export_aiperf_aggregate.json");
+    let theirs = recorded.get("metrics").unwrap();
+    let document = aggregate.document("", Vec::new());
+    let ours = document.get("metrics").unwrap();
+    assert_eq!(ours.members().len(), theirs.members().len());
+    for (name, want) in theirs.members() {
+        let got = ours.get(name).unwrap_or_else(|| panic!("{name}"));
+        for (what, want) in want.members() {
+            match (got.get(what).and_then(Json::as_f64), want.as_f64()) {
+                (Some(got), Some(want)) => assert!((got - want).abs() <= 1e-9 * want.abs().max(1e-6), "{name}.{what}: {got} {want}"),
+                _ => assert_eq!(got.get(what), Some(want), "{name}.{what}"),
+            }
+        }
+    }
+    let sorted = |text: &str| {
+        let (table, rest) = text.split_once("\n\n").unwrap();
+        let mut lines: Vec<String> = table.lines().map(str::to_owned).collect();
+        lines.sort();
+        (lines, rest.to_owned())
+    };
+    let csv = std::fs::read_to_string(folder.join("aggregate/profile_export_aiperf_aggregate.csv")).unwrap();
+    assert_eq!(sorted(&aggregate.csv(&[])).0, sorted(&csv).0);
 }
