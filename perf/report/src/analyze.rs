@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use dormouse_perf_metrics::catalog::{Group, Metric};
-use dormouse_perf_metrics::summary::{Summary, Value};
+use dormouse_perf_metrics::summary::Summary;
 use dormouse_runtime::flags::Output;
-use dormouse_runtime::output::table::section;
 use dormouse_runtime::output::{Out, error_line};
 
+use crate::console::{self, Style};
 use crate::folder::{Run, Source};
 use crate::json::Json;
+use crate::records::Problem;
 use crate::{check, slices, summary};
 
 /// Arguments of `analyze`.
@@ -26,6 +26,9 @@ pub struct AnalyzeArgs {
     /// Slices of so many seconds too
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     slice_duration: Option<f64>,
+    /// Show the times of HTTP too
+    #[arg(long)]
+    http: bool,
     /// Compare with the summary that lies there, figure by figure; exit with 1 where they differ
     #[arg(long)]
     check: bool,
@@ -59,7 +62,7 @@ fn one(args: &AnalyzeArgs, folder: &Path) -> anyhow::Result<usize> {
     let differences = if args.check { check::differences(&document, &run.about) } else { Vec::new() };
     match args.output {
         Output::Json => Out.line(&serde_json::to_string_pretty(&document)?)?,
-        Output::Table => Out.text(&table(folder, &run, &computed))?,
+        Output::Table => Out.text(&table(folder, &run, &computed, args.http))?,
     }
     differences.iter().for_each(|d| error_line(&format!("{}: {d}", folder.display())));
     if let Some(to) = &args.write {
@@ -93,8 +96,8 @@ fn write(to: &Path, run: &Run, computed: &Summary, document: &Json, slice: Optio
     Ok(())
 }
 
-/// For people: what the main table of a run has.
-fn table(folder: &Path, run: &Run, computed: &Summary) -> String {
+/// For people: when the phases were, and the tables of what was measured.
+fn table(folder: &Path, run: &Run, computed: &Summary, http: bool) -> String {
     let mut text = format!("{}\n", folder.display());
     for phase in &run.phases {
         let (window, source) = phase.window;
@@ -106,23 +109,16 @@ fn table(folder: &Path, run: &Run, computed: &Summary) -> String {
         let (count, failed) = (phase.rows.len(), phase.problems.len());
         text.push_str(&format!("  {}: {count} requests, {failed} failed, in {:.3} s, {known}\n", phase.name, window.seconds()));
     }
-    let mut rows: Vec<(u16, Vec<String>)> = Vec::new();
-    for metric in Metric::all().filter(|m| m.entry().group == Group::Main) {
-        let entry = metric.entry();
-        let show = |base: f64| format!("{:.2}", entry.unit.show(base));
-        let name = format!("{} ({})", entry.header, entry.unit.shown());
-        match computed.get(metric) {
-            Some(Value::Stats(s)) => {
-                let [.., p50, _, p90, _, p99] = s.percentiles;
-                rows.push((entry.order, [vec![name], [s.avg, s.min, s.max, p99, p90, p50, s.std].map(show).to_vec()].concat()));
-            }
-            Some(Value::Single(v)) => rows.push((entry.order, vec![name, show(*v)])),
-            _ => {}
-        }
-    }
-    rows.sort();
-    let rows: Vec<Vec<String>> = rows.into_iter().map(|(_, row)| row).collect();
-    text.push('\n');
-    text.push_str(&section(&["METRIC", "AVG", "MIN", "MAX", "P99", "P90", "P50", "STD"], &rows).unwrap_or_default());
+    let problems: Vec<Problem> = run.phases.iter().filter(|p| !p.warmup).flat_map(|p| p.problems.iter().cloned()).collect();
+    text.push_str(&console::tables(computed, &problems, endpoint(&run.about), Style::Dormouse, http));
     text
+}
+
+/// The title of what was asked (perf contract 4.1).
+fn endpoint(about: &Json) -> &'static str {
+    let kind = about.get("input_config").and_then(|c| c.get("endpoint")).and_then(|e| e.get("type")).and_then(Json::as_str);
+    match kind {
+        Some("embeddings" | "chat_embeddings") => "Embeddings Metrics",
+        _ => "LLM Metrics",
+    }
 }

@@ -1,8 +1,9 @@
 //! The files of a benchmark (perf contract 6): what the peer writes and its users' scripts read.
 //!
-//! * [`records`]: a line for each request, and what of it the metrics need;
+//! * [`lines`] and [`records`]: a line for each request, written and read;
 //! * [`folder`]: the files of one run, and when its phases were;
 //! * [`summary`]: metrics as JSON and CSV;
+//! * [`console`]: metrics as tables;
 //! * [`slices`]: the same for pieces of time;
 //! * [`aggregate`]: several runs as one;
 //! * [`mod@check`]: whether two summaries say the same;
@@ -12,8 +13,10 @@
 pub mod aggregate;
 pub mod analyze;
 pub mod check;
+pub mod console;
 pub mod folder;
 pub mod json;
+pub mod lines;
 pub mod records;
 pub mod slices;
 pub mod summary;

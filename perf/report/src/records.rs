@@ -8,8 +8,8 @@ use std::fmt;
 
 use dormouse_perf_metrics::catalog::Metric;
 use dormouse_perf_metrics::record::{Row, Values};
-use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 /// A record that was read.
 #[derive(Debug)]
@@ -25,13 +25,13 @@ pub struct Record {
 }
 
 /// Why a request failed, as files say it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub struct Problem {
     /// A status, or a number for what is none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i64>,
     /// Its class.
-    #[serde(default, rename = "type")]
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
     /// What was said.
     #[serde(default)]

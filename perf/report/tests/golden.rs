@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dormouse_perf_report::aggregate::Aggregate;
 use dormouse_perf_report::check::differences;
+use dormouse_perf_report::console::{self, Style};
 use dormouse_perf_report::folder::Run;
 use dormouse_perf_report::json::Json;
 use dormouse_perf_report::{slices, summary};
@@ -141,4 +142,42 @@ fn repeated_runs_spread_as_recorded() {
     };
     let csv = std::fs::read_to_string(folder.join("aggregate/profile_export_aiperf_aggregate.csv")).unwrap();
     assert_eq!(sorted(&aggregate.csv(&[])).0, sorted(&csv).0);
+}
+
+/// The tables, not the sentences beside them: those are the peer's own.
+#[test]
+fn tables_look_as_recorded() {
+    let mut found = Vec::new();
+    folders(&root(), &mut found);
+    found.retain(|f| f.join("profile_export_console.txt").is_file());
+    assert!(!found.is_empty(), "no recordings of consoles");
+    for folder in &found {
+        let run = Run::read(folder).unwrap();
+        let problems: Vec<_> = run.phases.iter().filter(|p| !p.warmup).flat_map(|p| p.problems.clone()).collect();
+        let recorded = std::fs::read_to_string(folder.join("profile_export_console.txt")).unwrap();
+        let endpoint = if recorded.contains("Embeddings Metrics") { "Embeddings Metrics" } else { "LLM Metrics" };
+        let ours = console::tables(&run.profiling(), &problems, endpoint, Style::Aiperf, false);
+        let drawn = |text: &str| {
+            let is_drawn = |line: &&str| line.contains("NVIDIA AIPerf |") || line.starts_with(['┏', '┃', '┡', '│', '└']);
+            text.lines()
+                .filter(is_drawn)
+                .filter(|l| !l.starts_with("│  ") || l.ends_with(" │") && l.matches('│').count() > 2)
+                .map(|l| l.trim_end().to_owned())
+                .collect::<Vec<_>>()
+        };
+        // The peer's error-adjusted rows have no order.
+        let sorted = |mut lines: Vec<String>| {
+            lines.sort();
+            lines
+        };
+        let (ours, theirs) = (sorted(drawn(&ours)), sorted(drawn(&recorded)));
+        let wrong: Vec<_> = ours.iter().zip(&theirs).filter(|(a, b)| a != b).take(5).collect();
+        assert!(
+            wrong.is_empty() && ours.len() == theirs.len(),
+            "{}: {} lines of {}, {wrong:#?}",
+            folder.display(),
+            ours.len(),
+            theirs.len()
+        );
+    }
 }
