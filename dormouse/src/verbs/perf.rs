@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use dormouse_perf_report::analyze::{self, AnalyzeArgs};
+use dormouse_perf_report::compare::{self, CompareArgs};
 
 /// Arguments of `perf`.
 #[derive(Debug, Args)]
@@ -17,6 +18,8 @@ enum What {
         after_help = "Examples:\n  dormouse perf analyze artifacts/my-run\n  dormouse perf analyze artifacts/my-run --check\n  dormouse perf analyze run1 run2 --write recomputed --slice-duration 1"
     )]
     Analyze(AnalyzeArgs),
+    /// Two runs side by side, ours or AIPerf's, with what the tools mean otherwise by the same name
+    Compare(CompareArgs),
 }
 
 impl PerfArgs {
@@ -27,6 +30,7 @@ impl PerfArgs {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         match &self.what {
             What::Analyze(args) => analyze::run(args),
+            What::Compare(args) => compare::run(args),
         }
     }
 }

@@ -282,8 +282,8 @@ metrics! {
     ActiveTotalThroughput "active_total_throughput" "Active Total Throughput" "" TokensPerSecond 3150 Active Curve true;
 }
 
-/// How many metrics there are.
-pub const COUNT: usize = ALL.len();
+/// How many metrics have values in records: those before all others.
+pub const OF_RECORDS: usize = Metric::EffectiveLatency as usize + 1;
 
 /// Each usage count of a record and its sum over all (perf contract 5.5).
 pub const USAGE: [(Metric, Metric); 13] = [
@@ -360,6 +360,12 @@ mod tests {
         }
         assert_eq!(Metric::of("ttft"), Some(Metric::TimeToFirstToken));
         assert_eq!(Metric::of("nonsense"), None);
+    }
+
+    #[test]
+    fn metrics_of_records_come_first() {
+        let of_record = |m: Metric| matches!(m.entry().kind, Kind::Record | Kind::Failed | Kind::Every);
+        assert!(Metric::all().enumerate().all(|(at, metric)| of_record(metric) == (at < OF_RECORDS)));
     }
 
     #[test]

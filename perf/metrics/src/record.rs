@@ -1,14 +1,14 @@
 //! One request: what was observed of it becomes the values of its metrics (perf contract 5.2, 5.5, 5.6).
 
-use crate::catalog::{COUNT, Metric, USAGE};
+use crate::catalog::{Metric, OF_RECORDS, USAGE};
 
 /// The values of one record by metric, in base units; most are there or not for good reasons.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Values([f64; COUNT]);
+pub struct Values([f64; OF_RECORDS]);
 
 impl Default for Values {
     fn default() -> Self {
-        Self([f64::NAN; COUNT])
+        Self([f64::NAN; OF_RECORDS])
     }
 }
 
@@ -16,12 +16,14 @@ impl Values {
     /// The value of a metric, if it has one.
     #[must_use]
     pub fn get(&self, metric: Metric) -> Option<f64> {
-        Some(self.0[metric as usize]).filter(|v| !v.is_nan())
+        self.0.get(metric as usize).copied().filter(|v| !v.is_nan())
     }
 
-    /// Gives a metric its value; one that is no number is none.
+    /// Gives a metric its value; one that is no number is none, and what is no metric of records has none.
     pub fn set(&mut self, metric: Metric, value: f64) {
-        self.0[metric as usize] = if value.is_finite() { value } else { f64::NAN };
+        if let Some(place) = self.0.get_mut(metric as usize) {
+            *place = if value.is_finite() { value } else { f64::NAN };
+        }
     }
 
     fn set_some(&mut self, metric: Metric, value: Option<f64>) {
@@ -32,7 +34,7 @@ impl Values {
 
     /// Those that are there.
     pub fn iter(&self) -> impl Iterator<Item = (Metric, f64)> {
-        Metric::all().filter_map(|m| Some((m, self.get(m)?)))
+        Metric::all().zip(self.0).filter(|(_, value)| !value.is_nan())
     }
 }
 

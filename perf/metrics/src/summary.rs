@@ -3,7 +3,7 @@
 //! A metric whose ingredients are missing is absent, not nought. Failed records are in no figure but those of failures, of the
 //! whole number, and of what the clock says of every request.
 
-use crate::catalog::{ADJUSTED, COUNT, Kind, Metric, USAGE};
+use crate::catalog::{ADJUSTED, Kind, Metric, OF_RECORDS, USAGE};
 use crate::curves::{Curves, Stamps, Weighted};
 use crate::record::Row;
 use crate::stats::{self, Stats};
@@ -87,7 +87,7 @@ impl Summary {
     pub(crate) fn of_records(rows: &[&Row], window: Option<Window>, objectives: &[Objective], stamps: Stamps) -> Self {
         let columns = Columns::of(rows, stamps);
         let mut summary = Self::default();
-        for metric in Metric::all().filter(|m| matches!(m.entry().kind, Kind::Record | Kind::Failed | Kind::Every)) {
+        for metric in Metric::all().take(OF_RECORDS) {
             if let Some(stats) = Stats::of(columns.of_metric(metric)) {
                 summary.values.push((metric, Value::Stats(stats)));
             }
@@ -241,7 +241,7 @@ struct Columns(Vec<Vec<f64>>);
 impl Columns {
     fn of(rows: &[&Row], stamps: Stamps) -> Self {
         let between = |from: u64, to: u64| float(stamps.at(to).saturating_sub(stamps.at(from)).max(0));
-        let mut columns = vec![Vec::new(); COUNT];
+        let mut columns = vec![Vec::new(); OF_RECORDS];
         let mut push = |metric: Metric, value: f64| columns[metric as usize].push(value);
         for row in rows {
             for (metric, value) in row.values.iter().filter(|(m, _)| (m.entry().kind == Kind::Failed) == row.failed) {

@@ -15,6 +15,9 @@ use serde_json::Value;
 use crate::json::Json;
 use crate::records::{self, Problem, Record};
 
+/// The file of the summary.
+const SUMMARY: &str = "profile_export_aiperf.json";
+
 /// Why a folder cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -108,7 +111,7 @@ impl Run {
             phases[at].rows.push(record.row);
             phases[at].problems.extend(record.error);
         })?;
-        let about: Json = optional(&folder.join("profile_export_aiperf.json"))?.unwrap_or(Json::Null);
+        let about: Json = optional(&folder.join(SUMMARY))?.unwrap_or(Json::Null);
         let windows = Windows::read(folder)?;
         for phase in &mut phases {
             phase.window = windows.of(&phase.name, &phase.rows);
@@ -118,6 +121,14 @@ impl Run {
         let ours = about.get("dormouse_version").is_some();
         let stamps = if ours { Stamps::Whole } else { Stamps::Doubles };
         Ok(Self { phases, objectives, stamps, about })
+    }
+
+    /// The summary that was written, of a folder that may have no records.
+    ///
+    /// # Errors
+    /// When there is none, or it is broken.
+    pub fn written(folder: &Path) -> Result<Json, Error> {
+        optional(&folder.join(SUMMARY))?.ok_or_else(|| Error::NoRecords(folder.to_owned()))
     }
 
     /// What is measured: all phases but those that warm up.

@@ -7,12 +7,13 @@
 //! * [`slices`]: the same for pieces of time;
 //! * [`aggregate`]: several runs as one;
 //! * [`mod@check`]: whether two summaries say the same;
-//! * [`analyze`]: the verb;
+//! * [`analyze`], [`compare`]: the verbs;
 //! * [`json`]: JSON whose members keep their order.
 
 pub mod aggregate;
 pub mod analyze;
 pub mod check;
+pub mod compare;
 pub mod console;
 pub mod folder;
 pub mod json;

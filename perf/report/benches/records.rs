@@ -1,0 +1,108 @@
+//! What records cost: written, read, and summed up. Prints records per second and the seconds of a million.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
+
+use std::time::Instant;
+
+use dormouse_perf_metrics::Stamps;
+use dormouse_perf_metrics::record::{Facts, Http, Row, Shape};
+use dormouse_perf_metrics::summary::{Summary, Window};
+use dormouse_perf_report::lines::{self, Metadata};
+use dormouse_perf_report::records;
+
+const RECORDS: u64 = 1_000_000;
+/// Written and read: enough to be steady, few enough to be kept.
+const LINES: u64 = 100_000;
+const START: u64 = 1_795_253_705_000_000_000;
+const SHAPE: Shape = Shape { streaming: true, tokens: true, server_counts: false };
+
+/// A stream of sixteen tokens; numbers differ from one to the next.
+fn row(number: u64) -> Row {
+    let jitter = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 44;
+    let content: Vec<u64> = (0..16).map(|i| 20_000_000 + jitter + i * (5_000_000 + (jitter >> (i % 8)))).collect();
+    let http = Http {
+        sending: 40_000 + jitter,
+        waiting: 2_000_000,
+        receiving: content[15],
+        sent: (900, 1),
+        received: (4_000, 17),
+        reused: true,
+        ..Http::default()
+    };
+    let mut facts = Facts {
+        content: &content,
+        first_output: Some(content[0]),
+        input_tokens: Some(50),
+        output_tokens: Some(16),
+        requested_tokens: Some(16),
+        http: Some(http),
+        ..Facts::default()
+    };
+    facts.usage[0] = Some(60.0);
+    let start_ns = START + number * 20_000;
+    Row {
+        credit_ns: start_ns - 9_000,
+        start_ns,
+        end_ns: start_ns + content[15] + 100_000,
+        values: facts.values(SHAPE),
+        gaps: facts.gaps(SHAPE),
+        ..Row::default()
+    }
+}
+
+fn metadata(number: u64, row: &Row) -> Metadata<'static> {
+    Metadata {
+        session_num: number,
+        x_request_id: "d2a1a5a2-7d0b-4a63-9a36-6b3f54f0a4b1",
+        x_correlation_id: "056fea59-28c0-4c68-b8fa-d7aced70adb2",
+        conversation_id: "session_000003",
+        turn_index: 0,
+        credit_issued_ns: row.credit_ns,
+        request_start_ns: row.start_ns,
+        request_ack_ns: Some(row.start_ns + 1),
+        request_end_ns: row.end_ns,
+        worker_id: "worker_202bcef8",
+        record_processor_id: "record_processor_178ac348",
+        benchmark_phase: "profiling",
+        phase_index: 0,
+        profiling_index: Some(0),
+        phase_name: "profiling",
+        phase_kind: "profiling",
+        was_cancelled: false,
+        cancellation_time_ns: None,
+        context_overflow_skip: false,
+        agent_depth: 0,
+        root_correlation_id: "056fea59-28c0-4c68-b8fa-d7aced70adb2",
+        reconnected: false,
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn say(what: &str, records: u64, begun: Instant) {
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("{what}: {:.0} records/s, {:.2} s for a million", records as f64 / seconds, seconds * RECORDS as f64 / records as f64);
+}
+
+fn main() {
+    let some: Vec<Row> = (0..LINES).map(row).collect();
+    let mut text = String::new();
+    let begun = Instant::now();
+    for (number, row) in (0..).zip(&some) {
+        lines::write(&mut text, &metadata(number, row), row, None, false).unwrap();
+    }
+    say("lines written", LINES, begun);
+    println!("  {} bytes each", text.len() as u64 / LINES);
+    let begun = Instant::now();
+    let read: usize = text.lines().map(|line| records::read(line).unwrap().row.gaps.len()).sum();
+    assert_eq!(read as u64, LINES * 15);
+    say("lines read", LINES, begun);
+    drop(text);
+
+    let begun = Instant::now();
+    let rows: Vec<Row> = (0..RECORDS).map(row).collect();
+    say("facts to values", RECORDS, begun);
+    let begun = Instant::now();
+    let window = Window { start_ns: START, end_ns: rows[rows.len() - 1].end_ns };
+    let summary = Summary::of(&rows, Some(window), &[], Stamps::Whole);
+    say("values to a summary", RECORDS, begun);
+    assert!(summary.iter().count() > 60);
+}
