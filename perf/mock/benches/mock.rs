@@ -5,11 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark ends by panicking")]
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
 
 use clap::Parser;
 use dormouse_perf_mock::{MockServerArgs, Server};
-use dormouse_perf_net::{EventLoop, Options, Turn, connect, now, read, write};
+use dormouse_perf_net::{EventLoop, Listen, Options, Turn, accept, connect, listen, now, read, write};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
@@ -47,11 +49,11 @@ struct Slot {
 }
 
 /// So many answers over so many connections, one after another on each.
-fn closed_loop(server: &Server, connections: usize, answers: usize, stream: bool, tokens: u32) -> (f64, f64, f64) {
+fn closed_loop(server: SocketAddr, connections: usize, answers: usize, stream: bool, tokens: u32) -> (f64, f64, f64) {
     let request = request(stream, tokens);
     let mut event_loop = EventLoop::new(Options::default()).unwrap();
     let mut slots: Vec<Slot> =
-        (0..connections).map(|_| Slot { stream: connect(server.address(), None).unwrap(), missing: 0, tail: [0; 7] }).collect();
+        (0..connections).map(|_| Slot { stream: connect(server, None).unwrap(), missing: 0, tail: [0; 7] }).collect();
     for (at, slot) in slots.iter().enumerate() {
         event_loop.add(&slot.stream, at as u64).unwrap();
     }
@@ -101,6 +103,50 @@ fn closed_loop(server: &Server, connections: usize, answers: usize, stream: bool
     (answers as f64 / seconds, served * each, own * each)
 }
 
+/// The least a server can do: it reads, and writes what the mock server has written, looking at neither.
+struct Bare(SocketAddr);
+
+impl Bare {
+    fn start(answer: Vec<u8>) -> Self {
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0)), Listen::default()).unwrap();
+        let address = listener.local_addr().unwrap();
+        // It ends with the process.
+        thread::spawn(move || {
+            let mut event_loop = EventLoop::new(Options::default()).unwrap();
+            event_loop.add(&listener, u64::MAX - 2).unwrap();
+            let (mut conns, mut turn, mut buffer) = (Vec::new(), Turn::default(), vec![0; 1 << 18]);
+            loop {
+                event_loop.wait(&mut turn).unwrap();
+                while let Some(stream) = accept(&listener).unwrap() {
+                    event_loop.add(&stream, conns.len() as u64).unwrap();
+                    conns.push(stream);
+                }
+                for event in turn.events.iter().filter(|event| event.readable) {
+                    let Some(stream) = usize::try_from(event.token).ok().and_then(|at| conns.get(at)) else { continue };
+                    if read(stream, &mut buffer).is_ok_and(|n| n.is_some_and(|n| n > 0)) {
+                        let _ = write(stream, &answer);
+                    }
+                }
+            }
+        });
+        Self(address)
+    }
+}
+
+/// One whole answer, as it comes.
+fn sample(server: &Server, stream: bool) -> Vec<u8> {
+    let mut socket = TcpStream::connect(server.address()).unwrap();
+    socket.write_all(&request(stream, 16)).unwrap();
+    let (mut bytes, mut part) = (Vec::new(), [0; 1 << 16]);
+    loop {
+        let n = socket.read(&mut part).unwrap();
+        bytes.extend_from_slice(&part[..n]);
+        if bytes.ends_with(b"\r\n0\r\n\r\n") || !stream {
+            return bytes;
+        }
+    }
+}
+
 fn main() {
     // `cargo test --benches` only wants to know that it runs.
     let scale = if std::env::args().any(|arg| arg == "--bench") { 1 } else { 200 };
@@ -112,9 +158,14 @@ fn main() {
     ] {
         for _ in 0..3 {
             let server = server(&format!("--stats-requests 1000000 {options}"));
-            let (rate, served, own) = closed_loop(&server, 50, answers / scale, stream, 16);
+            let (rate, served, own) = closed_loop(server.address(), 50, answers / scale, stream, 16);
             let events = if stream { rate * 20.0 } else { rate };
             println!("{name:<34}{rate:>12.0}{served:>16.2}{own:>16.2}{events:>14.0}");
+            if !name.contains("16 writes") {
+                let bare = Bare::start(sample(&server, stream));
+                let (rate, served, own) = closed_loop(bare.0, 50, answers / scale, stream, 16);
+                println!("{:<34}{rate:>12.0}{served:>16.2}{own:>16.2}", "  the same bytes, unread");
+            }
             server.stop().unwrap();
         }
     }
@@ -125,7 +176,7 @@ fn main() {
         ("1000 streams, 50 ms apart", "--ttft-dist uniform:5,105 --itl-ms 50", 1000),
     ] {
         let server = server(options);
-        closed_loop(&server, connections, (connections * 10 / scale).max(connections), true, 50);
+        closed_loop(server.address(), connections, (connections * 10 / scale).max(connections), true, 50);
         let said: Value = serde_json::from_slice(&server.stats(0)).unwrap();
         let of = |name: &str| said["lateness_ns"][name].as_f64().unwrap() / 1e3;
         println!("{name:<34}{:>12.1}{:>12.1}{:>12.1}{:>12.1}", of("mean"), of("p50"), of("p99"), of("max"));

@@ -59,6 +59,12 @@ impl Gate {
         Some(state.start(now, self.interval))
     }
 
+    /// Whoever waits with this ticket waits no more; one that has its place already finds nobody and is handed on.
+    pub(crate) fn withdraw(&self, ticket: Ticket) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.queue.retain(|waiting| *waiting != ticket);
+    }
+
     /// A place is free: who gets it, and when its service begins.
     pub(crate) fn leave(&self, now: u64) -> Option<(Ticket, u64)> {
         if self.open() {
@@ -86,7 +92,9 @@ mod tests {
         let gate = Gate::new(Some(2), 0);
         assert_eq!([1, 2, 3, 4].map(|n| gate.enter(ticket(n), n)), [Some(1), Some(2), None, None]);
         assert_eq!(gate.leave(10), Some((ticket(3), 10)));
-        assert_eq!(gate.leave(11), Some((ticket(4), 11)));
+        gate.withdraw(ticket(9));
+        assert_eq!((gate.enter(ticket(9), 10), gate.leave(11)), (None, Some((ticket(4), 11))));
+        gate.withdraw(ticket(9));
         assert_eq!((gate.leave(12), gate.leave(13)), (None, None));
         assert_eq!(gate.enter(ticket(5), 14), Some(14));
     }

@@ -37,6 +37,8 @@ const DRAIN: u64 = 2 * SECOND;
 /// What is in flight at the end may still leave.
 const GRACE: u64 = SECOND / 4;
 const READ: usize = 256 << 10;
+/// After so many writes to one connection the others have their turn.
+const WRITES: usize = 64;
 
 /// What all threads have in common.
 #[derive(Debug)]
@@ -291,8 +293,9 @@ impl Worker {
         let stats = &self.shared.stats;
         stats.in_flight.down(at);
         stats.record(self.index, job.record);
-        // One that still waits has no place to hand on; its ticket will find nobody.
-        if !matches!(job.state, State::Queued(_)) {
+        if matches!(job.state, State::Queued(_)) {
+            self.shared.gate.withdraw(Ticket { worker: self.index, token: conn.token });
+        } else {
             stats.in_service.down(at);
             self.leave(at);
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use dormouse_perf_net::{now, read, write};
 
-use super::Worker;
+use super::{WRITES, Worker};
 use crate::conn::{Conn, Job, State};
 use crate::draft;
 use crate::fault::Fault;
@@ -257,15 +257,17 @@ impl Worker {
     /// Does the writes that are due, each as one.
     fn answer(&mut self, conn: &mut Conn) -> Went {
         let mut at = now();
+        let mut writes = 0;
         loop {
             let Some(Job { record, state: State::Serving(script) }) = &mut conn.job else { return Went::On };
             let due = script.due();
-            if due > at {
+            if due > at || writes == WRITES {
                 if conn.timer.is_none() {
                     conn.timer = Some(self.event_loop.set(due, conn.token));
                 }
                 return Went::Waits;
             }
+            writes += 1;
             self.out.clear();
             let wrote = script.write(&mut self.text, &mut self.out);
             // What leaves is stamped before it does: the client may have it before the call returns.

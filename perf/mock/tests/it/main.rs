@@ -6,6 +6,7 @@ mod client;
 mod faults;
 mod http;
 mod load;
+mod program;
 mod shapes;
 
 use clap::Parser;

@@ -1,4 +1,4 @@
-//! Every endpoint's answers have the members that its clients look for (perf contract 4.2 and 4.6).
+//! Every endpoint's answers have the members that its clients look for: payloads and parsing of the perf contract, 4.2 and 4.6.
 
 use serde_json::{Value, json};
 
