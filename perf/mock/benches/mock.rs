@@ -152,9 +152,9 @@ fn main() {
     let scale = if std::env::args().any(|arg| arg == "--bench") { 1 } else { 200 };
     println!("{:<34}{:>12}{:>16}{:>16}{:>14}", "50 connections, one thread", "answers/s", "server µs each", "client µs each", "events/s");
     for (name, options, answers, stream) in [
-        ("whole body", "", 200_000, false),
-        ("16 tokens in one write", "--chunks-per-write 0", 100_000, true),
-        ("16 tokens in 16 writes", "", 20_000, true),
+        ("whole body", "", 100_000, false),
+        ("16 tokens in one write", "--chunks-per-write 0", 50_000, true),
+        ("16 tokens in 16 writes", "", 5_000, true),
     ] {
         for _ in 0..3 {
             let server = server(&format!("--stats-requests 1000000 {options}"));
@@ -176,7 +176,7 @@ fn main() {
         ("1000 streams, 50 ms apart", "--ttft-dist uniform:5,105 --itl-ms 50", 1000),
     ] {
         let server = server(options);
-        closed_loop(server.address(), connections, (connections * 10 / scale).max(connections), true, 50);
+        closed_loop(server.address(), connections, (connections * 5 / scale).max(connections), true, 50);
         let said: Value = serde_json::from_slice(&server.stats(0)).unwrap();
         let of = |name: &str| said["lateness_ns"][name].as_f64().unwrap() / 1e3;
         println!("{name:<34}{:>12.1}{:>12.1}{:>12.1}{:>12.1}", of("mean"), of("p50"), of("p99"), of("max"));

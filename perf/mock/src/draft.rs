@@ -337,3 +337,69 @@ fn split(bytes: &mut Vec<u8>) -> Vec<u8> {
     let inside = bytes.iter().rposition(|byte| byte & 0xc0 == 0x80);
     inside.map_or_else(Vec::new, |at| bytes.split_off(at))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Endpoint;
+
+    /// Each write of a stream of four tokens with this fault: when, and what.
+    fn writes(fault: Fault) -> Vec<(u64, Vec<u8>)> {
+        let mut answer = Answer::new(Endpoint::Chat, 1, 0, "m".to_owned());
+        answer.content = 4;
+        let sound = Sound {
+            answer,
+            stream: true,
+            target: "/x".to_owned(),
+            start: 1000,
+            ttft: 100,
+            gaps: Gaps::Fixed(10),
+            cut: Cut { tokens_per_event: 1, events_per_write: 1 },
+            stall: None,
+            close: false,
+            version10: false,
+            byte_gap_ns: 7,
+        };
+        let mut script = crate::script::Script::Made(Box::new(spoil(sound, fault)));
+        let (mut writes, mut text) = (Vec::new(), Text::default());
+        loop {
+            let (due, mut out) = (script.due(), Vec::new());
+            let wrote = script.write(&mut text, &mut out);
+            writes.push((due, out));
+            if wrote.end.is_some() {
+                return writes;
+            }
+        }
+    }
+
+    #[test]
+    fn characters_are_cut_between_writes() {
+        let writes = writes(Fault::SplitUnicode);
+        let halves = writes.chunks(2).filter(|pair| {
+            let whole = pair.iter().flat_map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>();
+            pair.iter().all(|(_, bytes)| std::str::from_utf8(bytes).is_err()) && std::str::from_utf8(&whole).is_ok()
+        });
+        assert_eq!(halves.count(), 4);
+        // The second half comes later, but before it would be taken for a stall.
+        assert_eq!((writes[0].0, writes[1].0), (1100, 1100 + APART_NS));
+    }
+
+    #[test]
+    fn bytes_are_writes_of_their_own() {
+        let sound: Vec<u8> = writes(Fault::ConnectionClose).into_iter().flat_map(|(_, bytes)| bytes).collect();
+        for (fault, gap) in [(Fault::OneByteWrites, 0), (Fault::SlowLoris, 7)] {
+            let writes = writes(fault);
+            assert!(writes.iter().all(|(_, bytes)| bytes.len() == 1));
+            assert!(writes.windows(2).all(|two| two[1].0 >= two[0].0 + gap));
+            // All but the line that the other has.
+            assert_eq!(writes.len(), sound.len() - "connection: close\r\n".len());
+        }
+    }
+
+    #[test]
+    fn a_reset_waits_for_what_was_sent() {
+        let writes = writes(Fault::ResetMidStream);
+        let (last, end) = (&writes[writes.len() - 2], &writes[writes.len() - 1]);
+        assert_eq!((end.0 - last.0, end.1.len()), (APART_NS, 0));
+    }
+}

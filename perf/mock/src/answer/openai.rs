@@ -97,6 +97,10 @@ fn end_choice(answer: &Answer, finish: &[u8], generated: usize, out: &mut Text) 
     out.push(b",\"logprobs\":null,\"finish_reason\":");
     out.push(finish);
     out.push(b"}]");
+    end_event(answer, generated, out);
+}
+
+fn end_event(answer: &Answer, generated: usize, out: &mut Text) {
     if answer.counts == Counts::Each {
         push_usage(answer, generated, &mut out.bytes);
     }
@@ -113,8 +117,9 @@ pub(super) fn event(answer: &Answer, from: usize, to: usize, out: &mut Text) {
         (false, _) => b"{\"index\":0,\"text\":\"",
     });
     answer.words(from, to, &mut out.bytes);
-    out.push(if chat { b"\"}" } else { b"\"" });
-    end_choice(answer, b"null", to, out);
+    // What most events of most streams end with, as one piece.
+    out.push(if chat { b"\"},\"logprobs\":null,\"finish_reason\":null}]" } else { b"\",\"logprobs\":null,\"finish_reason\":null}]" });
+    end_event(answer, to, out);
 }
 
 pub(super) fn end(answer: &Answer, out: &mut Text) {

@@ -245,31 +245,15 @@ fn frames_of_http_are_as_odd_as_they_may_be() {
     assert_eq!(big.chunks.iter().filter(|size| **size > 1 << 20).count(), 4);
 }
 
-/// Which reads a client sees while it takes what is there, without waiting for more.
-fn reads(server: &Server, fault: &str) -> Vec<Vec<u8>> {
-    let mut client = connect(server);
-    client.send(&request(CHAT, &format!("x-mock-fault: {fault}\r\n"), &chat(true, 4)));
-    let (mut seen, mut part) = (Vec::<Vec<u8>>::new(), [0; 1 << 16]);
-    while !seen.concat().ends_with(b"\r\n0\r\n\r\n") {
-        let n = client.stream.read(&mut part).unwrap();
-        assert!(n > 0);
-        seen.push(part[..n].to_vec());
-    }
-    seen
-}
-
 #[test]
-fn bytes_come_slowly_and_characters_in_halves() {
+fn bytes_come_slowly_and_characters_are_wide() {
     let server = server("--loris-ms 0.5");
     let start = Instant::now();
-    let slow = reads(&server, "slow-loris");
-    let bytes: usize = slow.iter().map(Vec::len).sum();
-    assert!(start.elapsed() >= Duration::from_micros(500) * u32::try_from(bytes - 1).unwrap());
-    // However slow this test runs, most of the bytes come alone.
-    assert!(slow.len() > bytes / 4, "{} reads of {bytes} bytes", slow.len());
-    let halves = reads(&server, "split-unicode");
-    assert!(halves.iter().filter(|part| std::str::from_utf8(part).is_err()).count() >= 2, "{} reads", halves.len());
-    let text = content(&events(&good(&server, "split-unicode", true).text()));
+    let slow = good(&server, "slow-loris", true);
+    assert_whole(&slow, "slow-loris");
+    // Of the body alone, without head and frame.
+    assert!(start.elapsed() >= Duration::from_micros(500) * u32::try_from(slow.body.len()).unwrap());
+    let text = content(&good(&server, "split-unicode", true).events());
     assert_eq!(text, " Mäuse 睡鼠 🐭💤 сони Mäuse 睡鼠 🐭💤 сони");
 }
 
