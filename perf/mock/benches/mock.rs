@@ -169,7 +169,7 @@ fn main() {
             server.stop().unwrap();
         }
     }
-    println!("\n{:<34}{:>12}{:>12}{:>12}{:>12}", "lateness of its own writes, µs", "mean", "p50", "p99", "max");
+    println!("\n{:<34}{:>12}{:>12}{:>12}{:>12}", "lateness of its own writes, µs", "mean", "worst: p50", "p99", "max");
     for (name, options, connections) in [
         ("100 streams, 5 ms apart", "--ttft-dist uniform:5,25 --itl-ms 5", 100),
         ("the same, spinning", "--ttft-dist uniform:5,25 --itl-ms 5 --spin", 100),
@@ -179,7 +179,9 @@ fn main() {
         closed_loop(server.address(), connections, (connections * 5 / scale).max(connections), true, 50);
         let said: Value = serde_json::from_slice(&server.stats(0)).unwrap();
         let of = |name: &str| said["lateness_ns"][name].as_f64().unwrap() / 1e3;
-        println!("{name:<34}{:>12.1}{:>12.1}{:>12.1}{:>12.1}", of("mean"), of("p50"), of("p99"), of("max"));
+        // The mean is of all writes; the others are of the worst write of each request.
+        let mean = said["writes"]["lateness_mean_ns"].as_f64().unwrap() / 1e3;
+        println!("{name:<34}{mean:>12.1}{:>12.1}{:>12.1}{:>12.1}", of("p50"), of("p99"), of("max"));
         server.stop().unwrap();
     }
 }

@@ -76,8 +76,10 @@ pub(crate) struct Record {
     pub(crate) arrival: u64,
     pub(crate) first_content: Option<u64>,
     pub(crate) last_content: Option<u64>,
-    /// The latest of its writes, by its own plan.
+    /// The latest of its writes, by its own plan; how many there were, and how late all together.
     pub(crate) lateness: u64,
+    pub(crate) writes: u32,
+    pub(crate) lateness_sum: u64,
     pub(crate) tokens: u32,
     pub(crate) status: u16,
     pub(crate) fault: Option<Fault>,
@@ -95,6 +97,8 @@ pub(crate) struct Log {
     disconnected: u64,
     errors: u64,
     tokens: u64,
+    writes: u64,
+    lateness_sum: u64,
     buckets: [u64; BUCKETS.len() + 1],
     first_content_sum: u64,
 }
@@ -145,6 +149,8 @@ impl Stats {
         }
         log.errors += u64::from(record.status >= 400);
         log.tokens += u64::from(record.tokens);
+        log.writes += u64::from(record.writes);
+        log.lateness_sum += record.lateness_sum;
         if let Some(first) = record.first_content {
             let bucket = BUCKETS.iter().position(|ms| first <= ms * 1_000_000).unwrap_or(BUCKETS.len());
             log.buckets[bucket] += 1;
@@ -200,6 +206,7 @@ impl Stats {
             *count = (count.as_u64().unwrap_or(0) + 1).into();
         }
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (writes, late) = (self.sum(|log| log.writes), self.sum(|log| log.lateness_sum));
         let stats = json!({
             "since_wall_ns": self.clock.wall(since),
             "since_monotonic_ns": since,
@@ -223,7 +230,9 @@ impl Stats {
             },
             "first_content_ns": of(|record| record.first_content),
             "last_content_ns": of(|record| record.last_content),
+            // Of each request its latest write; of the writes all.
             "lateness_ns": of(|record| Some(record.lateness)),
+            "writes": {"count": writes, "lateness_mean_ns": late.checked_div(writes)},
             "faults": faults,
         });
         let mut out = stats.to_string().into_bytes();
@@ -322,6 +331,8 @@ mod tests {
                 first_content: Some(number),
                 last_content: None,
                 lateness: 0,
+                writes: 2,
+                lateness_sum: 6,
                 tokens: 1,
                 status: 200,
                 fault: (number == 9).then_some(Fault::Crlf),
@@ -333,6 +344,7 @@ mod tests {
         assert_eq!(said["requests"]["remembered"], 3);
         assert_eq!(said["requests"]["answered"], 10);
         assert_eq!(said["first_content_ns"]["count"], 3);
+        assert_eq!(said["writes"], json!({"count": 20, "lateness_mean_ns": 3}));
         assert_eq!(said["rows"].as_array().map(Vec::len), Some(2));
         assert_eq!((&said["rows"][1][0], &said["rows"][1][4], &said["rows"][1][8]), (&json!(9), &Value::Null, &json!("crlf")));
         assert!(stats.prometheus().contains("seconds_bucket{le=\"0.001\"} 10\n"));

@@ -233,6 +233,8 @@ impl Worker {
             first_content: None,
             last_content: None,
             lateness: 0,
+            writes: 0,
+            lateness_sum: 0,
             tokens: 0,
             status: plan.fault.map_or(200, draft::status),
             fault: plan.fault,
@@ -273,7 +275,10 @@ impl Worker {
             // What leaves is stamped before it does: the client may have it before the call returns.
             let before = now();
             if !self.out.is_empty() {
-                record.lateness = record.lateness.max(before - due);
+                let late = before.saturating_sub(due);
+                record.lateness = record.lateness.max(late);
+                record.lateness_sum = record.lateness_sum.saturating_add(late);
+                record.writes = record.writes.saturating_add(1);
             }
             if wrote.content {
                 let since = before.saturating_sub(record.arrival);

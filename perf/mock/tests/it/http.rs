@@ -156,6 +156,15 @@ fn stop_ends_everything_within_its_grace() {
 }
 
 #[test]
+fn the_help_says_every_fault_and_where_the_truth_is() {
+    let help = crate::help();
+    for (name, _, what) in dormouse_perf_mock::FAULTS {
+        assert!(help.contains(name) && help.contains(what), "{name}");
+    }
+    assert!(help.contains("/stats?requests=N") && help.contains("lognormal:MEDIAN,SIGMA"));
+}
+
+#[test]
 fn options_that_cannot_be_are_refused_by_name() {
     let refused = |options: &str| Server::start(&args(options)).err().map(|e| e.to_string()).unwrap_or_default();
     assert!(refused("--tls-cert x.pem").contains("--tls-cert is not built"));

@@ -9,7 +9,7 @@ mod load;
 mod program;
 mod shapes;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use dormouse_perf_mock::{MockServerArgs, Server};
 use serde_json::Value;
 
@@ -25,6 +25,11 @@ struct Cli {
 fn args(options: &str) -> MockServerArgs {
     let words = ["mock", "--port", "0"].into_iter().chain(options.split_whitespace());
     Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{e}")).args
+}
+
+/// What `--help` says.
+fn help() -> String {
+    Cli::command().render_long_help().to_string()
 }
 
 fn server(options: &str) -> Server {
