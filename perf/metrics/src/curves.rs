@@ -179,27 +179,24 @@ impl Curves {
     #[must_use]
     pub fn within(&self, window: Window) -> Vec<(Metric, Weighted)> {
         let (from, to) = (self.stamps.at(window.start_ns), self.stamps.at(window.end_ns));
-        let beside = |curve: &'_ Steps, busy: &'_ Steps| curve.beside(busy, from, to).collect::<Vec<_>>();
-        let whole = |curve, busy| Weighted::of(beside(curve, busy).iter().map(|s| (s.length, s.value_if_busy())));
-        let shared = |curve, busy| Weighted::of(beside(curve, busy).iter().map(|s| (s.length, s.for_each())));
-        let active = |curve, busy| Weighted::of(beside(curve, busy).iter().filter(|s| s.busy > 0.0).map(|s| (s.length, s.value)));
-        let each = |curve, busy| Weighted::of(beside(curve, busy).iter().filter(|s| s.busy > 0.0).map(|s| (s.length, s.for_each())));
         let Self { all, prefill, decode, prefill_rate, decode_rate, total_rate, tokens, .. } = self;
+        let beside = |curve: &Steps, busy: &Steps| Stretches(curve.beside(busy, from, to).collect());
+        let (prefilling, decoding, both) = (beside(prefill_rate, prefill), beside(decode_rate, decode), beside(total_rate, all));
         vec![
-            (Metric::EffectiveConcurrency, whole(all, all)),
-            (Metric::EffectiveDecodeThroughput, whole(decode_rate, decode)),
-            (Metric::EffectivePrefillThroughput, whole(prefill_rate, prefill)),
-            (Metric::EffectiveDecodeConcurrency, whole(decode, decode)),
-            (Metric::EffectivePrefillConcurrency, whole(prefill, prefill)),
-            (Metric::EffectiveTotalThroughput, whole(total_rate, all)),
-            (Metric::EffectiveDecodeThroughputPerUser, shared(decode_rate, decode)),
-            (Metric::EffectivePrefillThroughputPerUser, shared(prefill_rate, prefill)),
-            (Metric::TokensInFlight, whole(tokens, all)),
-            (Metric::ActiveDecodeThroughput, active(decode_rate, decode)),
-            (Metric::ActivePrefillThroughput, active(prefill_rate, prefill)),
-            (Metric::ActiveDecodeThroughputPerUser, each(decode_rate, decode)),
-            (Metric::ActivePrefillThroughputPerUser, each(prefill_rate, prefill)),
-            (Metric::ActiveTotalThroughput, active(total_rate, all)),
+            (Metric::EffectiveConcurrency, beside(all, all).whole()),
+            (Metric::EffectiveDecodeThroughput, decoding.whole()),
+            (Metric::EffectivePrefillThroughput, prefilling.whole()),
+            (Metric::EffectiveDecodeConcurrency, beside(decode, decode).whole()),
+            (Metric::EffectivePrefillConcurrency, beside(prefill, prefill).whole()),
+            (Metric::EffectiveTotalThroughput, both.whole()),
+            (Metric::EffectiveDecodeThroughputPerUser, decoding.shared()),
+            (Metric::EffectivePrefillThroughputPerUser, prefilling.shared()),
+            (Metric::TokensInFlight, beside(tokens, all).whole()),
+            (Metric::ActiveDecodeThroughput, decoding.active()),
+            (Metric::ActivePrefillThroughput, prefilling.active()),
+            (Metric::ActiveDecodeThroughputPerUser, decoding.each()),
+            (Metric::ActivePrefillThroughputPerUser, prefilling.each()),
+            (Metric::ActiveTotalThroughput, both.active()),
         ]
     }
 }
@@ -226,6 +223,31 @@ impl Stretch {
 
     fn for_each(&self) -> f64 {
         if self.busy > 0.0 { self.value / self.busy } else { 0.0 }
+    }
+}
+
+/// The stretches of a window.
+struct Stretches(Vec<Stretch>);
+
+impl Stretches {
+    /// Over the whole window.
+    fn whole(&self) -> Weighted {
+        Weighted::of(self.0.iter().map(|s| (s.length, s.value_if_busy())))
+    }
+
+    /// For each that is busy, over the whole window.
+    fn shared(&self) -> Weighted {
+        Weighted::of(self.0.iter().map(|s| (s.length, s.for_each())))
+    }
+
+    /// Over the time in which there is work.
+    fn active(&self) -> Weighted {
+        Weighted::of(self.0.iter().filter(|s| s.busy > 0.0).map(|s| (s.length, s.value)))
+    }
+
+    /// For each that is busy, over the time in which there is work.
+    fn each(&self) -> Weighted {
+        Weighted::of(self.0.iter().filter(|s| s.busy > 0.0).map(|s| (s.length, s.for_each())))
     }
 }
 
@@ -288,7 +310,7 @@ impl Weighted {
         }
         let avg = stretches.iter().map(|(length, value)| length * value).sum::<f64>() / total;
         let variance = stretches.iter().map(|(length, value)| length * (value - avg) * (value - avg)).sum::<f64>() / total;
-        stretches.sort_by(|a, b| a.1.total_cmp(&b.1));
+        stretches.sort_unstable_by(|a, b| a.1.total_cmp(&b.1));
         let (min, max) = (stretches[0].1, stretches[stretches.len() - 1].1);
         let percentiles = PERCENTILES.map(|p| {
             let wanted = f64::from(p) / 100.0 * total;

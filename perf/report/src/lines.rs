@@ -1,7 +1,5 @@
 //! A line for each request (perf contract 6.5), written. The same lines that [`crate::records`] reads.
 
-use std::fmt::Write as _;
-
 use dormouse_perf_metrics::catalog::{Group, Metric};
 use dormouse_perf_metrics::record::{Row, Values};
 use dormouse_perf_metrics::unit::Unit;
@@ -66,61 +64,64 @@ pub struct Metadata<'a> {
 ///
 /// # Errors
 /// None in practice: everything here can be JSON.
-pub fn write(line: &mut String, metadata: &Metadata<'_>, row: &Row, error: Option<&Problem>, censored: bool) -> serde_json::Result<()> {
-    line.push_str("{\"metadata\":");
-    line.push_str(&serde_json::to_string(metadata)?);
-    line.push_str(",\"metrics\":{");
+pub fn write(line: &mut Vec<u8>, metadata: &Metadata<'_>, row: &Row, error: Option<&Problem>, censored: bool) -> serde_json::Result<()> {
+    line.extend_from_slice(b"{\"metadata\":");
+    serde_json::to_writer(&mut *line, metadata)?;
+    line.extend_from_slice(b",\"metrics\":{");
     let mut first = true;
     for (metric, base) in row.values.iter().filter(|(m, _)| m.entry().group != Group::Internal) {
         begin(line, &mut first, metric);
-        number(line, metric.entry().unit, base);
+        number(line, metric.entry().unit, base)?;
         end(line, metric);
     }
     if !row.gaps.is_empty() {
         begin(line, &mut first, Metric::InterChunkLatency);
-        line.push('[');
+        line.push(b'[');
         for (at, gap) in row.gaps.iter().enumerate() {
             if at > 0 {
-                line.push(',');
+                line.push(b',');
             }
-            number(line, Unit::Time, *gap);
+            number(line, Unit::Time, *gap)?;
         }
-        line.push(']');
+        line.push(b']');
         end(line, Metric::InterChunkLatency);
     }
-    line.push('}');
+    line.push(b'}');
     if let Some(error) = error {
-        line.push_str(",\"error\":");
-        line.push_str(&serde_json::to_string(error)?);
+        line.extend_from_slice(b",\"error\":");
+        serde_json::to_writer(&mut *line, error)?;
     }
     if censored {
-        line.push_str(",\"censored\":true");
+        line.extend_from_slice(b",\"censored\":true");
     }
-    line.push_str("}\n");
+    line.extend_from_slice(b"}\n");
     Ok(())
 }
 
-fn begin(line: &mut String, first: &mut bool, metric: Metric) {
+fn begin(line: &mut Vec<u8>, first: &mut bool, metric: Metric) {
     if !std::mem::take(first) {
-        line.push(',');
+        line.push(b',');
     }
-    line.push('"');
-    line.push_str(metric.tag());
-    line.push_str("\":{\"value\":");
+    line.push(b'"');
+    line.extend_from_slice(metric.tag().as_bytes());
+    line.extend_from_slice(b"\":{\"value\":");
 }
 
-fn end(line: &mut String, metric: Metric) {
-    line.push_str(",\"unit\":\"");
-    line.push_str(metric.entry().unit.shown());
-    line.push_str("\"}");
+fn end(line: &mut Vec<u8>, metric: Metric) {
+    line.extend_from_slice(b",\"unit\":\"");
+    line.extend_from_slice(metric.entry().unit.shown().as_bytes());
+    line.extend_from_slice(b"\"}");
 }
 
 /// What is counted is written without a point.
-fn number(line: &mut String, unit: Unit, base: f64) {
+fn number(line: &mut Vec<u8>, unit: Unit, base: f64) -> serde_json::Result<()> {
     let shown = unit.show(base);
     let counted = matches!(unit, Unit::Tokens | Unit::Requests | Unit::Count | Unit::Ratio);
-    // To a string nothing fails.
-    let _ = if counted && shown.fract() == 0.0 && shown.abs() < 9e15 { write!(line, "{shown:.0}") } else { write!(line, "{shown:?}") };
+    if counted && shown.fract() == 0.0 && shown.abs() < 9e15 {
+        #[allow(clippy::cast_possible_truncation, reason = "whole, and small enough")]
+        return serde_json::to_writer(line, &(shown as i64));
+    }
+    serde_json::to_writer(line, &shown)
 }
 
 /// Whether what was written would be read as the same: by tests, and whoever doubts it.
@@ -174,13 +175,14 @@ mod tests {
 
     #[test]
     fn members_stand_in_the_peers_order() {
-        let mut line = String::new();
+        let mut line = Vec::new();
         write(&mut line, &METADATA, &row(Values::default(), Vec::new()), None, false).unwrap();
         let recorded = include_str!("../../../tests/golden/perf/stream-concurrency/profile_export.jsonl").lines().next().unwrap();
         let names = |text: &str| {
             let json: crate::json::Json = serde_json::from_str(text).unwrap();
             json.get("metadata").unwrap().members().iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()
         };
+        let line = String::from_utf8(line).unwrap();
         assert_eq!(names(&line), names(recorded));
         assert!(line.ends_with("\"metrics\":{}}\n"), "{line}");
     }
@@ -188,9 +190,10 @@ mod tests {
     #[test]
     fn failures_and_what_was_cut_off_say_so() {
         let problem = Problem { code: Some(503), class: Some("Service Unavailable".to_owned()), message: "no".to_owned() };
-        let mut line = String::new();
+        let mut line = Vec::new();
         let metadata = Metadata { reconnected: true, request_ack_ns: None, ..METADATA };
         write(&mut line, &metadata, &Row { failed: true, ..row(Values::default(), Vec::new()) }, Some(&problem), true).unwrap();
+        let line = String::from_utf8(line).unwrap();
         let expected = "\"metrics\":{},\"error\":{\"code\":503,\"type\":\"Service Unavailable\",\"message\":\"no\"},\"censored\":true}\n";
         assert!(line.ends_with(expected) && line.contains("\"reconnected\":true") && !line.contains("ack"), "{line}");
         assert!(records::read(&line).unwrap().row.failed);
@@ -212,9 +215,9 @@ mod tests {
             let shape = Shape { streaming: true, tokens: true, server_counts: false };
             let written = row(facts.values(shape), facts.gaps(shape));
             prop_assert!(comes_back(&written.values));
-            let mut line = String::new();
+            let mut line = Vec::new();
             write(&mut line, &METADATA, &written, None, false).unwrap();
-            let read = records::read(&line).unwrap().row;
+            let read = records::read(std::str::from_utf8(&line).unwrap()).unwrap().row;
             prop_assert_eq!(&read.gaps, &written.gaps);
             for metric in Metric::all() {
                 let (got, want) = (read.values.get(metric), written.values.get(metric));
