@@ -1,8 +1,9 @@
 //! Content codings, undone as the bytes come.
 //!
-//! What a server flushed after an event is decoded with the bytes that bring it, so that the event's stamp is that of its arrival
-//! (perf contract 0.2, item 24). A small input may decode to a thousand times its size: [`Decoder::next`] takes a little of it at
-//! a time, so that what is decoded and not yet looked at stays small.
+//! What a server flushed after an event is decoded with the bytes that bring it, so that the event's stamp is that of its arrival,
+//! says perf contract 0.2 item 24. A small input may decode to a thousand times its size: [`Decoder::next`] takes a little of it
+//! at a time, so that what is decoded and not yet looked at stays small. Of a body that is corrupt, what was decoded out of the
+//! bytes that came together with the fault is lost.
 
 use std::io::Write;
 

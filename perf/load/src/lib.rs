@@ -12,7 +12,7 @@
 //!
 //! Bytes are looked at where they lie: an event within one read is not copied, and the text of a common chunk goes from there to
 //! the answer's text. No input makes it panic, none makes it hold more than its limits say, and how the bytes are cut into reads
-//! changes nothing but stamps.
+//! changes nothing but stamps (and how much is told of a compressed body that is corrupt).
 
 pub mod answer;
 pub mod decode;

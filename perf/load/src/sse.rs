@@ -2,8 +2,8 @@
 //!
 //! Lines and events are cut by the house's own [`Reader`]. Here is what servers do beside the standard. A JSON text that was
 //! written with a line's end within one of its strings goes on in a line of its own, which is no field: it is put together again,
-//! the end within a string as the two characters `\n` (perf contract A10). A body that a proxy wrote into the stream as it was
-//! has no `data:` before it: it is data all the same (perf contract 0.2, item 23). And a stream may come under another media
+//! the end within a string as the two characters `\n`: perf contract A10. A body that a proxy wrote into the stream as it was
+//! has no `data:` before it: it is data all the same, says perf contract 0.2 item 23. And a stream may come under another media
 //! type, so that [`looks_like`] asks the bytes.
 
 use std::borrow::Cow;

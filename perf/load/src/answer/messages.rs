@@ -7,7 +7,7 @@ use super::{Content, Saying, Usage, finish, text};
 /// More members of counts than any server sends.
 const MEMBERS: usize = 64;
 
-/// The counts of earlier events: later ones win, what they leave out stands (perf contract 4.6).
+/// The counts of earlier events: later ones win, what they leave out stands, says perf contract 4.6.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
     merged: Map<String, Value>,

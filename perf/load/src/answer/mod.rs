@@ -1,10 +1,10 @@
 //! What an event, or a whole body, says: content, and of which kind; token counts; why it ended; that it failed.
 //!
 //! [`Reader`] is one answer's: it knows the endpoint and the little that must be remembered between its events. Each event becomes
-//! one [`Said`]. The common chunk of a conversation or completion is read by a scanner that allocates nothing (`scan`); whatever
-//! that does not know is read as JSON (`openai`, `responses`, `messages`, `other`), and both give the same (a property test says
+//! one [`Said`]. The common chunk of a conversation or completion is read by a scanner that allocates nothing (`scan`), and where
+//! it differs from the one before in a text alone only that is read (`same`); whatever the scanner does not know is read as JSON (`openai`, `responses`, `messages`, `other`), and both give the same (a property test says
 //! so). JSON that servers write although it is none is mended first (`mend`). Token counts never decide over anything: what is no
-//! count is absent (`usage`; perf contract 4.6 and 0.2, item 27).
+//! count is absent (`usage`): perf contract 4.6, and 0.2 item 27.
 
 mod mend;
 mod messages;
@@ -12,6 +12,7 @@ mod openai;
 mod other;
 mod refusal;
 mod responses;
+mod same;
 mod scan;
 mod usage;
 
@@ -159,6 +160,7 @@ impl Said<'_> {
 #[derive(Clone, Debug)]
 pub struct Reader {
     endpoint: Endpoint,
+    around: same::Around,
     responses: responses::Parts,
     messages: messages::Counts,
 }
@@ -167,7 +169,7 @@ impl Reader {
     /// A reader of an answer of this endpoint.
     #[must_use]
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, responses: responses::Parts::default(), messages: messages::Counts::default() }
+        Self { endpoint, around: same::Around::default(), responses: responses::Parts::default(), messages: messages::Counts::default() }
     }
 
     /// Reads one event of a stream: its type, if it has one, and its data.
@@ -179,10 +181,14 @@ impl Reader {
         if data == dormouse_engine_client::openai::DONE.as_bytes() {
             return Said::Saying(Saying { done: true, ..Saying::default() });
         }
-        if matches!(self.endpoint, Endpoint::Chat | Endpoint::Completions)
-            && let Some(saying) = scan::chunk(self.endpoint, data)
-        {
-            return Said::Saying(saying);
+        if matches!(self.endpoint, Endpoint::Chat | Endpoint::Completions) {
+            if let Some(saying) = self.around.chunk(data) {
+                return Said::Saying(saying);
+            }
+            if let Some(saying) = scan::chunk(self.endpoint, data) {
+                self.around.learn(data, &saying);
+                return Said::Saying(saying);
+            }
         }
         match mend::json(data) {
             Some(value) => self.value(name.and_then(|name| std::str::from_utf8(name).ok()), &value).own(),

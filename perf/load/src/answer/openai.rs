@@ -1,6 +1,6 @@
 //! Conversations and completions, as JSON.
 //!
-//! The rules that say what is content are here once, for the scanner too (perf contract 4.6).
+//! The rules that say what is content are here once, for the scanner too, says perf contract 4.6.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! An error object, wherever it comes: in a stream, behind content, as a whole body (perf contract 0.2, item 23).
+//! An error object, wherever it comes: in a stream, behind content, as a whole body, says perf contract 0.2 item 23.
 
 use serde_json::Value;
 

@@ -28,7 +28,7 @@ impl Parts {
             }
             "response.reasoning_text.delta" => Content::of("".into(), delta.into(), "".into()),
             "response.function_call_arguments.delta" => Content::of("".into(), "".into(), delta.into()),
-            // What was streamed is not told twice; that it is done counts all the same (perf contract 4.6).
+            // What was streamed is not told twice; that it is done counts all the same, says perf contract 4.6.
             "response.output_text.done" if self.is_marked(part) => Some(Content::bare(Kind::Text)),
             "response.output_text.done" => {
                 self.mark(part);

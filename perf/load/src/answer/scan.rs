@@ -1,7 +1,7 @@
 //! The common chunk of a conversation or a completion, read without a tree and, where its texts need no change, without memory.
 //!
 //! One pass from brace to brace, in whatever order the members stand. It checks all that a JSON reader checks, and gives up
-//! (`None`) at whatever it does not know: an error, parts in place of a text, calls of tools, counts with details, halves of
+//! (`None`) at whatever it does not know: an error, parts in place of a text, counts with details, halves of
 //! characters, a member twice. What it does give is what the reader of JSON gives, of the same bytes.
 
 use std::borrow::Cow;
@@ -12,19 +12,6 @@ use super::{Endpoint, Saying, Usage, finish};
 
 /// Deeper values are left to the reader of JSON.
 const DEPTH: u8 = 32;
-/// Bytes within a text that stand for themselves.
-const PLAIN: [bool; 256] = {
-    let mut plain = [true; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        plain[byte] = false;
-        byte += 1;
-    }
-    plain[b'"' as usize] = false;
-    plain[b'\\' as usize] = false;
-    plain
-};
-
 /// What the chunk says, where it is a common one.
 pub(super) fn chunk(endpoint: Endpoint, data: &[u8]) -> Option<Saying<'_>> {
     let mut scan = Scan { text: std::str::from_utf8(data).ok()?, at: 0 };
@@ -60,6 +47,16 @@ pub(super) fn chunk(endpoint: Endpoint, data: &[u8]) -> Option<Saying<'_>> {
         finish: (!first.finish.is_empty()).then(|| finish(&first.finish)),
         ..saying
     })
+}
+
+/// The text that these bytes are, quotes included, and nothing else.
+pub(super) fn text(data: &[u8]) -> Option<Cow<'_, str>> {
+    let mut scan = Scan { text: std::str::from_utf8(data).ok()?, at: 0 };
+    let (text, escaped) = scan.string()?;
+    if scan.at != data.len() {
+        return None;
+    }
+    if escaped { unescaped(text).map(Cow::Owned) } else { Some(Cow::Borrowed(text)) }
 }
 
 /// Members that have come.
@@ -207,17 +204,52 @@ impl<'a> Scan<'a> {
                 }
                 "tool_calls" => {
                     seen.once(3)?;
-                    if scan.peek()? == b'n' {
-                        scan.null()?;
-                    } else {
-                        scan.list(|_| None)?;
-                    }
+                    message.tools = scan.tools()?;
                 }
                 _ => scan.skip(3)?,
             }
             Some(())
         })?;
         Some(message)
+    }
+
+    /// Names and arguments of calls, one behind the other.
+    fn tools(&mut self) -> Option<Cow<'a, str>> {
+        let mut tools = Cow::Borrowed("");
+        if self.peek()? == b'n' {
+            self.null()?;
+            return Some(tools);
+        }
+        self.list(|scan| {
+            let mut seen = Seen(0);
+            let (mut name, mut arguments) = (Cow::Borrowed(""), Cow::Borrowed(""));
+            scan.object(|scan, key| {
+                if key != "function" {
+                    return scan.skip(4);
+                }
+                seen.once(0)?;
+                scan.object(|scan, key| {
+                    match key {
+                        "name" => {
+                            seen.once(1)?;
+                            name = scan.text_or_null()?;
+                        }
+                        "arguments" => {
+                            seen.once(2)?;
+                            arguments = scan.text_or_null()?;
+                        }
+                        _ => scan.skip(5)?,
+                    }
+                    Some(())
+                })
+            })?;
+            for text in [name, arguments] {
+                // Cow borrows what is added to nothing.
+                tools += text;
+            }
+            Some(())
+        })?;
+        Some(tools)
     }
 
     /// Counts without details.
@@ -272,24 +304,24 @@ impl<'a> Scan<'a> {
         let bytes = self.text.as_bytes();
         let (begin, mut at, mut escaped) = (self.at, self.at, false);
         loop {
-            let byte = *bytes.get(at)?;
-            if PLAIN[usize::from(byte)] {
-                at += 1;
-            } else if byte == b'"' {
-                self.at = at + 1;
-                return Some((self.text.get(begin..at)?, escaped));
-            } else if byte == b'\\' {
-                escaped = true;
-                at += match bytes.get(at + 1)? {
-                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 2,
-                    b'u' => {
-                        unit(bytes.get(at + 2..at + 6)?)?;
-                        6
-                    }
-                    _ => return None,
-                };
-            } else {
-                return None;
+            at += plain(bytes.get(at..)?);
+            match *bytes.get(at)? {
+                b'"' => {
+                    self.at = at + 1;
+                    return Some((self.text.get(begin..at)?, escaped));
+                }
+                b'\\' => {
+                    escaped = true;
+                    at += match bytes.get(at + 1)? {
+                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 2,
+                        b'u' => {
+                            unit(bytes.get(at + 2..at + 6)?)?;
+                            6
+                        }
+                        _ => return None,
+                    };
+                }
+                _ => return None,
             }
         }
     }
@@ -353,6 +385,26 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// How many bytes at the beginning stand for themselves within a text: eight are looked at in one step.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // The high bit of each byte that is zero, or smaller than the number; of the lowest such byte for certain.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let smaller = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word & HIGH;
+    let mut at = 0;
+    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*eight);
+        let found = zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\'))) | smaller(word, 0x20);
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let is_plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | 0..0x20);
+    at + bytes[at..].iter().take_while(is_plain).count()
+}
+
 /// The character of an escape's four digits, where it is a whole one.
 fn unit(digits: &[u8]) -> Option<char> {
     let number = digits.iter().try_fold(0, |number, digit| Some(number * 16 + char::from(*digit).to_digit(16)?))?;
@@ -382,200 +434,4 @@ fn unescaped(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::{Content, openai, refusal::Refusal};
-    use super::*;
-
-    const ENDPOINTS: [Endpoint; 2] = [Endpoint::Chat, Endpoint::Completions];
-
-    /// What the scanner says, after the reader of JSON has said the same.
-    fn scanned(endpoint: Endpoint, data: &[u8]) -> Option<Saying<'_>> {
-        let said = chunk(endpoint, data)?;
-        let value: serde_json::Value = serde_json::from_slice(data).unwrap();
-        assert_eq!(Refusal::of(&value), None);
-        assert_eq!(said, openai::saying(endpoint, &value), "{}", String::from_utf8_lossy(data));
-        Some(said)
-    }
-
-    #[test]
-    fn usual_chunks_are_scanned() {
-        let text = |text: &'static str| Content::of(text.into(), "".into(), "".into());
-        for (data, wanted) in [
-            (
-                r#"{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":" Hi"},"logprobs":null,"finish_reason":null}],"usage":null}"#,
-                text(" Hi"),
-            ),
-            (
-                r#"{"choices": [{"delta": {"content": "a\n\"\u00e4\\"}, "index": 0, "finish_reason": "stop"}], "object": "chat.completion.chunk", "error": null}"#,
-                text("a\n\"ä\\"),
-            ),
-            (
-                r#"{"object":"chat.completion.chunk","choices":[{"delta":{"role":"assistant","content":"","tool_calls":[],"reasoning":null}}]}"#,
-                None,
-            ),
-            (
-                r#"{"object":"chat.completion.chunk","choices":[{"delta":{"reasoning_content":"","reasoning":"hm","content":"x"}}]}"#,
-                Content::of("x".into(), "hm".into(), "".into()),
-            ),
-            (
-                r#"{"object":"chat.completion","choices":[{"message":{"role":"assistant","content":"whole"}}],"x":[1,-0.5e-7,true,{"y":"\ud7ff"}]}"#,
-                text("whole"),
-            ),
-            (r#"{"object":"other","choices":[{"delta":{"content":"x"}}]}"#, None),
-            (r#"{"choices":[{"delta":{"content":"x"}}]}"#, None),
-        ] {
-            assert_eq!(scanned(Endpoint::Chat, data.as_bytes()).unwrap().content, wanted, "{data}");
-        }
-        let completion = br#"{"object":"text_completion","choices":[{"index":0,"text":" Hi","logprobs":{"tokens":[" Hi"]}}]}"#;
-        assert_eq!(scanned(Endpoint::Completions, completion).unwrap().content, text(" Hi"));
-        assert_eq!(scanned(Endpoint::Chat, completion).unwrap().content, None);
-        let counts = br#"{"object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":20,"total_tokens":24,"completion_tokens":4,"prompt_tokens_details":null}}"#;
-        assert_eq!(scanned(Endpoint::Chat, counts).unwrap().usage.unwrap().completion, Count::new(4));
-        let two = br#"{"object":"chat.completion.chunk","choices":[{"index":1,"delta":{"content":"no"}},{"index":0,"delta":{"content":"yes"},"finish_reason":"new"}]}"#;
-        let two = scanned(Endpoint::Chat, two).unwrap();
-        assert_eq!((two.content, two.other_choices, two.finish.as_deref()), (text("yes"), true, Some("new")));
-    }
-
-    #[test]
-    fn what_is_not_usual_is_left() {
-        for data in [
-            r#"{"error":{"message":"x"}}"#,
-            r#"{"object":"error","message":"x"}"#,
-            r#"{"object":"a","object":"b"}"#,
-            r#"{"choices":[{"delta":{"content":[{"type":"text","text":"x"}]}}]}"#,
-            r#"{"choices":[{"delta":{"tool_calls":[{}]}}]}"#,
-            r#"{"choices":[{"delta":{"content":"\ud83d\ude00"}}]}"#,
-            r#"{"usage":{"prompt_tokens":4.0}}"#,
-            r#"{"usage":{"completion_tokens_details":{}}}"#,
-            r#"{"a":1e5}"#,
-            "{\"a\":\"\n\"}",
-            "{\"a\":01}",
-            "{\"a\":1}x",
-            "{\"a\":1",
-            "[]",
-            "",
-        ] {
-            assert_eq!(chunk(Endpoint::Chat, data.as_bytes()), None, "{data}");
-        }
-    }
-
-    /// Texts with all that JSON can have in them, written as JSON.
-    fn string() -> impl Strategy<Value = String> {
-        prop_oneof![
-            "[a-z \u{e4}\u{4e16}]{0,8}".prop_map(|text| format!("\"{text}\"")),
-            r#"("([a-z ]|\\(n|t|"|\\|/|u00e4|u4e16|ud83d|ude00|ud83d\\ude00)){0,4}")"#,
-        ]
-    }
-
-    fn value() -> impl Strategy<Value = String> {
-        let leaf = prop_oneof![
-            4 => string(),
-            2 => Just("null".to_owned()),
-            1 => "(true|false|0|-0|1|7|12|1\\.0|-3|1e3|1e-3|9007199254740993|00)",
-        ];
-        leaf.prop_recursive(3, 12, 3, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..3).prop_map(|all| format!("[{}]", all.join(","))),
-                prop::collection::vec((key(), inner), 0..4).prop_map(object),
-            ]
-        })
-    }
-
-    fn key() -> impl Strategy<Value = &'static str> {
-        prop::sample::select(vec![
-            "object",
-            "choices",
-            "usage",
-            "error",
-            "index",
-            "delta",
-            "message",
-            "text",
-            "content",
-            "reasoning",
-            "reasoning_content",
-            "tool_calls",
-            "finish_reason",
-            "prompt_tokens",
-            "completion_tokens",
-            "total_tokens",
-            "logprobs",
-            "id",
-            "type",
-        ])
-    }
-
-    fn object(members: Vec<(&'static str, String)>) -> String {
-        let members: Vec<String> = members.into_iter().map(|(key, value)| format!("\"{key}\" :{value}")).collect();
-        format!("{{{}}}", members.join(", "))
-    }
-
-    /// Members that are mostly what they should be.
-    fn answer() -> impl Strategy<Value = String> {
-        let or = |usual: BoxedStrategy<String>| prop_oneof![6 => usual, 1 => value()].boxed();
-        let texts = move || or(prop_oneof![string(), Just("null".to_owned())].boxed());
-        let some = |keys: &'static [&'static str], value: BoxedStrategy<String>| {
-            prop::collection::vec((prop::sample::select(keys), value), 0..3).prop_map(object).boxed()
-        };
-        let delta = or(some(&["role", "content", "reasoning", "reasoning_content"], texts()));
-        let number = or("[0-9]{1,16}".boxed());
-        let choice = (
-            prop::option::of(number.clone()),
-            prop::sample::select(vec!["delta", "message"]),
-            prop::option::of(delta),
-            prop::option::of(texts()),
-            prop::option::of(texts()),
-        )
-            .prop_map(|(index, place, delta, text, finish)| {
-                let members = [("index", index), (place, delta), ("text", text), ("finish_reason", finish)];
-                object(members.into_iter().filter_map(|(key, value)| Some((key, value?))).collect())
-            })
-            .boxed();
-        let choices = or(prop::collection::vec(or(choice), 0..3).prop_map(|all| format!("[{}]", all.join(" , "))).boxed());
-        let usage = or(some(&["prompt_tokens", "completion_tokens", "total_tokens", "x"], number));
-        let name = or(r#""(chat\.completion(\.chunk)?|(text_)?completion|error)""#.boxed());
-        let members = (
-            prop::option::weighted(0.9, name),
-            prop::option::weighted(0.9, choices),
-            prop::option::of(usage),
-            prop::option::weighted(0.1, value()),
-            prop::option::weighted(0.2, value()),
-            any::<bool>(),
-        );
-        members.prop_map(|(name, choices, usage, error, other, turned)| {
-            let members = [("object", name), ("choices", choices), ("usage", usage), ("error", error), ("id", other)];
-            let mut members: Vec<_> = members.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-            if turned {
-                members.reverse();
-            }
-            object(members)
-        })
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
-
-        #[test]
-        fn scanner_and_reader_agree(answer in answer()) {
-            for endpoint in ENDPOINTS {
-                scanned(endpoint, answer.as_bytes());
-            }
-        }
-
-        /// Also where a byte of it is another one.
-        #[test]
-        fn scanner_and_reader_agree_on_what_is_broken(answer in answer(), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
-            let mut bytes = answer.into_bytes();
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-            if cut {
-                bytes.truncate(at);
-            }
-            for endpoint in ENDPOINTS {
-                scanned(endpoint, &bytes);
-            }
-        }
-    }
-}
+mod tests;

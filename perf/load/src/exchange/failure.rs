@@ -14,7 +14,7 @@
 //! | a limit of time | - | `TimeoutError` |
 //! | cancelled | 499 | `RequestCancellationError` |
 //!
-//! The classes are the peer's, or its library's, where it has one (perf contract 4.5 and 0.2, items 9 and 23).
+//! The classes are the peer's, or its library's, where it has one: perf contract 4.5, and 0.2 items 9 and 23.
 
 use crate::answer::{Name, Refusal};
 use crate::{decode, http, sse};

@@ -6,7 +6,7 @@
 //! Below it lies [`Intake`], which knows no transport, so that HTTP/2 comes to the same.
 //!
 //! A stream is a success when it said that it had ended, or when its body ended as HTTP says and there was content; it is
-//! `incomplete` when it was only the latter (perf contract 0.2, item 13). A failure that a server tells in its stream stands,
+//! `incomplete` when it was only the latter, says perf contract 0.2 item 13. A failure that a server tells in its stream stands,
 //! whatever came before it.
 //!
 //! Nothing here grows without a bound: [`Limits`].

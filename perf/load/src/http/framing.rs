@@ -1,4 +1,4 @@
-//! Where a body ends, as its head says it, and whether the connection serves again behind it (RFC 9112, 6.3 and 9.3).
+//! Where a body ends, as its head says it, and whether the connection serves again behind it: RFC 9112, sections 6 and 9.
 
 use super::{Error, Head};
 

@@ -2,7 +2,7 @@
 //!
 //! [`Reader`] takes bytes as they come and hands back the [`Part`]s of one answer: its head, pieces of its body that lie in those
 //! bytes, its end. What comes before the head of the answer proper (1xx), between the pieces of a body (sizes and extensions of
-//! chunks) and behind it (trailers) is read and passed over (perf contract 0.2, item 24). Nothing is held but the head, and that
+//! chunks) and behind it (trailers) is read and passed over, says perf contract 0.2 item 24. Nothing is held but the head, and that
 //! has a limit.
 //!
 //! How a message ends is what decides over truth and lies in a benchmark, so it is decided in one place (`framing`) and by one

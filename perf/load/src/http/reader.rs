@@ -224,7 +224,10 @@ impl Reader {
                     self.state = State::Chunk(if left == 0 { Chunk::Behind { cr: false } } else { Chunk::Data { left } });
                     return Ok(Some(part));
                 }
-                State::Chunk(chunk) => self.between(chunk, input)?,
+                State::Chunk(mut chunk) => {
+                    let ended = self.between(&mut chunk, input)?;
+                    self.state = if ended { State::Ending } else { State::Chunk(chunk) };
+                }
             }
         }
     }
@@ -238,12 +241,13 @@ impl Reader {
         Part::Body(piece)
     }
 
-    /// Reads what stands between pieces of the body, up to the next one or the end of the input.
-    fn between(&mut self, mut chunk: Chunk, input: &mut &[u8]) -> Result<(), Error> {
+    /// Reads what stands between pieces of the body, up to the next one or the end of the input; whether
+    /// that ended the answer.
+    fn between(&mut self, chunk: &mut Chunk, input: &mut &[u8]) -> Result<bool, Error> {
         while let Some((&byte, later)) = input.split_first() {
             *input = later;
             self.line += 1;
-            chunk = match (chunk, byte) {
+            *chunk = match (*chunk, byte) {
                 (Chunk::Size { size, digits }, _) if byte.is_ascii_hexdigit() => {
                     let digit = char::from(byte).to_digit(16).unwrap_or_default();
                     let size = size.checked_mul(16).and_then(|size| size.checked_add(u64::from(digit)));
@@ -264,19 +268,13 @@ impl Reader {
                 }
                 (Chunk::Behind { cr: false }, b'\r') => Chunk::Behind { cr: true },
                 (Chunk::Behind { .. }, _) => return Err(Error::MalformedChunk("more data than its size")),
-                (Chunk::Trailers { in_line: false }, b'\n') => {
-                    self.state = State::Ending;
-                    return Ok(());
-                }
+                (Chunk::Trailers { in_line: false }, b'\n') => return Ok(true),
                 (Chunk::Trailers { in_line }, b'\r') => Chunk::Trailers { in_line },
                 (Chunk::Trailers { .. }, _) => Chunk::Trailers { in_line: byte != b'\n' },
-                (Chunk::Data { .. }, _) => chunk,
+                (Chunk::Data { left }, _) => Chunk::Data { left },
             };
-            self.state = State::Chunk(chunk);
-            if matches!(chunk, Chunk::Data { .. }) {
-                return Ok(());
-            }
             match chunk {
+                Chunk::Data { .. } => return Ok(false),
                 Chunk::Trailers { .. } if self.line > self.limits.head => return Err(Error::OversizedHead(self.limits.head)),
                 Chunk::Size { .. } | Chunk::Extension { .. } if self.line > self.limits.chunk_line => {
                     return Err(Error::OversizedChunkLine(self.limits.chunk_line));
@@ -284,7 +282,7 @@ impl Reader {
                 _ => {}
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Reads a head; whether it is complete.

@@ -1,6 +1,6 @@
 //! What an answer that points elsewhere asks for.
 //!
-//! A POST is never turned into a GET (perf contract 0.2, item 24): where the server wants the same request elsewhere it is sent
+//! A POST is never turned into a GET, says perf contract 0.2 item 24. Where the server wants the same request elsewhere it is sent
 //! there with method and body, where it wants another one that is an error which says where to.
 
 use super::Head;
