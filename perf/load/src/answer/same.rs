@@ -17,8 +17,8 @@ pub(super) struct Around {
     bytes: Vec<u8>,
     /// Where the second begins.
     behind: usize,
-    /// Whether the text is reasoning.
-    reasoning: bool,
+    /// What the text is.
+    kind: Option<Kind>,
 }
 
 impl Around {
@@ -30,7 +30,11 @@ impl Around {
             return None;
         }
         let text = scan::text(data.get(before.len() - 1..data.len() - behind.len() + 1)?)?;
-        let content = if self.reasoning { Content::of("".into(), text, "".into()) } else { Content::of(text, "".into(), "".into()) };
+        let content = match self.kind? {
+            Kind::Reasoning => Content::of("".into(), text, "".into()),
+            Kind::ToolCall => Content::of("".into(), "".into(), text),
+            _ => Content::of(text, "".into(), "".into()),
+        };
         Some(Saying { content, ..Saying::default() })
     }
 
@@ -41,6 +45,8 @@ impl Around {
         let text = match content.kind {
             Kind::Text if alone => &*content.text,
             Kind::Reasoning if alone => &*content.reasoning,
+            // The only one of its names and arguments that is not empty: where there were more it lies elsewhere.
+            Kind::ToolCall if alone => &*content.tools,
             _ => return,
         };
         // A text that had escapes lies elsewhere.
@@ -53,7 +59,7 @@ impl Around {
         self.bytes.extend_from_slice(before);
         self.bytes.extend_from_slice(behind);
         self.behind = begin;
-        self.reasoning = content.kind == Kind::Reasoning;
+        self.kind = Some(content.kind);
     }
 }
 
@@ -88,10 +94,13 @@ mod tests {
                 prop::sample::select(vec!["null", "\"stop\""]),
                 prop::sample::select(vec!["null", "{\"completion_tokens\":1}"]),
                 0..2,
+                prop::option::of(prop::sample::select(vec!["name", "arguments", "id"])),
             ), 0..12),
         ) {
             let mut reader = Reader::new(Endpoint::Chat);
-            for (name, text, more, finish, usage, index) in events {
+            for (name, text, more, finish, usage, index, call) in events {
+                let more = call.map_or(more.to_owned(), |key| format!(",\"tool_calls\":[{{\"function\":{{\"{key}\":\"{text}\"}}}}]"));
+                let text = if call.is_some() { "" } else { &text };
                 let event = format!(
                     "{{\"object\":\"chat.completion.chunk\",\"choices\":[{{\"index\":{index},\"delta\":{{\"{name}\":\"{text}\"{more}}},\"finish_reason\":{finish}}}],\"usage\":{usage}}}"
                 );

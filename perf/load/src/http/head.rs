@@ -20,6 +20,19 @@ pub struct Head {
 }
 
 impl Head {
+    /// A head that another reader has read: that of HTTP/2, which gives no reason.
+    #[must_use]
+    pub fn of<'a>(status: u16, fields: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let mut head = Self { status, minor: 1, ..Self::default() };
+        for (name, value) in fields {
+            let (begin, middle) = (head.bytes.len(), head.bytes.len() + name.len());
+            head.bytes.extend_from_slice(name.as_bytes());
+            head.bytes.extend_from_slice(value);
+            head.fields.push((begin..middle, middle..head.bytes.len()));
+        }
+        head
+    }
+
     /// The status code.
     #[must_use]
     pub fn status(&self) -> u16 {

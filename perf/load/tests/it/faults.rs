@@ -1,7 +1,8 @@
 //! The list of faults (perf contract 10.4, item 5), and failures in the clothes of a 200.
 
 use dormouse_perf_load::answer::Endpoint;
-use dormouse_perf_load::exchange::{Answered, Ask, Break, Cause, Exchange, Limits, Outcome, Progress};
+use dormouse_perf_load::exchange::{Answered, Ask, Break, Cause, Exchange, Intake, Limits, Outcome, Progress};
+use dormouse_perf_load::http::Head;
 use serde_json::{Value, json};
 
 use crate::{CHAT, DONE, SSE, at_once, chunk, chunked, delta, event, failure, finish, read, say, stream, succeeded, times, whole};
@@ -188,6 +189,22 @@ fn one_byte_and_one_megabyte() {
     let large = stream(&[event(&large), say("x".repeat(1 << 20).as_str()), DONE.to_owned()]);
     succeeded(&large);
     assert_eq!((large.text.len(), large.pieces.len()), ((1 << 20) + 1, 2));
+}
+
+/// HTTP/2 has another reader, and the same meaning.
+#[test]
+fn an_intake_needs_no_connection() {
+    let mut intake = Intake::new(CHAT, Limits::default());
+    intake.head(1, &Head::of(200, [("content-type", b"text/event-stream".as_slice())]));
+    intake.body(2, say("a").as_bytes());
+    intake.end(3);
+    let answered = std::mem::take(intake.answered());
+    succeeded(&answered);
+    assert_eq!((times(&answered), answered.stamps.end, answered.incomplete), (vec![2], Some(3), true));
+    intake.restart(CHAT);
+    intake.head(4, &Head::of(503, []));
+    intake.broken(5, Break::Connection("stream reset".to_owned()));
+    assert_eq!(told(intake.answered()), (Cause::Status, Some(503), "Service Unavailable", "Service Unavailable"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod codings;
 mod endpoints;
 mod faults;
 mod http;
+mod recorded;
 mod splits;
 mod streams;
 
