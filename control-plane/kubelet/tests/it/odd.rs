@@ -68,6 +68,31 @@ async fn what_the_containers_own_tmp_hides_is_named() {
     assert!(plane.events("r").await.iter().all(|(reason, _)| reason != "HiddenByPrivateTmp"));
 }
 
+/// A name is looked for as the container sees its PATH; what only the host has there is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_only_the_hosts_tmp_has_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let plane = Plane::start().await;
+    let here = tempfile::tempdir_in("/tmp").unwrap();
+    let tool = here.path().join("tool");
+    std::fs::write(&tool, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = here.path().to_str().unwrap();
+    let container = |more: Value| {
+        let mut c =
+            json!({"name": "c", "image": "any", "command": ["tool"], "env": [{"name": "PATH", "value": format!("{path}:/usr/bin:/bin")}]});
+        c.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        c
+    };
+    plane.create("p", json!({"containers": [container(json!({}))]})).await;
+    let message = plane.until_event("p", "HiddenByPrivateTmp").await;
+    assert!(message.contains(tool.to_str().unwrap()) && message.contains("hostPath"), "{message}");
+    let volumes = json!([{"name": "h", "hostPath": {"path": path}}]);
+    let mounts = json!({"volumeMounts": [{"name": "h", "mountPath": path}]});
+    plane.create("q", json!({"volumes": volumes, "containers": [container(mounts)]})).await;
+    plane.until_ready("q").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pause_waits_for_its_end() {
     let plane = Plane::start().await;
