@@ -164,8 +164,10 @@ pub enum Verb {
     DeletePod,
     /// Set or clear the label `launcher-stuck`.
     SetStuck,
-    /// Set the condition that a requester's readiness gate names.
+    /// Open a requester's readiness gate: make the condition true that it names.
     SetServing,
+    /// Shut it. Apart from opening, so that a failure of the one is not taken for one of the other.
+    UnsetServing,
     /// Write the status of a custom resource.
     SetConfigStatus,
 }

@@ -197,7 +197,8 @@ impl View<'_> {
     pub(super) fn set_serving(self, requester: &Requester, serving: bool, subject: Subject) -> Action {
         let patch = write::serving(&requester.pod.uid, serving, self.now);
         let what = Do::PatchPodStatus { pod: self.pod_ref(&requester.pod), patch };
-        let mut action = self.action(Target::Pod(requester.pod.uid.clone()), Verb::SetServing, what, subject);
+        let verb = if serving { Verb::SetServing } else { Verb::UnsetServing };
+        let mut action = self.action(Target::Pod(requester.pod.uid.clone()), verb, what, subject);
         let fields = vec![("name", requester.pod.name.clone()), ("serving", serving.to_string())];
         action.log = Log { done: "Set the readiness gate", failed: "Failed to set the readiness gate", fields, ..Log::default() };
         action

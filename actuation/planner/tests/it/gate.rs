@@ -44,14 +44,14 @@ fn it_shuts_before_traffic_is_turned_away_and_the_requester_deleted() {
     calm(&mut h);
     let after: Vec<Verb> = h.trace[before..].iter().map(|(_, action)| action.key.verb).collect();
     let order: Vec<Verb> =
-        after.into_iter().filter(|verb| matches!(verb, Verb::SetServing | Verb::Deroute | Verb::DeletePod)).take(3).collect();
-    assert_eq!(order, [Verb::SetServing, Verb::Deroute, Verb::DeletePod], "{}", h.story());
+        after.into_iter().filter(|verb| matches!(verb, Verb::UnsetServing | Verb::Deroute | Verb::DeletePod)).take(3).collect();
+    assert_eq!(order, [Verb::UnsetServing, Verb::Deroute, Verb::DeletePod], "{}", h.story());
     let mut h = served();
     let before = h.trace.len();
     h.delete("r");
     let after: Vec<Verb> = h.trace[before..].iter().map(|(_, action)| action.key.verb).collect();
-    let order: Vec<Verb> = after.into_iter().filter(|verb| matches!(verb, Verb::SetServing | Verb::Deroute | Verb::Sleep)).collect();
-    assert_eq!(order, [Verb::SetServing, Verb::Deroute, Verb::Sleep], "{}", h.story());
+    let order: Vec<Verb> = after.into_iter().filter(|verb| matches!(verb, Verb::UnsetServing | Verb::Deroute | Verb::Sleep)).collect();
+    assert_eq!(order, [Verb::UnsetServing, Verb::Deroute, Verb::Sleep], "{}", h.story());
 }
 
 #[test]
@@ -78,6 +78,7 @@ fn a_stub_that_starts_anew_is_told_again() {
 fn who_may_not_set_it_is_told_and_held_up_in_nothing() {
     let mut h = stocked(1, 2, 1);
     h.faults.verbs.insert(Verb::SetServing, (Fault::Refused, 1_000));
+    h.faults.verbs.insert(Verb::UnsetServing, (Fault::Refused, 1_000));
     h.wants_gated("r", "GPU-0", "smol");
     wait(&mut h, 10_000);
     assert!(!h.ready("r") && h.gate("r").is_none());

@@ -15,6 +15,9 @@ use crate::plan::emitted::Emitted;
 use crate::plan::view::View;
 use crate::state::{Gate, Requester};
 
+/// So often a gate that should be shut before something else is tried to be shut.
+const TRIES: u32 = 8;
+
 /// Its engine is awake and traffic goes there.
 pub(in crate::plan) fn serves(view: View<'_>, told: &mut Told, out: &mut Emitted<'_>, requester: &Requester, subject: &Subject) {
     relay(view, out, requester, true, subject);
@@ -28,16 +31,17 @@ pub(in crate::plan) fn idles(view: View<'_>, told: &mut Told, out: &mut Emitted<
     set_gate(view, told, out, requester, false, subject);
 }
 
-/// It will not be served any more: the gate shuts before anything else is done about it. `false`: not yet. Who may not shut it
-/// is not held up.
+/// It will not be served any more: the gate shuts before anything else is done about it. `false`: not yet. Who may not shut it, or
+/// cannot for long, is not held up.
 pub(in crate::plan) fn withdrawn(view: View<'_>, out: &mut Emitted<'_>, requester: &Requester, subject: &Subject) -> bool {
     if requester.gate.is_none_or(|gate| !gate.open) {
         return true;
     }
     let action = view.set_serving(requester, false, subject.clone());
-    let failed = view.state.memory.failures.contains_key(&action.key);
+    let failure = view.state.memory.failures.get(&action.key);
+    let hopeless = failure.is_some_and(|f| f.class == FailureClass::Refused || f.attempts >= TRIES);
     out.emit(action);
-    failed
+    hopeless
 }
 
 /// A gate beside a probe gains nothing, and is a mistake of whoever wrote the template.
