@@ -54,6 +54,21 @@ fn it_shuts_before_traffic_is_turned_away_and_the_requester_deleted() {
     assert_eq!(order, [Verb::UnsetServing, Verb::Deroute, Verb::Sleep], "{}", h.story());
 }
 
+/// It was opened, and nobody heard of it: that failure says nothing of shutting it.
+#[test]
+fn an_opening_whose_answer_was_lost_does_not_let_traffic_be_turned_away_first() {
+    let mut h = stocked(1, 2, 1);
+    h.faults.verbs.insert(Verb::SetServing, (Fault::Lost, 1));
+    h.wants_gated("r", "GPU-0", "smol");
+    calm(&mut h);
+    assert_eq!((h.ready("r"), h.gate("r")), (true, Some(true)), "{}", h.story());
+    let before = h.trace.len();
+    h.delete("r");
+    let after = h.trace[before..].iter().map(|(_, action)| action.key.verb);
+    let order: Vec<Verb> = after.filter(|verb| matches!(verb, Verb::UnsetServing | Verb::Deroute | Verb::Sleep)).collect();
+    assert_eq!(order, [Verb::UnsetServing, Verb::Deroute, Verb::Sleep], "{}", h.story());
+}
+
 #[test]
 fn a_controller_that_starts_anew_leaves_it_and_tells_the_stub_again() {
     let mut h = served();
