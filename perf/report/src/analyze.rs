@@ -1,5 +1,6 @@
 //! `perf analyze`: a whole summary from the records of a run, ours or the peer's.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -23,8 +24,8 @@ pub struct AnalyzeArgs {
     /// Write the summary as JSON and CSV into this folder, for several runs into one in it for each
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
-    /// Slices of so many seconds too
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// Write slices of so many seconds too
+    #[arg(long, requires = "write", value_name = "SECONDS", value_parser = seconds)]
     slice_duration: Option<f64>,
     /// Show the times of HTTP too
     #[arg(long)]
@@ -46,6 +47,15 @@ fn seconds(text: &str) -> Result<f64, &'static str> {
 /// # Errors
 /// When a folder cannot be read or written, or with `--check` a figure differs.
 pub fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
+    if args.write.is_some() {
+        let mut names = HashSet::new();
+        if let Some(twice) = args.folders.iter().find(|folder| !names.insert(folder.file_name())) {
+            anyhow::bail!(
+                "{}: another folder ends in the same name, and one would be written over the other; write them one by one",
+                twice.display()
+            );
+        }
+    }
     let mut differ = 0;
     for folder in &args.folders {
         differ += one(args, folder)?;
@@ -120,5 +130,31 @@ fn endpoint(about: &Json) -> &'static str {
     match kind {
         Some("embeddings" | "chat_embeddings") => "Embeddings Metrics",
         _ => "LLM Metrics",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: AnalyzeArgs,
+    }
+
+    #[test]
+    fn slices_need_a_place_to_be_written_to() {
+        let error = Line::try_parse_from(["analyze", "run", "--slice-duration", "1"]).unwrap_err();
+        assert!(error.to_string().contains("--write <DIR>"), "{error}");
+    }
+
+    #[test]
+    fn no_summary_is_written_over_another() {
+        let line = Line::try_parse_from(["analyze", "a/run", "b/run", "--write", "out"]).unwrap();
+        let error = run(&line.args).unwrap_err().to_string();
+        assert!(error.starts_with("b/run: another folder ends in the same name"), "{error}");
     }
 }

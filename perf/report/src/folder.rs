@@ -140,14 +140,11 @@ impl Run {
             ref phases => {
                 let start_ns = phases.iter().map(|p| p.window.0.start_ns).min().unwrap_or(0);
                 let end_ns = phases.iter().map(|p| p.window.0.end_ns).max().unwrap_or(0);
-                let rows: Vec<Row> = phases.iter().flat_map(|p| p.rows.iter().cloned()).collect();
-                Summary::of(&rows, Some(Window { start_ns, end_ns }), &self.objectives, self.stamps)
+                Summary::of(&self.measured(), Some(Window { start_ns, end_ns }), &self.objectives, self.stamps)
             }
         }
     }
-}
 
-impl Run {
     /// What was measured while warming up, if that was done.
     #[must_use]
     pub fn warmup(&self) -> Option<Summary> {
@@ -157,8 +154,12 @@ impl Run {
     /// The profiling phases in slices of so many nanoseconds.
     #[must_use]
     pub fn slices(&self, length_ns: u64) -> Vec<Slice> {
-        let rows: Vec<Row> = self.phases.iter().filter(|p| !p.warmup).flat_map(|p| p.rows.iter().cloned()).collect();
-        slices::of(&rows, length_ns, &self.objectives, self.stamps)
+        slices::of(&self.measured(), length_ns, &self.objectives, self.stamps)
+    }
+
+    /// The rows of all phases but those that warm up.
+    fn measured(&self) -> Vec<Row> {
+        self.phases.iter().filter(|p| !p.warmup).flat_map(|p| p.rows.iter().cloned()).collect()
     }
 }
 
