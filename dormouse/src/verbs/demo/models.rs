@@ -99,8 +99,9 @@ fn given(models: &[String]) -> [Model; 2] {
         }
     };
     let mut models = [one(0), one(1)];
-    // One launcher serves both.
-    let all: Vec<Mount> = models.iter().flat_map(|m| m.mounts.clone()).collect();
+    // One launcher serves both. The same folder twice is mounted once: no Pod may mount two volumes at one path.
+    let mut all: Vec<Mount> = models.iter().flat_map(|m| m.mounts.clone()).collect();
+    all.dedup();
     models.iter_mut().for_each(|m| m.mounts.clone_from(&all));
     models
 }
@@ -147,6 +148,8 @@ mod tests {
         let there = Mount { folder: folder.path().into(), path: folder.path().into() };
         assert_eq!((first.mounts.as_slice(), second.mounts.as_slice()), (&[there.clone()][..], &[there][..]));
         assert_eq!((first.model.as_str(), second.model.as_str()), (folder.path().to_str().unwrap(), "org/name"));
+        let twice = [(); 2].map(|()| folder.path().display().to_string());
+        assert!(given(&twice).iter().all(|m| m.mounts.len() == 1));
     }
 
     #[test]
