@@ -223,6 +223,14 @@ metrics! {
     OslMismatchCount "osl_mismatch_count" "OSL Mismatch Count" "" Requests 1220 Files Single false;
     /// Requests that the server counts otherwise.
     UsageDiscrepancyCount "usage_discrepancy_count" "Usage Discrepancy Count" "" Requests 1230 Files Single false;
+    /// Requests that were sent once more, on a fresh connection.
+    ReconnectedCount "reconnected_count" "Reconnected Request Count" "" Requests 1240 Files Single false;
+    /// Requests that were cut off: how long they would have taken nobody knows.
+    CensoredCount "censored_count" "Censored Request Count" "" Requests 1250 Files Single false;
+    /// Streams that ended without saying so.
+    IncompleteStreamCount "incomplete_stream_count" "Incomplete Stream Count" "" Requests 1260 Files Single false;
+    /// Requests that found no free place at their time.
+    ScheduleMissedCount "schedule_missed_count" "Schedule Missed Count" "" Requests 1270 Files Single false;
     /// Sum.
     TotalUsagePromptTokens "total_usage_prompt_tokens" "Total Usage Prompt Tokens" "" Tokens 2000 Usage Single true;
     /// Sum.

@@ -2,9 +2,15 @@
 //!
 //! A record is taken in from its start to its first token, and decoded from there to its end; each span adds a rate to a step
 //! function of time. What is said of a curve is weighted by how long it had a value, not by how often.
+//!
+//! Of a million records that is most of the work, and what they add is added in an order that decides about the last bits. So
+//! curves are made, and looked at, in two lanes that need nothing of each other.
 
 use crate::catalog::Metric;
+use crate::columns::{Columns, Wanted};
+use crate::ranks::{Buckets, Extent};
 use crate::record::Row;
+use crate::steps::{Steps, Stretch, Sweep};
 use crate::summary::Window;
 
 /// What is said of a curve, in base units.
@@ -61,7 +67,7 @@ impl Stamps {
     }
 
     /// The moment so many nanoseconds later.
-    fn after(self, at: i64, ns: f64) -> i64 {
+    pub(crate) fn after(self, at: i64, ns: f64) -> i64 {
         match self {
             Self::Whole => at.saturating_add(whole(ns)),
             Self::Doubles => whole(float(at) + ns),
@@ -69,25 +75,28 @@ impl Stamps {
     }
 }
 
-/// Changes of rates, by time on the wall clock.
-#[derive(Debug, Default)]
-struct Events {
-    stamps: Stamps,
-    all: Vec<(i64, f64)>,
-    prefill: Vec<(i64, f64)>,
-    decode: Vec<(i64, f64)>,
-    prefill_rate: Vec<(i64, f64)>,
-    decode_rate: Vec<(i64, f64)>,
-    total_rate: Vec<(i64, f64)>,
-    tokens: Vec<(i64, f64)>,
+/// A curve, by its place among all.
+#[derive(Clone, Copy)]
+enum Of {
+    All,
+    Prefill,
+    Decode,
+    PrefillRate,
+    DecodeRate,
+    TotalRate,
+    Tokens,
+    /// None: a place that is left over.
+    Nothing,
 }
 
-/// A rate on a span of time; nothing on one of no length.
-fn span(events: &mut Vec<(i64, f64)>, from: i64, to: i64, rate: f64) {
-    if to > from && rate != 0.0 {
-        events.extend([(from, rate), (to, -rate)]);
-    }
-}
+/// Curves that are made together.
+const LANE: usize = 4;
+
+/// Records after which it is looked whether some of them can be settled.
+const TOGETHER: usize = 64;
+
+/// So much is worth a thread of its own.
+pub(crate) const MANY: usize = 50_000;
 
 #[allow(clippy::cast_possible_truncation, reason = "nanoseconds below 2^63; what is above stays there")]
 fn whole(ns: f64) -> i64 {
@@ -109,23 +118,39 @@ fn rate(amount: f64, ns: i64) -> f64 {
     amount / (float(ns) * 1e-9)
 }
 
-impl Events {
+/// What records add to the curves: rates on spans of time.
+struct Spans<'a, P> {
+    stamps: Stamps,
+    /// Of the record at hand: each gap, and from when to when it was.
+    gaps: &'a mut Vec<(f64, i64, i64)>,
+    put: P,
+}
+
+impl<P: FnMut(Of, i64, f64)> Spans<'_, P> {
+    /// A rate on a span of time; nothing on one of no length.
+    fn span(&mut self, of: Of, from: i64, to: i64, rate: f64) {
+        if to > from && rate != 0.0 {
+            (self.put)(of, from, rate);
+            (self.put)(of, to, -rate);
+        }
+    }
+
     fn add(&mut self, row: &Row) {
         let stamps = self.stamps;
         let (start, end) = (stamps.at(row.start_ns), stamps.at(row.end_ns));
-        span(&mut self.all, start, end, 1.0);
+        self.span(Of::All, start, end, 1.0);
         let Some(ttft) = row.values.get(Metric::TimeToFirstToken) else { return };
         let first = stamps.at(row.start_ns.saturating_add(u64::try_from(whole(ttft)).unwrap_or(0)));
-        span(&mut self.prefill, start, first, 1.0);
-        span(&mut self.decode, first, end, 1.0);
+        self.span(Of::Prefill, start, first, 1.0);
+        self.span(Of::Decode, first, end, 1.0);
         if let Some(isl) = row.values.get(Metric::InputSequenceLength) {
-            span(&mut self.prefill_rate, start, first, rate(isl, first - start));
-            span(&mut self.total_rate, start, first, rate(isl, first - start));
-            span(&mut self.tokens, start, end, isl);
+            let rate = rate(isl, first.saturating_sub(start));
+            self.span(Of::PrefillRate, start, first, rate);
+            self.span(Of::TotalRate, start, first, rate);
+            self.span(Of::Tokens, start, end, isl);
         }
         let Some(osl) = row.values.get(Metric::OutputSequenceLength) else { return };
-        let further = osl - 1.0;
-        span(&mut self.total_rate, first, end, rate(further, end - first));
+        self.span(Of::TotalRate, first, end, rate(osl - 1.0, end.saturating_sub(first)));
         self.steps(row, first, end, osl);
     }
 
@@ -133,46 +158,88 @@ impl Events {
     fn steps(&mut self, row: &Row, first: i64, end: i64, osl: f64) {
         let (stamps, further) = (self.stamps, osl - 1.0);
         let mut passed = 0.0;
-        let gaps = row.gaps.iter().map(|gap| {
+        let mut gaps = std::mem::take(self.gaps);
+        gaps.clear();
+        gaps.extend(row.gaps.iter().map(|gap| {
             passed += gap;
             let to = stamps.after(first, passed);
             (*gap, stamps.after(to, -gap), to)
-        });
-        let gaps: Vec<(f64, i64, i64)> = gaps.collect();
+        }));
         if gaps.is_empty() {
-            span(&mut self.tokens, first, end, osl);
+            self.span(Of::Tokens, first, end, osl);
         } else {
-            span(&mut self.tokens, first, end, 1.0);
+            self.span(Of::Tokens, first, end, 1.0);
             let share = further / count(gaps.len());
-            gaps.iter().for_each(|(_, _, to)| span(&mut self.tokens, *to, end, share));
+            gaps.iter().for_each(|(_, _, to)| self.span(Of::Tokens, *to, end, share));
         }
         let lasting = || gaps.iter().filter(|(gap, _, _)| *gap > 0.0);
         match lasting().count() {
-            0 => span(&mut self.decode_rate, first, end, rate(further, end - first)),
+            0 => self.span(Of::DecodeRate, first, end, rate(further, end.saturating_sub(first))),
             steps => {
                 let share = further / count(steps);
-                lasting().for_each(|(gap, from, to)| span(&mut self.decode_rate, *from, *to, rate(share, whole(*gap))));
+                lasting().for_each(|(gap, from, to)| self.span(Of::DecodeRate, *from, *to, rate(share, whole(*gap))));
             }
         }
+        *self.gaps = gaps;
     }
+}
+
+/// Some curves of records.
+fn sweep(columns: &Columns, stamps: Stamps, earliest: &[i64], of: [Of; LANE]) -> [Steps; LANE] {
+    let mut sweeps = of.map(|_| Sweep::default());
+    let mut lanes = [None; Of::Nothing as usize + 1];
+    of.iter().enumerate().for_each(|(lane, of)| lanes[*of as usize] = Some(lane));
+    let mut gaps = Vec::new();
+    let wanted = Wanted::of(&[Metric::TimeToFirstToken, Metric::InputSequenceLength, Metric::OutputSequenceLength], true);
+    columns.each(wanted, |at, row| {
+        let put = |of: Of, at, change| {
+            if let Some(lane) = lanes[of as usize] {
+                sweeps[lane].add(at, change);
+            }
+        };
+        Spans { stamps, gaps: &mut gaps, put }.add(row);
+        if let Some(earliest) = earliest.get(at + 1).filter(|_| at % TOGETHER == 0) {
+            sweeps.iter_mut().for_each(|sweep| sweep.settle(*earliest));
+        }
+    });
+    sweeps.map(Sweep::finish)
+}
+
+/// Does both, at the same time if that is worth it.
+pub(crate) fn both<A: Send, B>(together: bool, one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B) -> (A, B) {
+    if !together {
+        return (one(), other());
+    }
+    std::thread::scope(|scope| {
+        let beside = scope.spawn(one);
+        let other = other();
+        (beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), other)
+    })
 }
 
 impl Curves {
     /// Of these records.
     #[must_use]
     pub fn of<'a>(rows: impl Iterator<Item = &'a Row>, stamps: Stamps) -> Self {
-        let mut events = Events { stamps, ..Events::default() };
-        rows.for_each(|row| events.add(row));
-        Self {
-            stamps,
-            all: Steps::of(events.all),
-            prefill: Steps::of(events.prefill),
-            decode: Steps::of(events.decode),
-            prefill_rate: Steps::of(events.prefill_rate),
-            decode_rate: Steps::of(events.decode_rate),
-            total_rate: Steps::of(events.total_rate),
-            tokens: Steps::of(events.tokens),
-        }
+        Self::of_columns(&rows.collect(), stamps)
+    }
+
+    /// The same of records that are kept as columns.
+    #[must_use]
+    pub fn of_columns(columns: &Columns, stamps: Stamps) -> Self {
+        // The earliest start of a record and of all behind it: before that nothing changes any more. What doubles cannot keep of a
+        // moment and of a span is less than this.
+        const BLURRED: i64 = 2_048;
+        let mut earliest: Vec<i64> = columns.moments().map(|[_, start, _]| stamps.at(start).saturating_sub(BLURRED)).collect();
+        earliest.iter_mut().rev().fold(i64::MAX, |behind, start| {
+            *start = behind.min(*start);
+            *start
+        });
+        let sweep = |of: [Of; LANE]| sweep(columns, stamps, &earliest, of);
+        let lanes = || sweep([Of::Decode, Of::DecodeRate, Of::Prefill, Of::PrefillRate]);
+        let ([decode, decode_rate, prefill, prefill_rate], [all, total_rate, tokens, _]) =
+            both(columns.len() >= MANY, lanes, || sweep([Of::All, Of::TotalRate, Of::Tokens, Of::Nothing]));
+        Self { stamps, all, prefill, decode, prefill_rate, decode_rate, total_rate, tokens }
     }
 
     /// What is said of them in a window.
@@ -180,39 +247,37 @@ impl Curves {
     pub fn within(&self, window: Window) -> Vec<(Metric, Weighted)> {
         let (from, to) = (self.stamps.at(window.start_ns), self.stamps.at(window.end_ns));
         let Self { all, prefill, decode, prefill_rate, decode_rate, total_rate, tokens, .. } = self;
-        let beside = |curve: &Steps, busy: &Steps| Stretches(curve.beside(busy, from, to).collect());
-        let (prefilling, decoding, both) = (beside(prefill_rate, prefill), beside(decode_rate, decode), beside(total_rate, all));
+        let beside = |curve, busy| Beside { curve, busy, from, to };
+        let busy = |s: &Stretch| [Some(s.value_if_busy())];
+        let phases = || {
+            let rates = [beside(decode_rate, decode), beside(prefill_rate, prefill)].map(|curve| curve.weigh(Stretch::all_of));
+            (rates, [beside(decode, decode), beside(prefill, prefill)].map(|curve| curve.weigh(busy)))
+        };
+        let wholes = || {
+            let total = beside(total_rate, all).weigh(|s| [Some(s.value_if_busy()), s.value_where_busy()]);
+            (total, [beside(all, all), beside(tokens, all)].map(|curve| curve.weigh(busy)))
+        };
+        let (phases, wholes) = both(decode_rate.len() + tokens.len() >= MANY, phases, wholes);
+        let ([[whole, shared, active, each], [prefill_whole, prefill_shared, prefill_active, prefill_each]], [[decoding], [prefilling]]) =
+            phases;
+        let ([total_whole, total_active], [[requests], [held]]) = wholes;
         vec![
-            (Metric::EffectiveConcurrency, beside(all, all).whole()),
-            (Metric::EffectiveDecodeThroughput, decoding.whole()),
-            (Metric::EffectivePrefillThroughput, prefilling.whole()),
-            (Metric::EffectiveDecodeConcurrency, beside(decode, decode).whole()),
-            (Metric::EffectivePrefillConcurrency, beside(prefill, prefill).whole()),
-            (Metric::EffectiveTotalThroughput, both.whole()),
-            (Metric::EffectiveDecodeThroughputPerUser, decoding.shared()),
-            (Metric::EffectivePrefillThroughputPerUser, prefilling.shared()),
-            (Metric::TokensInFlight, beside(tokens, all).whole()),
-            (Metric::ActiveDecodeThroughput, decoding.active()),
-            (Metric::ActivePrefillThroughput, prefilling.active()),
-            (Metric::ActiveDecodeThroughputPerUser, decoding.each()),
-            (Metric::ActivePrefillThroughputPerUser, prefilling.each()),
-            (Metric::ActiveTotalThroughput, both.active()),
+            (Metric::EffectiveConcurrency, requests),
+            (Metric::EffectiveDecodeThroughput, whole),
+            (Metric::EffectivePrefillThroughput, prefill_whole),
+            (Metric::EffectiveDecodeConcurrency, decoding),
+            (Metric::EffectivePrefillConcurrency, prefilling),
+            (Metric::EffectiveTotalThroughput, total_whole),
+            (Metric::EffectiveDecodeThroughputPerUser, shared),
+            (Metric::EffectivePrefillThroughputPerUser, prefill_shared),
+            (Metric::TokensInFlight, held),
+            (Metric::ActiveDecodeThroughput, active),
+            (Metric::ActivePrefillThroughput, prefill_active),
+            (Metric::ActiveDecodeThroughputPerUser, each),
+            (Metric::ActivePrefillThroughputPerUser, prefill_each),
+            (Metric::ActiveTotalThroughput, total_active),
         ]
     }
-}
-
-/// A step function: from `times[i]` on it is `values[i]`, and nought before the first.
-#[derive(Debug)]
-struct Steps {
-    times: Vec<i64>,
-    values: Vec<f64>,
-}
-
-/// A stretch on which two step functions stay as they are.
-struct Stretch {
-    length: i64,
-    value: f64,
-    busy: f64,
 }
 
 impl Stretch {
@@ -221,108 +286,84 @@ impl Stretch {
         if self.busy > 0.0 { self.value } else { 0.0 }
     }
 
-    fn for_each(&self) -> f64 {
-        if self.busy > 0.0 { self.value / self.busy } else { 0.0 }
+    /// For the time in which there is work.
+    fn value_where_busy(&self) -> Option<f64> {
+        (self.busy > 0.0).then_some(self.value)
+    }
+
+    /// Over the whole window; for each that is busy; and both over the time in which there is work.
+    fn all_of(&self) -> [Option<f64>; 4] {
+        let each = (self.busy > 0.0).then(|| self.value / self.busy);
+        [Some(self.value_if_busy()), Some(each.unwrap_or(0.0)), self.value_where_busy(), each]
     }
 }
 
-/// The stretches of a window.
-struct Stretches(Vec<Stretch>);
-
-impl Stretches {
-    /// Over the whole window.
-    fn whole(&self) -> Weighted {
-        Weighted::of(self.0.iter().map(|s| (s.length, s.value_if_busy())))
-    }
-
-    /// For each that is busy, over the whole window.
-    fn shared(&self) -> Weighted {
-        Weighted::of(self.0.iter().map(|s| (s.length, s.for_each())))
-    }
-
-    /// Over the time in which there is work.
-    fn active(&self) -> Weighted {
-        Weighted::of(self.0.iter().filter(|s| s.busy > 0.0).map(|s| (s.length, s.value)))
-    }
-
-    /// For each that is busy, over the time in which there is work.
-    fn each(&self) -> Weighted {
-        Weighted::of(self.0.iter().filter(|s| s.busy > 0.0).map(|s| (s.length, s.for_each())))
-    }
+/// A curve in a window, beside that of what was busy.
+struct Beside<'a> {
+    curve: &'a Steps,
+    busy: &'a Steps,
+    from: i64,
+    to: i64,
 }
 
-impl Steps {
-    fn of(mut events: Vec<(i64, f64)>) -> Self {
-        // What ends goes before what begins at the same time.
-        events.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        let (mut times, mut values) = (Vec::new(), Vec::new());
-        let (mut level, mut spans) = (0.0, 0_usize);
-        for (at, change) in events {
-            spans = if change > 0.0 { spans + 1 } else { spans.saturating_sub(1) };
-            // What is left of a sum of nothing is an error of rounding.
-            level = if spans == 0 { 0.0 } else { level + change };
-            if times.last() == Some(&at) {
-                values.pop();
-            } else {
-                times.push(at);
-            }
-            values.push(level);
-        }
-        Self { times, values }
-    }
+/// What is summed up of stretches.
+#[derive(Clone, Copy)]
+struct Sums {
+    extent: Extent,
+    total: f64,
+    sum: f64,
+    squares: f64,
+}
 
-    /// How many of its times are not after this one.
-    fn until(&self, at: i64) -> usize {
-        self.times.partition_point(|t| *t <= at)
-    }
-
-    /// What it is behind so many of its times.
-    fn value(&self, until: usize) -> f64 {
-        until.checked_sub(1).map_or(0.0, |at| self.values[at])
-    }
-
-    /// The stretches between two moments on which neither changes.
-    fn beside<'a>(&'a self, busy: &'a Self, from: i64, to: i64) -> impl Iterator<Item = Stretch> + 'a {
-        let (mut i, mut j, mut at) = (self.until(from), busy.until(from), from);
-        std::iter::from_fn(move || {
-            if at >= to {
-                return None;
-            }
-            let next = [self.times.get(i), busy.times.get(j)].into_iter().flatten().fold(to, |next, t| next.min(*t));
-            let stretch = Stretch { length: next - at, value: self.value(i), busy: busy.value(j) };
-            at = next;
-            i += usize::from(self.times.get(i) == Some(&next));
-            j += usize::from(busy.times.get(j) == Some(&next));
-            Some(stretch)
+impl Beside<'_> {
+    /// What is said of several values of each stretch, where it has them. Stretches are gone through three times and not kept:
+    /// there are more of them than of anything else.
+    fn weigh<const N: usize>(&self, of: impl Fn(&Stretch) -> [Option<f64>; N]) -> [Weighted; N] {
+        let mut sums = [Sums { extent: Extent::NONE, total: 0.0, sum: 0.0, squares: 0.0 }; N];
+        self.each(&of, |at, value, length| {
+            let sums = &mut sums[at];
+            sums.extent.add(value);
+            sums.total += length;
+            sums.sum += length * value;
+        });
+        let avg = sums.map(|s| s.sum / s.total);
+        let mut buckets = sums.map(|s| Buckets::of(s.extent));
+        self.each(&of, |at, value, length| {
+            sums[at].squares += length * (value - avg[at]) * (value - avg[at]);
+            buckets[at].add(value, length);
+        });
+        let mut totals = sums.iter().map(|s| s.total);
+        let mut seeks = buckets.map(|buckets| {
+            let total = totals.next().unwrap_or(0.0);
+            buckets.seek(&PERCENTILES.map(|p| f64::from(p) / 100.0 * total))
+        });
+        self.each(&of, |at, value, length| seeks[at].add(value, length));
+        let mut all = sums.into_iter().zip(avg);
+        seeks.map(|seek| {
+            let mut found = seek.found().into_iter();
+            let Some((Sums { extent, total, squares, .. }, avg)) = all.next().filter(|(s, _)| s.total > 0.0) else {
+                return Weighted::NOTHING;
+            };
+            let percentiles = PERCENTILES.map(|_| found.next().unwrap_or(extent.max));
+            Weighted { avg, min: extent.min, max: extent.max, percentiles, std: (squares / total).sqrt() }
         })
+    }
+
+    #[inline]
+    fn each<const N: usize>(&self, of: impl Fn(&Stretch) -> [Option<f64>; N], mut take: impl FnMut(usize, f64, f64)) {
+        self.curve.beside(self.busy, self.from, self.to, |stretch| {
+            let length = float(stretch.length);
+            for (at, value) in of(&stretch).into_iter().enumerate() {
+                if let Some(value) = value {
+                    take(at, value, length);
+                }
+            }
+        });
     }
 }
 
 impl Weighted {
     const NOTHING: Self = Self { avg: 0.0, min: 0.0, max: 0.0, percentiles: [0.0; 4], std: 0.0 };
-
-    /// Of stretches with their values; all noughts of none.
-    fn of(stretches: impl Iterator<Item = (i64, f64)>) -> Self {
-        let mut stretches: Vec<(f64, f64)> = stretches.map(|(length, value)| (float(length), value)).collect();
-        let total: f64 = stretches.iter().map(|(length, _)| length).sum();
-        if total <= 0.0 {
-            return Self::NOTHING;
-        }
-        let avg = stretches.iter().map(|(length, value)| length * value).sum::<f64>() / total;
-        let variance = stretches.iter().map(|(length, value)| length * (value - avg) * (value - avg)).sum::<f64>() / total;
-        stretches.sort_unstable_by(|a, b| a.1.total_cmp(&b.1));
-        let (min, max) = (stretches[0].1, stretches[stretches.len() - 1].1);
-        let percentiles = PERCENTILES.map(|p| {
-            let wanted = f64::from(p) / 100.0 * total;
-            let mut reached = 0.0;
-            let found = stretches.iter().find(|(length, _)| {
-                reached += length;
-                reached >= wanted
-            });
-            found.map_or(max, |(_, value)| *value)
-        });
-        Self { avg, min, max, percentiles, std: variance.sqrt() }
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //!
 //! * [`catalog`]: every metric, its unit and where it is shown;
 //! * [`record`]: one request;
+//! * [`columns`]: many of them, kept small;
 //! * [`summary`]: a whole phase, from the columns of its records;
 //! * [`curves`]: what was under way at each moment;
 //! * [`slices`]: a phase piece by piece;
@@ -13,15 +14,21 @@
 //! by its readers.
 
 pub mod catalog;
+pub mod columns;
 pub mod curves;
+#[cfg(test)]
+mod plain;
+mod ranks;
 pub mod record;
 pub mod repeat;
 pub mod slices;
 pub mod stats;
+mod steps;
 pub mod summary;
 pub mod unit;
 
 pub use catalog::Metric;
+pub use columns::Columns;
 pub use curves::Stamps;
 pub use record::{Facts, Row, Shape, Values};
 pub use stats::Stats;

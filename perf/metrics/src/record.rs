@@ -26,6 +26,15 @@ impl Values {
         }
     }
 
+    /// All places; what is not there is no number.
+    pub(crate) fn places(&self) -> &[f64; OF_RECORDS] {
+        &self.0
+    }
+
+    pub(crate) fn places_mut(&mut self) -> &mut [f64; OF_RECORDS] {
+        &mut self.0
+    }
+
     fn set_some(&mut self, metric: Metric, value: Option<f64>) {
         if let Some(value) = value {
             self.set(metric, value);

@@ -1,9 +1,8 @@
 //! A phase in slices of time (perf contract 6.7, with 0.2 item 10): a record belongs to the slice in which it left, and curves
 //! are those of all records in that slice.
 
-use std::collections::BTreeMap;
-
 use crate::catalog::Metric;
+use crate::columns::Columns;
 use crate::curves::{Curves, Stamps};
 use crate::record::Row;
 use crate::summary::{Objective, Summary, Window};
@@ -25,29 +24,32 @@ const MOST: u64 = 100_000;
 /// Slices of so many nanoseconds, from the first start of a request to the last end.
 #[must_use]
 pub fn of(rows: &[Row], length_ns: u64, objectives: &[Objective], stamps: Stamps) -> Vec<Slice> {
+    of_columns(&rows.iter().collect(), length_ns, objectives, stamps)
+}
+
+/// The same of records that are kept as columns.
+#[must_use]
+pub fn of_columns(columns: &Columns, length_ns: u64, objectives: &[Objective], stamps: Stamps) -> Vec<Slice> {
     let moment = |ns: u64| u64::try_from(stamps.at(ns)).unwrap_or(0);
-    let starts = rows.iter().map(|r| moment(r.start_ns)).min();
-    let ends = rows.iter().map(|r| moment(r.end_ns)).max();
-    let (Some(first), Some(last)) = (starts, ends) else { return Vec::new() };
+    let starts: Vec<u64> = columns.moments().map(|[_, start, _]| moment(start)).collect();
+    let ends = columns.moments().map(|[_, _, end]| moment(end)).max();
+    let (Some(first), Some(last)) = (starts.iter().copied().min(), ends) else { return Vec::new() };
     let length = length_ns.max(last.saturating_sub(first) / MOST).max(1);
-    let curves = Curves::of(rows.iter(), stamps);
-    let mut inside: BTreeMap<u64, Vec<&Row>> = BTreeMap::new();
-    for row in rows {
-        inside.entry((moment(row.start_ns) - first) / length).or_default().push(row);
-    }
-    let slice = |(number, at): (u64, u64)| {
-        let full = at.saturating_add(length);
-        let window = Window { start_ns: at, end_ns: full.min(last) };
-        let here = inside.get(&number).map_or(&[][..], Vec::as_slice);
-        let mut summary = Summary::of_records(here, Some(window), objectives, stamps);
+    let slice = |at: u64| (Window { start_ns: at, end_ns: at.saturating_add(length).min(last) }, at.saturating_add(length) <= last);
+    let begins = std::iter::successors(Some(first), |at| at.checked_add(length)).take_while(|at| *at < last);
+    let slices: Vec<(Window, bool)> = begins.map(slice).collect();
+    let windows: Vec<Option<Window>> = slices.iter().map(|(window, _)| Some(*window)).collect();
+    let number = |row: usize| starts.get(row).and_then(|start| usize::try_from((start - first) / length).ok()).unwrap_or(usize::MAX);
+    let summaries = Summary::of_groups(columns, number, &windows, objectives, stamps);
+    let curves = Curves::of_columns(columns, stamps);
+    let complete = |((window, complete), mut summary): ((Window, bool), Summary)| {
         for absent in [Metric::CreditToStartLatency, Metric::EffectiveLatency] {
             summary.remove(absent);
         }
         summary.put_curves(curves.within(window));
-        Slice { window, complete: full <= last, summary }
+        Slice { window, complete, summary }
     };
-    let starts = std::iter::successors(Some(first), |at| at.checked_add(length)).take_while(|at| *at < last);
-    (0..).zip(starts).map(slice).collect()
+    slices.into_iter().zip(summaries).map(complete).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Statistics of a column of values (perf contract 5.13): percentiles by linear interpolation between closest ranks, standard
 //! deviation of the population.
 
+use crate::ranks::{self, Extent};
+
 /// The percentiles that are always given.
 pub const PERCENTILES: [u8; 9] = [1, 5, 10, 25, 50, 75, 90, 95, 99];
 
@@ -27,16 +29,23 @@ impl Stats {
     /// Of these values, in the order in which they came; `None` of none.
     #[must_use]
     pub fn of(values: &[f64]) -> Option<Self> {
-        let sorted = sorted(values);
-        let (min, max) = (*sorted.first()?, *sorted.last()?);
+        let extent = extent(values);
+        if extent.is_empty() {
+            return None;
+        }
         #[allow(clippy::cast_precision_loss, reason = "fewer than 2^53")]
         let n = values.len() as f64;
         let sum = sum(values);
         let avg = sum / n;
-        let squares: Vec<f64> = values.iter().map(|v| (v - avg) * (v - avg)).collect();
-        let variance = self::sum(&squares) / n;
-        let percentiles = PERCENTILES.map(|p| percentile(&sorted, f64::from(p)));
-        Some(Self { avg, min, max, sum, percentiles, std: variance.sqrt(), count: values.len() })
+        let variance = sum_of(values, |v| (v - avg) * (v - avg)) / n;
+        let positions = PERCENTILES.map(|p| Position::of(values.len(), f64::from(p)));
+        let places: Vec<usize> = positions.iter().flat_map(|p| [p.below, p.above]).collect();
+        let mut neighbours = ranks::at(values, extent, &places).into_iter();
+        let percentiles = positions.map(|p| {
+            let below = neighbours.next().unwrap_or(extent.min);
+            p.between(below, neighbours.next().unwrap_or(extent.max))
+        });
+        Some(Self { avg, min: extent.min, max: extent.max, sum, percentiles, std: variance.sqrt(), count: values.len() })
     }
 
     /// The same with each figure changed: into the unit that is shown, where that is proportional.
@@ -54,49 +63,63 @@ impl Stats {
     }
 }
 
-/// Ascending.
-#[must_use]
-pub fn sorted(values: &[f64]) -> Vec<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    sorted
+/// Where a percentile lies among sorted values, of which there are some: at `q / 100 * (n - 1)`.
+struct Position {
+    below: usize,
+    above: usize,
+    part: f64,
 }
 
-/// Of values that are in ascending order and not none, at position `q / 100 * (n - 1)`.
-#[must_use]
-pub fn percentile(sorted: &[f64], q: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
-    #[allow(clippy::cast_precision_loss, reason = "fewer than 2^53")]
-    let position = (q / 100.0) * last as f64;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the last index")]
-    let below = (position.floor().max(0.0) as usize).min(last);
-    let (a, b) = (sorted[below], sorted[(below + 1).min(last)]);
-    #[allow(clippy::cast_precision_loss, reason = "fewer than 2^53")]
-    let t = position - below as f64;
-    // From the nearer end, so that both ends are met exactly.
-    if t < 0.5 { a + (b - a) * t } else { b - (b - a) * (1.0 - t) }
+impl Position {
+    fn of(count: usize, q: f64) -> Self {
+        let last = count.saturating_sub(1);
+        #[allow(clippy::cast_precision_loss, reason = "fewer than 2^53")]
+        let position = (q / 100.0) * last as f64;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the last index")]
+        let below = (position.floor().max(0.0) as usize).min(last);
+        #[allow(clippy::cast_precision_loss, reason = "fewer than 2^53")]
+        let part = position - below as f64;
+        Self { below, above: (below + 1).min(last), part }
+    }
+
+    /// From the nearer end, so that both ends are met exactly.
+    fn between(&self, a: f64, b: f64) -> f64 {
+        if self.part < 0.5 { a + (b - a) * self.part } else { b - (b - a) * (1.0 - self.part) }
+    }
+}
+
+/// Smallest and largest.
+pub(crate) fn extent(values: &[f64]) -> Extent {
+    let mut extent = Extent::NONE;
+    values.iter().for_each(|v| extent.add(*v));
+    extent
 }
 
 /// Pairwise, so that the error grows with the logarithm of the number of values; blocks and lanes are those of `NumPy`'s
 /// `pairwise_sum`, so that the peer's figures come out to the last bits.
 #[must_use]
 pub fn sum(values: &[f64]) -> f64 {
+    sum_of(values, |v| v)
+}
+
+/// The same of what is made of each.
+fn sum_of(values: &[f64], of: impl Fn(f64) -> f64 + Copy) -> f64 {
     const LANES: usize = 8;
     const BLOCK: usize = 128;
     if values.len() < LANES {
-        return values.iter().fold(0.0, |sum, v| sum + v);
+        return values.iter().fold(0.0, |sum, v| sum + of(*v));
     }
     if values.len() > BLOCK {
         let half = values.len() / 2;
         let (left, right) = values.split_at(half - half % LANES);
-        return sum(left) + sum(right);
+        return sum_of(left, of) + sum_of(right, of);
     }
     let whole = values.chunks_exact(LANES);
     let rest = whole.remainder();
     let mut lanes = [0.0; LANES];
-    whole.for_each(|chunk| lanes.iter_mut().zip(chunk).for_each(|(lane, v)| *lane += v));
+    whole.for_each(|chunk| lanes.iter_mut().zip(chunk).for_each(|(lane, v)| *lane += of(*v)));
     let [a, b, c, d, e, f, g, h] = lanes;
-    rest.iter().fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, v| sum + v)
+    rest.iter().fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, v| sum + of(*v))
 }
 
 #[cfg(test)]

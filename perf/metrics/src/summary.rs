@@ -2,9 +2,14 @@
 //!
 //! A metric whose ingredients are missing is absent, not nought. Failed records are in no figure but those of failures, of the
 //! whole number, and of what the clock says of every request.
+//!
+//! Records are in groups: all in one, or a group for each slice of time. Metric by metric the values of each group are gathered,
+//! summed up and forgotten.
 
 use crate::catalog::{ADJUSTED, Kind, Metric, OF_RECORDS, USAGE};
-use crate::curves::{Curves, Stamps, Weighted};
+use crate::columns::{Columns, Wanted};
+use crate::curves::{Curves, MANY, Stamps, Weighted, both};
+use crate::ranks;
 use crate::record::Row;
 use crate::stats::{self, Stats};
 
@@ -75,30 +80,54 @@ impl Summary {
     /// to the last content.
     #[must_use]
     pub fn of(rows: &[Row], window: Option<Window>, objectives: &[Objective], stamps: Stamps) -> Self {
-        let rows: Vec<&Row> = rows.iter().collect();
-        let mut summary = Self::of_records(&rows, window, objectives, stamps);
-        if let Some(window) = window.filter(|_| !rows.is_empty()) {
-            summary.put_curves(Curves::of(rows.into_iter(), stamps).within(window));
-        }
+        Self::of_columns(&rows.iter().collect(), window, objectives, stamps)
+    }
+
+    /// The same of records that are kept as columns.
+    #[must_use]
+    pub fn of_columns(columns: &Columns, window: Option<Window>, objectives: &[Objective], stamps: Stamps) -> Self {
+        let curves = || {
+            let window = window.filter(|_| !columns.is_empty())?;
+            Some(Curves::of_columns(columns, stamps).within(window))
+        };
+        let records = || Self::of_groups(columns, |_| 0, &[window], objectives, stamps).pop().unwrap_or_default();
+        let (curves, mut summary) = both(columns.len() >= MANY, curves, records);
+        summary.put_curves(curves.unwrap_or_default());
         summary
     }
 
-    /// The same without curves.
-    pub(crate) fn of_records(rows: &[&Row], window: Option<Window>, objectives: &[Objective], stamps: Stamps) -> Self {
-        let columns = Columns::of(rows, stamps);
-        let mut summary = Self::default();
+    /// One for each window, of the records that are in its group; without curves. Records of no window's group are in none.
+    pub(crate) fn of_groups(
+        columns: &Columns,
+        group: impl Fn(usize) -> usize,
+        windows: &[Option<Window>],
+        objectives: &[Objective],
+        stamps: Stamps,
+    ) -> Vec<Self> {
+        let tallies = Tally::of_groups(columns, &group, windows.len(), objectives);
+        let mut summaries = vec![Self::default(); windows.len()];
+        let mut gathered: Vec<Vec<f64>> = vec![Vec::new(); windows.len()];
         for metric in Metric::all().take(OF_RECORDS) {
-            if let Some(stats) = Stats::of(columns.of_metric(metric)) {
-                summary.values.push((metric, Value::Stats(stats)));
+            gather(columns, metric, stamps, |at, value| {
+                if let Some(values) = gathered.get_mut(group(at)) {
+                    values.push(value);
+                }
+            });
+            for ((summary, tally), values) in summaries.iter_mut().zip(&tallies).zip(&mut gathered) {
+                if let Some(stats) = Stats::of(values) {
+                    summary.values.push((metric, Value::Stats(stats)));
+                }
+                if tally.failed > 0 && ADJUSTED.contains(&metric) {
+                    summary.adjusted.extend(Adjusted::of(values, tally.failed).map(|adjusted| (metric, adjusted)));
+                }
+                values.clear();
             }
         }
-        summary.singles(rows, &columns, window, objectives);
-        let failed = rows.iter().filter(|r| r.failed).count();
-        if failed > 0 {
-            let adjusted = |metric: Metric| Some((metric, Adjusted::of(columns.of_metric(metric), failed)?));
-            summary.adjusted = ADJUSTED.into_iter().filter_map(adjusted).collect();
+        for ((summary, tally), window) in summaries.iter_mut().zip(&tallies).zip(windows) {
+            summary.adjusted.sort_by_key(|(metric, _)| ADJUSTED.iter().position(|m| m == metric));
+            summary.singles(tally, *window, !objectives.is_empty());
         }
-        summary
+        summaries
     }
 
     /// What is said of a metric.
@@ -149,15 +178,28 @@ impl Summary {
         }
     }
 
-    fn singles(&mut self, rows: &[&Row], columns: &Columns, window: Option<Window>, objectives: &[Objective]) {
-        if rows.is_empty() {
+    /// The sum of a metric over all records that have it.
+    fn total(&self, metric: Metric) -> Option<f64> {
+        self.stats(metric).map(|stats| stats.sum)
+    }
+
+    fn stats(&self, metric: Metric) -> Option<&Stats> {
+        match self.get(metric)? {
+            Value::Stats(stats) => Some(stats),
+            _ => None,
+        }
+    }
+
+    fn singles(&mut self, tally: &Tally, window: Option<Window>, objectives: bool) {
+        let Tally { valid, failed, .. } = *tally;
+        let all = valid + failed;
+        if all == 0 {
             return;
         }
-        let valid = rows.iter().filter(|r| !r.failed).count();
-        let failed = rows.len() - valid;
-        let total = |metric: Metric| Some(columns.of_metric(metric)).filter(|c| !c.is_empty()).map(stats::sum);
-        let (isl, osl) = (total(Metric::InputSequenceLength), total(Metric::OutputSequenceLength).filter(|_| columns.produce_tokens()));
-        let duration = duration(rows);
+        // Answers that are no text have a length of nought, and no sums are made of it.
+        let tokens = self.stats(Metric::OutputSequenceLength).filter(|lengths| lengths.max > 0.0);
+        let (isl, osl) = (self.total(Metric::InputSequenceLength), tokens.map(|lengths| lengths.sum));
+        let duration = tally.last;
         let seconds = window.map(Window::seconds).or_else(|| Some(duration? * 1e-9)).filter(|s| *s > 0.0);
         let per_second = |amount: Option<f64>| Some(amount? / seconds?);
 
@@ -165,31 +207,30 @@ impl Summary {
         self.put(Metric::InputTokenThroughput, per_second(isl));
         self.put(Metric::RequestThroughput, per_second(Some(count(valid)).filter(|_| valid > 0)));
         self.put(Metric::TotalTokenThroughput, per_second(osl.zip(isl).map(|(o, i)| o + i)));
-        self.put(Metric::CompletedRequestCount, Some(count(rows.len())));
-        self.put(Metric::RequestErrorRate, Some(100.0 * count(failed) / count(rows.len())));
+        self.put(Metric::CompletedRequestCount, Some(count(all)));
+        self.put(Metric::RequestErrorRate, Some(100.0 * count(failed) / count(all)));
         self.put(Metric::RequestCount, Some(count(valid)).filter(|_| valid > 0));
         self.put(Metric::BenchmarkDuration, duration);
         self.put(Metric::TotalIsl, isl);
         self.put(Metric::TotalOsl, osl);
-        self.put(Metric::TotalOutputTokens, total(Metric::OutputTokenCount));
-        self.put(Metric::TotalReasoningTokens, total(Metric::ReasoningTokenCount));
+        self.put(Metric::TotalOutputTokens, self.total(Metric::OutputTokenCount));
+        self.put(Metric::TotalReasoningTokens, self.total(Metric::ReasoningTokenCount));
         if failed > 0 {
             self.put(Metric::ErrorRequestCount, Some(count(failed)));
-            self.put(Metric::ContextOverflowCount, Some(count(rows.iter().filter(|r| r.overflowed).count())));
-            self.put(Metric::TotalErrorIsl, total(Metric::ErrorIsl));
+            self.put(Metric::ContextOverflowCount, Some(count(tally.overflowed)));
+            self.put(Metric::TotalErrorIsl, self.total(Metric::ErrorIsl));
         }
         for (one, all) in USAGE {
-            self.put(all, total(one));
+            self.put(all, self.total(one));
         }
-        let cached = total(Metric::UsagePromptCacheReadTokens).zip(total(Metric::UsagePromptTokens));
+        let cached = self.total(Metric::UsagePromptCacheReadTokens).zip(self.total(Metric::UsagePromptTokens));
         self.put(Metric::OverallUsagePromptCacheReadPct, cached.map(|(read, all)| read / all * 100.0));
-        self.put(Metric::OslMismatchCount, mismatches(rows));
-        self.put(Metric::UsageDiscrepancyCount, discrepancies(rows));
-        if !objectives.is_empty() {
-            let good = rows.iter().filter(|r| !r.failed && objectives.iter().all(|o| o.is_met(r))).count();
-            self.put(Metric::GoodRequestCount, Some(count(good)));
-            self.put(Metric::GoodRequestFraction, Some(count(good) / count(rows.len())));
-            self.put(Metric::Goodput, per_second(Some(count(good))));
+        self.put(Metric::OslMismatchCount, tally.mismatches.map(count));
+        self.put(Metric::UsageDiscrepancyCount, tally.discrepancies.map(count));
+        if objectives {
+            self.put(Metric::GoodRequestCount, Some(count(tally.good)));
+            self.put(Metric::GoodRequestFraction, Some(count(tally.good) / count(all)));
+            self.put(Metric::Goodput, per_second(Some(count(tally.good))));
         }
     }
 }
@@ -209,79 +250,107 @@ fn nanoseconds(from: u64, to: u64) -> f64 {
     to.saturating_sub(from) as f64
 }
 
-/// From the first start to the last content of valid requests, in nanoseconds.
-fn duration(rows: &[&Row]) -> Option<f64> {
-    let first = rows.iter().filter(|r| !r.failed).map(|r| r.start_ns).min()?;
-    let ends =
-        rows.iter().filter(|r| !r.failed).filter_map(|r| Some(nanoseconds(first, r.start_ns) + r.values.get(Metric::RequestLatency)?));
-    ends.reduce(f64::max)
+/// What is counted of the records of a group.
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    valid: usize,
+    failed: usize,
+    overflowed: usize,
+    /// They meet every objective.
+    good: usize,
+    /// Those whose answer is longer or shorter than was asked for by more than 5 %, or by 50 tokens; of none nothing.
+    mismatches: Option<usize>,
+    /// Those of which the server counts more than 10 % more or fewer tokens than we do; of none nothing.
+    discrepancies: Option<usize>,
+    /// The first start of valid ones.
+    first: u64,
+    /// From there to the last content of them, in nanoseconds.
+    last: Option<f64>,
 }
 
-/// Requests whose answer is longer or shorter than was asked for by more than 5 %, or by 50 tokens.
-fn mismatches(rows: &[&Row]) -> Option<f64> {
-    let of = |row: &&Row| Some((row.values.get(Metric::OutputSequenceLength)?, row.values.get(Metric::RequestedOsl)?));
-    let mut all = rows.iter().filter(|r| !r.failed).filter_map(of).peekable();
-    all.peek()?;
-    Some(count(all.filter(|(osl, wanted)| (osl - wanted).abs() > (wanted * 0.05).min(50.0)).count()))
-}
-
-/// Requests of which the server counts more than 10 % more or fewer tokens than we do.
-fn discrepancies(rows: &[&Row]) -> Option<f64> {
-    const KINDS: [Metric; 3] =
-        [Metric::UsagePromptTokensDiffPct, Metric::UsageCompletionTokensDiffPct, Metric::UsageReasoningTokensDiffPct];
-    let of = |row: &&Row| KINDS.iter().filter_map(|m| row.values.get(*m)).reduce(f64::max);
-    let mut all = rows.iter().filter(|r| !r.failed).filter_map(of).peekable();
-    all.peek()?;
-    Some(count(all.filter(|worst| *worst > 10.0).count()))
-}
-
-/// The values of each metric, in the order of the records.
-struct Columns(Vec<Vec<f64>>);
-
-impl Columns {
-    fn of(rows: &[&Row], stamps: Stamps) -> Self {
-        let between = |from: u64, to: u64| float(stamps.at(to).saturating_sub(stamps.at(from)).max(0));
-        let mut columns = vec![Vec::new(); OF_RECORDS];
-        let mut push = |metric: Metric, value: f64| columns[metric as usize].push(value);
-        for row in rows {
-            for (metric, value) in row.values.iter().filter(|(m, _)| (m.entry().kind == Kind::Failed) == row.failed) {
-                push(metric, value);
+impl Tally {
+    fn of_groups(columns: &Columns, group: impl Fn(usize) -> usize, groups: usize, objectives: &[Objective]) -> Vec<Self> {
+        let mut tallies = vec![Self { first: u64::MAX, ..Self::default() }; groups];
+        columns.each(Wanted::of(&[], false), |at, row| {
+            if let Some(tally) = tallies.get_mut(group(at)).filter(|_| !row.failed) {
+                tally.first = tally.first.min(row.start_ns);
             }
-            if !row.failed {
-                row.gaps.iter().for_each(|gap| push(Metric::InterChunkLatency, *gap));
+        });
+        let mut wanted: Vec<Metric> = objectives.iter().map(|o| o.metric).filter(|m| (*m as usize) < OF_RECORDS).collect();
+        wanted.extend(DIFFERENCES);
+        wanted.extend([Metric::RequestLatency, Metric::OutputSequenceLength, Metric::RequestedOsl]);
+        columns.each(Wanted::of(&wanted, false), |at, row| {
+            if let Some(tally) = tallies.get_mut(group(at)) {
+                tally.add(row, objectives);
             }
-            push(Metric::CreditToStartLatency, between(row.credit_ns, row.start_ns));
-            push(Metric::EffectiveLatency, between(row.credit_ns, row.end_ns));
+        });
+        tallies
+    }
+
+    fn add(&mut self, row: &Row, objectives: &[Objective]) {
+        if row.failed {
+            self.failed += 1;
+            self.overflowed += usize::from(row.overflowed);
+            return;
         }
-        Self(columns)
+        self.valid += 1;
+        self.good += usize::from(objectives.iter().all(|o| o.is_met(row)));
+        let value = |metric: Metric| row.values.get(metric);
+        if let Some(latency) = value(Metric::RequestLatency) {
+            let end = nanoseconds(self.first, row.start_ns) + latency;
+            self.last = Some(self.last.map_or(end, |last| last.max(end)));
+        }
+        if let Some((osl, wanted)) = value(Metric::OutputSequenceLength).zip(value(Metric::RequestedOsl)) {
+            *self.mismatches.get_or_insert(0) += usize::from((osl - wanted).abs() > (wanted * 0.05).min(50.0));
+        }
+        if let Some(worst) = DIFFERENCES.into_iter().filter_map(value).reduce(f64::max) {
+            *self.discrepancies.get_or_insert(0) += usize::from(worst > 10.0);
+        }
     }
+}
 
-    fn of_metric(&self, metric: Metric) -> &[f64] {
-        &self.0[metric as usize]
-    }
+/// How far a server's counts are from ours.
+const DIFFERENCES: [Metric; 3] =
+    [Metric::UsagePromptTokensDiffPct, Metric::UsageCompletionTokensDiffPct, Metric::UsageReasoningTokensDiffPct];
 
-    /// Answers that are no text have a length of nought, and no sums are made of it.
-    fn produce_tokens(&self) -> bool {
-        self.of_metric(Metric::OutputSequenceLength).iter().any(|v| *v > 0.0)
-    }
+/// The values of a metric, in the order of the records, each with the number of its record.
+fn gather(columns: &Columns, metric: Metric, stamps: Stamps, mut put: impl FnMut(usize, f64)) {
+    let between = |from: u64, to: u64| float(stamps.at(to).saturating_sub(stamps.at(from)).max(0));
+    let of_failed = metric.entry().kind == Kind::Failed;
+    let gaps = metric == Metric::InterChunkLatency;
+    columns.each(Wanted::of(&[metric], gaps), |at, row| {
+        if let Some(value) = row.values.get(metric).filter(|_| row.failed == of_failed) {
+            put(at, value);
+        }
+        match metric {
+            Metric::InterChunkLatency if !row.failed => row.gaps.iter().for_each(|gap| put(at, *gap)),
+            Metric::CreditToStartLatency => put(at, between(row.credit_ns, row.start_ns)),
+            Metric::EffectiveLatency => put(at, between(row.credit_ns, row.end_ns)),
+            _ => {}
+        }
+    });
 }
 
 impl Adjusted {
     fn of(valid: &[f64], failed: usize) -> Option<Self> {
-        let mut sorted = stats::sorted(valid);
-        let min = *sorted.first()?;
-        sorted.extend(std::iter::repeat_n(f64::INFINITY, failed));
-        let percentiles = stats::PERCENTILES.map(|p| nearest(&sorted, f64::from(p)));
-        Some(Self { min, percentiles, count: sorted.len() })
+        let extent = stats::extent(valid);
+        if extent.is_empty() {
+            return None;
+        }
+        let count = valid.len() + failed;
+        let places = stats::PERCENTILES.map(|p| nearest(count, f64::from(p)));
+        let found = ranks::at(valid, extent, &places);
+        let mut values = places.iter().zip(found).map(|(place, value)| if *place < valid.len() { value } else { f64::INFINITY });
+        Some(Self { min: extent.min, percentiles: places.map(|_| values.next().unwrap_or(f64::INFINITY)), count })
     }
 }
 
-/// The value at the nearest rank; of two that are as near, that at the even one.
-fn nearest(sorted: &[f64], q: f64) -> f64 {
-    let position = (q / 100.0) * count(sorted.len() - 1);
+/// The nearest rank; of two that are as near, the even one.
+fn nearest(values: usize, q: f64) -> usize {
+    let last = values.saturating_sub(1);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the last index")]
-    let rank = position.round_ties_even().max(0.0) as usize;
-    sorted[rank.min(sorted.len() - 1)]
+    let rank = ((q / 100.0) * count(last)).round_ties_even().max(0.0) as usize;
+    rank.min(last)
 }
 
 #[cfg(test)]

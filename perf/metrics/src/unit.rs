@@ -59,6 +59,17 @@ impl Unit {
         }
     }
 
+    /// The base value of what is shown, unrounded: of limits, which need not be whole.
+    #[must_use]
+    pub fn base(self, shown: f64) -> f64 {
+        match self {
+            Self::Time => shown * 1e6,
+            Self::Span => shown * 1e9,
+            Self::Bytes => shown * 1024.0,
+            _ => shown,
+        }
+    }
+
     /// The base value of what is shown. Nanoseconds are whole, so that they come back exactly.
     #[must_use]
     pub fn read(self, shown: f64) -> f64 {

@@ -35,8 +35,8 @@ fn metric(tag: &str) -> Result<Metric, String> {
 /// What is compared of a metric.
 const FIGURES: [&str; 3] = ["avg", "p50", "p99"];
 
-/// What the peer and we mean otherwise (perf contract 10.6): by which metrics, and what each means.
-const DEFINITIONS: [(&[Metric], &str, &str); 4] = [
+/// What the peer and we mean otherwise (perf contract 10.6): by which metrics, and what each means, theirs first.
+pub const DEFINITIONS: [(&[Metric], &str, &str); 4] = [
     (
         &[Metric::HttpReqSending, Metric::HttpReqDuration, Metric::HttpReqTotal],
         "on a new connection sending begins before it is made",

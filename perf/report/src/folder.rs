@@ -8,7 +8,7 @@ use dormouse_perf_metrics::Stamps;
 use dormouse_perf_metrics::catalog::Metric;
 use dormouse_perf_metrics::record::Row;
 use dormouse_perf_metrics::slices::{self, Slice};
-use dormouse_perf_metrics::summary::{Objective, Summary, Window};
+use dormouse_perf_metrics::summary::{self, Objective, Summary, Window};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -55,6 +55,44 @@ pub enum Source {
     Records,
 }
 
+/// Counts that are of the whole, and in no metric of a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests that were sent once more.
+    pub reconnected: u64,
+    /// Requests that were cut off.
+    pub censored: u64,
+    /// Streams that ended without saying so.
+    pub incomplete: u64,
+    /// Requests that found no free place at their time.
+    pub missed: u64,
+}
+
+impl Counts {
+    /// Adds those of another phase.
+    pub fn add(&mut self, other: Self) {
+        self.reconnected += other.reconnected;
+        self.censored += other.censored;
+        self.incomplete += other.incomplete;
+        self.missed += other.missed;
+    }
+
+    /// Says them in a summary; nought is not said.
+    pub fn put(self, summary: &mut Summary) {
+        for (metric, count) in [
+            (Metric::ReconnectedCount, self.reconnected),
+            (Metric::CensoredCount, self.censored),
+            (Metric::IncompleteStreamCount, self.incomplete),
+            (Metric::ScheduleMissedCount, self.missed),
+        ] {
+            if count > 0 {
+                #[allow(clippy::cast_precision_loss, reason = "fewer than 2^53")]
+                summary.set(metric, summary::Value::Single(count as f64));
+            }
+        }
+    }
+}
+
 /// A phase of a run.
 #[derive(Debug)]
 pub struct Phase {
@@ -68,13 +106,17 @@ pub struct Phase {
     pub rows: Vec<Row>,
     /// Why some failed.
     pub problems: Vec<Problem>,
+    /// What is in no record's metrics.
+    pub counts: Counts,
 }
 
 impl Phase {
     /// What is said of it alone.
     #[must_use]
     pub fn summary(&self, run: &Run) -> Summary {
-        Summary::of(&self.rows, Some(self.window.0), &run.objectives, run.stamps)
+        let mut summary = Summary::of(&self.rows, Some(self.window.0), &run.objectives, run.stamps);
+        self.counts.put(&mut summary);
+        summary
     }
 }
 
@@ -105,16 +147,31 @@ impl Run {
         each_record(&path, |record| {
             let at = phases.iter().position(|p| p.name == record.phase).unwrap_or_else(|| {
                 let window = (Window::default(), Source::Records);
-                phases.push(Phase { name: record.phase.clone(), warmup: record.warmup, window, rows: Vec::new(), problems: Vec::new() });
+                phases.push(Phase {
+                    name: record.phase.clone(),
+                    warmup: record.warmup,
+                    window,
+                    rows: Vec::new(),
+                    problems: Vec::new(),
+                    counts: Counts::default(),
+                });
                 phases.len() - 1
             });
-            phases[at].rows.push(record.row);
-            phases[at].problems.extend(record.error);
+            let phase = &mut phases[at];
+            phase.counts.reconnected += u64::from(record.reconnected);
+            phase.counts.incomplete += u64::from(record.incomplete);
+            if record.censored {
+                phase.counts.censored += 1;
+                return;
+            }
+            phase.rows.push(record.row);
+            phase.problems.extend(record.error);
         })?;
         let about: Json = optional(&folder.join(SUMMARY))?.unwrap_or(Json::Null);
         let windows = Windows::read(folder)?;
         for phase in &mut phases {
             phase.window = windows.of(&phase.name, &phase.rows);
+            phase.counts.missed = windows.missed(&phase.name);
         }
         let objectives = objectives(&about);
         // Ours says so in its summary.
@@ -140,7 +197,11 @@ impl Run {
             ref phases => {
                 let start_ns = phases.iter().map(|p| p.window.0.start_ns).min().unwrap_or(0);
                 let end_ns = phases.iter().map(|p| p.window.0.end_ns).max().unwrap_or(0);
-                Summary::of(&self.measured(), Some(Window { start_ns, end_ns }), &self.objectives, self.stamps)
+                let mut summary = Summary::of(&self.measured(), Some(Window { start_ns, end_ns }), &self.objectives, self.stamps);
+                let mut counts = Counts::default();
+                phases.iter().for_each(|phase| counts.add(phase.counts));
+                counts.put(&mut summary);
+                summary
             }
         }
     }
@@ -198,7 +259,7 @@ fn objectives(summary: &Json) -> Vec<Objective> {
         // Limits need not be whole nanoseconds: no rounding.
         let shown = limit.as_f64()?;
         let unit = metric.entry().unit;
-        Some(Objective { metric, limit: if unit.show(1.0) == 1.0 { shown } else { shown / unit.show(1.0) } })
+        Some(Objective { metric, limit: unit.base(shown) })
     };
     given.map(Json::members).unwrap_or_default().iter().filter_map(one).collect()
 }
@@ -213,6 +274,8 @@ struct ManifestPhase {
     phase_name: String,
     start_ns: u64,
     end_ns: u64,
+    #[serde(default)]
+    schedule_missed_count: u64,
 }
 
 /// What the files of a run say of when its phases were.
@@ -229,9 +292,16 @@ impl Windows {
         })
     }
 
+    fn listed(&self, phase: &str) -> Option<&ManifestPhase> {
+        self.manifest.iter().flat_map(|m| &m.phases).find(|p| p.phase_name == phase)
+    }
+
+    fn missed(&self, phase: &str) -> u64 {
+        self.listed(phase).map_or(0, |listed| listed.schedule_missed_count)
+    }
+
     fn of(&self, phase: &str, rows: &[Row]) -> (Window, Source) {
-        let listed = self.manifest.iter().flat_map(|m| &m.phases).find(|p| p.phase_name == phase);
-        if let Some(found) = listed {
+        if let Some(found) = self.listed(phase) {
             return (Window { start_ns: found.start_ns, end_ns: found.end_ns }, Source::Manifest);
         }
         let range = self.servers.as_ref().map(|s| &s["summary"]["phase_time_ranges"][phase]);

@@ -33,6 +33,16 @@ impl Json {
         Number::from_f64(value).map_or(Self::Null, Self::Number)
     }
 
+    /// A number without a point, where it is whole.
+    #[must_use]
+    pub fn whole(self) -> Self {
+        match self.as_f64() {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and small enough")]
+            Some(value) if value.fract() == 0.0 && (0.0..9e15).contains(&value) => Self::from(value as u64),
+            _ => self,
+        }
+    }
+
     /// A member of an object.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Json> {

@@ -5,7 +5,7 @@
 //! * [`summary`]: metrics as JSON and CSV;
 //! * [`console`]: metrics as tables;
 //! * [`slices`]: the same for pieces of time;
-//! * [`aggregate`]: several runs as one;
+//! * [`aggregate`], [`sweep`]: several runs as one;
 //! * [`mod@check`]: whether two summaries say the same;
 //! * [`analyze`], [`compare`]: the verbs;
 //! * [`json`]: JSON whose members keep their order.
@@ -15,9 +15,11 @@ pub mod analyze;
 pub mod check;
 pub mod compare;
 pub mod console;
+mod digits;
 pub mod folder;
 pub mod json;
 pub mod lines;
 pub mod records;
 pub mod slices;
 pub mod summary;
+pub mod sweep;

@@ -1,10 +1,15 @@
 //! A line for each request (perf contract 6.5), written. The same lines that [`crate::records`] reads.
+//!
+//! They are written while requests are under way, by the cores that make those: what is the same in each line is kept as text.
+
+use std::sync::OnceLock;
 
 use dormouse_perf_metrics::catalog::{Group, Metric};
 use dormouse_perf_metrics::record::Row;
 use dormouse_perf_metrics::unit::Unit;
 use serde::Serialize;
 
+use crate::digits::{number, string, whole};
 use crate::records::Problem;
 
 /// Which request it was, and when; the order of members is the peer's.
@@ -58,6 +63,94 @@ pub struct Metadata<'a> {
     /// It was sent again, on a fresh connection, before a byte had come.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reconnected: bool,
+    /// Its stream ended without saying so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete_stream: bool,
+}
+
+impl Metadata<'_> {
+    fn write(&self, line: &mut Vec<u8>) -> serde_json::Result<()> {
+        let mut put = Members(line);
+        put.number("{\"session_num\":", self.session_num);
+        put.text(",\"x_request_id\":", self.x_request_id)?;
+        put.text(",\"x_correlation_id\":", self.x_correlation_id)?;
+        put.text(",\"conversation_id\":", self.conversation_id)?;
+        put.number(",\"turn_index\":", self.turn_index.into());
+        put.number(",\"credit_issued_ns\":", self.credit_issued_ns);
+        put.number(",\"request_start_ns\":", self.request_start_ns);
+        put.some(",\"request_ack_ns\":", self.request_ack_ns);
+        put.number(",\"request_end_ns\":", self.request_end_ns);
+        put.text(",\"worker_id\":", self.worker_id)?;
+        put.text(",\"record_processor_id\":", self.record_processor_id)?;
+        put.text(",\"benchmark_phase\":", self.benchmark_phase)?;
+        put.number(",\"phase_index\":", self.phase_index.into());
+        put.some(",\"profiling_index\":", self.profiling_index.map(u64::from));
+        put.text(",\"phase_name\":", self.phase_name)?;
+        put.text(",\"phase_kind\":", self.phase_kind)?;
+        put.truth(",\"was_cancelled\":", self.was_cancelled);
+        put.some(",\"cancellation_time_ns\":", self.cancellation_time_ns);
+        put.truth(",\"context_overflow_skip\":", self.context_overflow_skip);
+        put.number(",\"agent_depth\":", self.agent_depth.into());
+        put.text(",\"root_correlation_id\":", self.root_correlation_id)?;
+        for (is, name) in [(self.reconnected, ",\"reconnected\":"), (self.incomplete_stream, ",\"incomplete_stream\":")] {
+            if is {
+                put.truth(name, true);
+            }
+        }
+        line.push(b'}');
+        Ok(())
+    }
+}
+
+/// Members of an object, each behind its name and what stands before that.
+struct Members<'a>(&'a mut Vec<u8>);
+
+impl Members<'_> {
+    fn number(&mut self, name: &str, value: u64) {
+        self.0.extend_from_slice(name.as_bytes());
+        whole(self.0, value);
+    }
+
+    fn some(&mut self, name: &str, value: Option<u64>) {
+        if let Some(value) = value {
+            self.number(name, value);
+        }
+    }
+
+    fn text(&mut self, name: &str, value: &str) -> serde_json::Result<()> {
+        self.0.extend_from_slice(name.as_bytes());
+        string(self.0, value)
+    }
+
+    fn truth(&mut self, name: &str, value: bool) {
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+}
+
+/// What stands around the values of a metric.
+struct Frame {
+    before: String,
+    after: String,
+}
+
+impl Frame {
+    fn of(metric: Metric) -> Option<&'static Self> {
+        static ALL: OnceLock<Vec<Frame>> = OnceLock::new();
+        let frame = |m: Metric| Self {
+            before: format!(",\"{}\":{{\"value\":", m.tag()),
+            after: format!(",\"unit\":\"{}\"}}", m.entry().unit.shown()),
+        };
+        ALL.get_or_init(|| Metric::all().map(frame).collect()).get(metric as usize)
+    }
+
+    fn begin(&self, line: &mut Vec<u8>, first: &mut bool) {
+        line.extend_from_slice(&self.before.as_bytes()[usize::from(std::mem::take(first))..]);
+    }
+
+    fn end(&self, line: &mut Vec<u8>) {
+        line.extend_from_slice(self.after.as_bytes());
+    }
 }
 
 /// Writes a line, its end included.
@@ -66,16 +159,18 @@ pub struct Metadata<'a> {
 /// None in practice: everything here can be JSON.
 pub fn write(line: &mut Vec<u8>, metadata: &Metadata<'_>, row: &Row, error: Option<&Problem>, censored: bool) -> serde_json::Result<()> {
     line.extend_from_slice(b"{\"metadata\":");
-    serde_json::to_writer(&mut *line, metadata)?;
+    metadata.write(line)?;
     line.extend_from_slice(b",\"metrics\":{");
     let mut first = true;
-    for (metric, base) in row.values.iter().filter(|(m, _)| m.entry().group != Group::Internal) {
-        begin(line, &mut first, metric);
-        number(line, metric.entry().unit, base)?;
-        end(line, metric);
+    for (metric, base) in row.values.iter() {
+        if let Some(frame) = Frame::of(metric).filter(|_| metric.entry().group != Group::Internal) {
+            frame.begin(line, &mut first);
+            number(line, metric.entry().unit, base)?;
+            frame.end(line);
+        }
     }
-    if !row.gaps.is_empty() {
-        begin(line, &mut first, Metric::InterChunkLatency);
+    if let Some(frame) = Frame::of(Metric::InterChunkLatency).filter(|_| !row.gaps.is_empty()) {
+        frame.begin(line, &mut first);
         line.push(b'[');
         for (at, gap) in row.gaps.iter().enumerate() {
             if at > 0 {
@@ -84,7 +179,7 @@ pub fn write(line: &mut Vec<u8>, metadata: &Metadata<'_>, row: &Row, error: Opti
             number(line, Unit::Time, *gap)?;
         }
         line.push(b']');
-        end(line, Metric::InterChunkLatency);
+        frame.end(line);
     }
     line.push(b'}');
     if let Some(error) = error {
@@ -98,34 +193,9 @@ pub fn write(line: &mut Vec<u8>, metadata: &Metadata<'_>, row: &Row, error: Opti
     Ok(())
 }
 
-fn begin(line: &mut Vec<u8>, first: &mut bool, metric: Metric) {
-    if !std::mem::take(first) {
-        line.push(b',');
-    }
-    line.push(b'"');
-    line.extend_from_slice(metric.tag().as_bytes());
-    line.extend_from_slice(b"\":{\"value\":");
-}
-
-fn end(line: &mut Vec<u8>, metric: Metric) {
-    line.extend_from_slice(b",\"unit\":\"");
-    line.extend_from_slice(metric.entry().unit.shown().as_bytes());
-    line.extend_from_slice(b"\"}");
-}
-
-/// What is counted is written without a point.
-fn number(line: &mut Vec<u8>, unit: Unit, base: f64) -> serde_json::Result<()> {
-    let shown = unit.show(base);
-    let counted = matches!(unit, Unit::Tokens | Unit::Requests | Unit::Count | Unit::Ratio);
-    if counted && shown.fract() == 0.0 && shown.abs() < 9e15 {
-        #[allow(clippy::cast_possible_truncation, reason = "whole, and small enough")]
-        return serde_json::to_writer(line, &(shown as i64));
-    }
-    serde_json::to_writer(line, &shown)
-}
-
 #[cfg(test)]
 mod tests {
+    use dormouse_perf_metrics::catalog::OF_RECORDS;
     use dormouse_perf_metrics::record::{Facts, Http, Shape, Values};
     use proptest::prelude::*;
 
@@ -155,6 +225,7 @@ mod tests {
         agent_depth: 0,
         root_correlation_id: "c",
         reconnected: false,
+        incomplete_stream: false,
     };
 
     fn row(values: Values, gaps: Vec<f64>) -> Row {
@@ -188,7 +259,57 @@ mod tests {
         assert!(records::read(&line).unwrap().row.failed);
     }
 
+    /// The line as `serde` alone writes it.
+    fn plain(metadata: &Metadata<'_>, row: &Row, error: Option<&Problem>, censored: bool) -> String {
+        let number = |metric: Metric, base: f64| {
+            let unit = metric.entry().unit;
+            let shown = unit.show(base);
+            let counted = matches!(unit, Unit::Tokens | Unit::Requests | Unit::Count | Unit::Ratio);
+            #[allow(clippy::cast_possible_truncation)]
+            let whole = serde_json::to_string(&(shown as i64)).unwrap();
+            if counted && shown.fract() == 0.0 && shown.abs() < 9e15 { whole } else { serde_json::to_string(&shown).unwrap() }
+        };
+        let member = |metric: Metric, value: &str| {
+            format!("\"{}\":{{\"value\":{value},\"unit\":\"{}\"}}", metric.tag(), metric.entry().unit.shown())
+        };
+        let known = row.values.iter().filter(|(m, _)| m.entry().group != Group::Internal);
+        let mut members: Vec<String> = known.map(|(m, base)| member(m, &number(m, base))).collect();
+        if !row.gaps.is_empty() {
+            let gaps: Vec<String> = row.gaps.iter().map(|gap| number(Metric::InterChunkLatency, *gap)).collect();
+            members.push(member(Metric::InterChunkLatency, &format!("[{}]", gaps.join(","))));
+        }
+        let error = error.map(|e| format!(",\"error\":{}", serde_json::to_string(e).unwrap())).unwrap_or_default();
+        let metadata = serde_json::to_string(metadata).unwrap();
+        format!(
+            "{{\"metadata\":{metadata},\"metrics\":{{{}}}{error}{}}}\n",
+            members.join(","),
+            if censored { ",\"censored\":true" } else { "" }
+        )
+    }
+
     proptest! {
+        #[test]
+        fn lines_are_those_of_serde(
+            values in proptest::collection::vec((0..OF_RECORDS, prop_oneof![(0_u32..2_000_000_000).prop_map(f64::from), -1e9..1e15_f64]), 0..40),
+            gaps in proptest::collection::vec(prop_oneof![(0_u32..50_000_000).prop_map(f64::from), 0.0..1e9_f64], 0..20),
+            (number, small, at) in any::<(u64, u32, Option<u64>)>(), (id, name) in any::<(String, String)>(),
+            (yes, no, problem) in any::<(bool, bool, bool)>(),
+        ) {
+            let metadata = Metadata {
+                session_num: number, x_request_id: &id, turn_index: small, request_ack_ns: at, cancellation_time_ns: at, worker_id: &name,
+                phase_index: small, profiling_index: yes.then_some(small), phase_name: &name, was_cancelled: yes, context_overflow_skip: no,
+                agent_depth: small, root_correlation_id: &id, reconnected: no, incomplete_stream: yes, ..METADATA
+            };
+            let mut all = Values::default();
+            for (at, value) in values {
+                all.set(Metric::all().nth(at).unwrap(), value);
+            }
+            let (row, problem) = (row(all, gaps), problem.then(|| Problem { code: Some(-1), class: Some(name.clone()), message: id.clone() }));
+            let mut line = Vec::new();
+            write(&mut line, &metadata, &row, problem.as_ref(), yes).unwrap();
+            prop_assert_eq!(String::from_utf8(line).unwrap(), plain(&metadata, &row, problem.as_ref(), yes));
+        }
+
         #[test]
         fn what_is_written_is_read_again(
             ttft in 1_u64..60_000_000_000, gaps in proptest::collection::vec(0_u64..5_000_000_000, 0..40), isl in 0_u64..200_000,

@@ -22,6 +22,12 @@ pub struct Record {
     pub row: Row,
     /// Why it failed.
     pub error: Option<Problem>,
+    /// It was cut off: it is in no figure but the number of those.
+    pub censored: bool,
+    /// It was sent once more, on a fresh connection.
+    pub reconnected: bool,
+    /// Its stream ended without saying so.
+    pub incomplete: bool,
 }
 
 /// Why a request failed, as files say it.
@@ -58,6 +64,8 @@ struct Line<'a> {
     metrics: Metrics,
     #[serde(default)]
     error: Option<Problem>,
+    #[serde(default)]
+    censored: bool,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +82,10 @@ struct Metadata<'a> {
     phase_kind: Option<Cow<'a, str>>,
     #[serde(default)]
     context_overflow_skip: bool,
+    #[serde(default)]
+    reconnected: bool,
+    #[serde(default)]
+    incomplete_stream: bool,
 }
 
 /// Reads a line.
@@ -81,7 +93,7 @@ struct Metadata<'a> {
 /// # Errors
 /// What is wrong with it, with its column.
 pub fn read(line: &str) -> serde_json::Result<Record> {
-    let Line { metadata, metrics, error } = serde_json::from_str(line)?;
+    let Line { metadata, metrics, error, censored } = serde_json::from_str(line)?;
     let kind = metadata.phase_kind.as_ref().unwrap_or(&metadata.benchmark_phase);
     let warmup = *kind == "warmup";
     let phase = metadata.phase_name.as_ref().unwrap_or(&metadata.benchmark_phase).clone().into_owned();
@@ -94,7 +106,8 @@ pub fn read(line: &str) -> serde_json::Result<Record> {
         values: metrics.values,
         gaps: metrics.gaps,
     };
-    Ok(Record { phase, warmup, row, error })
+    let Metadata { reconnected, incomplete_stream: incomplete, .. } = metadata;
+    Ok(Record { phase, warmup, row, error, censored, reconnected, incomplete })
 }
 
 /// The values of a record, straight from its text.

@@ -196,7 +196,9 @@ pub fn csv(summary: &Summary, about: &Json) -> String {
 
 const GPUS: &str = "\n\nEndpoint,GPU_Index,GPU_Name,GPU_UUID,Platform,Metric,avg,min,max,sum,p1,p5,p10,p25,p50,p75,p90,p95,p99,std\n";
 
-fn sections(summary: &Summary) -> String {
+/// The two sections of metrics alone.
+#[must_use]
+pub fn sections(summary: &Summary) -> String {
     let lines = lines(summary);
     let rows = |single: bool| lines.iter().filter(move |line| line.single == single);
     let table: String = rows(false).map(|line| format!("{},{}\n", name(line), line.figures.map(cell).join(","))).collect();

@@ -38,6 +38,19 @@ pub struct Answered {
     pub other_choices: bool,
     /// The connection may serve another request.
     pub reusable: bool,
+    /// What came, where it was asked to be recorded.
+    pub raw: Vec<Raw>,
+}
+
+/// A part of an answer as it came, decoded from its coding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raw {
+    /// When it was complete.
+    pub at: u64,
+    /// Its bytes: the lines of an event, or a whole body.
+    pub bytes: Box<[u8]>,
+    /// It is an event of a stream.
+    pub event: bool,
 }
 
 /// How a request ended.

@@ -5,6 +5,7 @@
 //! | a status outside 2xx; a redirect that is not followed | the status | its reason |
 //! | an error in a stream, as event or as data | the server's, else 502 | `SSEResponseError` |
 //! | nothing in a 2xx that is content; an error as whole body | - | `InvalidInferenceResultError` |
+//! | no connection could be made | - | `ClientConnectorError` |
 //! | the connection ended before, or within, the head | - | `ServerDisconnectedError` |
 //! | it was reset: before the head, behind it | - | `ClientOSError`, `ClientPayloadError` |
 //! | a body cut short, chunks or coding that are none | - | `ClientPayloadError` |
@@ -26,6 +27,8 @@ pub enum Cause {
     Status,
     /// The answer points to another request.
     Redirect,
+    /// There was no connection to send it on.
+    Connect,
     /// The connection ended before a byte of an answer: what was sent on a connection that had served before may be sent again.
     NoAnswer,
     /// What came is no answer of HTTP.
@@ -75,6 +78,30 @@ pub enum Break {
 impl Failure {
     fn new(cause: Cause, class: &'static str, message: impl Into<String>) -> Self {
         Self { cause, code: None, class: Name::Borrowed(class), message: message.into() }
+    }
+
+    /// There was no connection to send it on.
+    #[must_use]
+    pub fn connect(words: impl Into<String>) -> Self {
+        Self::new(Cause::Connect, "ClientConnectorError", words)
+    }
+
+    /// The answers pointed from one to the next without an end.
+    #[must_use]
+    pub fn too_many_redirects(status: u16, to: &str) -> Self {
+        Self::status(Cause::Redirect, status, "", format!("too many redirects, the last of them to {to}"))
+    }
+
+    /// The answer points to where nothing can be sent.
+    #[must_use]
+    pub fn nowhere(status: u16, words: String) -> Self {
+        Self::status(Cause::Redirect, status, "", words)
+    }
+
+    /// It was not wanted any more before there was a connection to send it on.
+    #[must_use]
+    pub fn unsent(why: Break) -> Self {
+        Self::broken(why, false)
     }
 
     pub(super) fn status(cause: Cause, status: u16, reason: &str, message: String) -> Self {

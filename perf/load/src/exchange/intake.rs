@@ -16,7 +16,7 @@ use crate::http::{Head, Redirect, redirect};
 use crate::sse::{self, Message};
 
 use super::failure::{Break, Cause, Failure};
-use super::{Answered, Ask, Limits, Outcome, Piece};
+use super::{Answered, Ask, Limits, Outcome, Piece, Raw};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Body {
@@ -55,13 +55,16 @@ struct Told {
     failure: Option<Failure>,
     /// The stream has said that it ends.
     done: bool,
+    /// What comes is kept as it is.
+    recording: bool,
 }
 
 impl Intake {
     /// Nothing of the answer to `ask` has come.
     #[must_use]
     pub fn new(ask: Ask, limits: Limits) -> Self {
-        let told = Told { reader: answer::Reader::new(ask.endpoint), answered: Answered::default(), failure: None, done: false };
+        let told =
+            Told { reader: answer::Reader::new(ask.endpoint), answered: Answered::default(), failure: None, done: false, recording: false };
         Self {
             ask,
             limits,
@@ -86,12 +89,24 @@ impl Intake {
         std::mem::swap(&mut new.kept, &mut self.kept);
         self.events.restart();
         std::mem::swap(&mut new.events, &mut self.events);
+        new.told.recording = self.told.recording;
         *self = new;
+    }
+
+    /// Keeps what comes as it is, of this answer and of those that follow.
+    pub fn record(&mut self) {
+        self.told.recording = true;
     }
 
     /// What has come of the answer. For counting, and for taking it away at its end.
     pub fn answered(&mut self) -> &mut Answered {
         &mut self.told.answered
+    }
+
+    /// Whether content has come.
+    #[must_use]
+    pub fn has_content(&self) -> bool {
+        !self.told.answered.pieces.is_empty()
     }
 
     /// Whether it has failed already, be it that there is more to read.
@@ -287,6 +302,10 @@ impl Told {
             return;
         }
         self.answered.counters.events += 1;
+        if self.recording {
+            let lines: Vec<&[u8]> = event.lines().collect();
+            self.answered.raw.push(Raw { at, bytes: lines.join(&b'\n').into(), event: true });
+        }
         let message = Message::read(event);
         if message.name == Some(b"error") {
             self.failure = Some(failed(&message));
@@ -301,6 +320,9 @@ impl Told {
     }
 
     fn whole(&mut self, at: u64, body: &[u8]) {
+        if self.recording {
+            self.answered.raw.push(Raw { at, bytes: body.into(), event: false });
+        }
         match self.reader.body(body) {
             Said::Saying(saying) => take(&mut self.answered, &mut self.done, at, saying),
             Said::Refusal(refusal) => self.failure = Some(Failure::in_body(refusal)),

@@ -15,7 +15,7 @@ mod answered;
 mod failure;
 mod intake;
 
-pub use answered::{Answered, Counters, Outcome, Piece, Stamps};
+pub use answered::{Answered, Counters, Outcome, Piece, Raw, Stamps};
 pub use failure::{Break, Cause, Failure};
 pub use intake::Intake;
 
@@ -84,6 +84,17 @@ impl Exchange {
         self.http.restart(false);
         self.intake.restart(ask);
         self.over = false;
+    }
+
+    /// Keeps what comes as it is, of this answer and of those that follow: see [`Answered::raw`].
+    pub fn record(&mut self) {
+        self.intake.record();
+    }
+
+    /// Whether content has come.
+    #[must_use]
+    pub fn has_content(&self) -> bool {
+        self.intake.has_content()
     }
 
     /// Whether a byte of the answer has come.
