@@ -12,6 +12,10 @@ demo *args:
 test:
     cargo test --workspace
 
+# Looks for inputs for which a parser's checks do not hold: `just fuzz http 600`. All targets share their time.
+fuzz target="all" seconds="600":
+    fuzz/run {{target}} {{seconds}}
+
 # Format and lint.
 lint:
     cargo fmt --all --check

@@ -7,6 +7,7 @@ pub mod table;
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
@@ -48,7 +49,23 @@ impl Out {
     }
 }
 
+/// What takes lines in place of standard error.
+static TAKER: Mutex<Option<fn(&str)>> = Mutex::new(None);
+
+/// Lines for standard error go to `taker` from now on, which must not write any: while a screen has the terminal. Without one they
+/// are written again.
+pub fn divert_error_lines(taker: Option<fn(&str)>) {
+    *TAKER.lock().unwrap_or_else(PoisonError::into_inner) = taker;
+}
+
 /// Writes a line to standard error; nobody can be told when that fails.
 pub fn error_line(text: &str) {
-    let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
+    // Held until the line is where it belongs: none is given to a taker that has gone.
+    let taker = TAKER.lock().unwrap_or_else(PoisonError::into_inner);
+    match *taker {
+        Some(take) => take(text),
+        None => {
+            let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
+        }
+    }
 }

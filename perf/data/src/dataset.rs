@@ -18,7 +18,7 @@ use crate::spec::{CorpusStyle, FileFormat, ImageFormat, ModelChoice, Sampling, S
 use crate::tokenizer::Tokenizer;
 
 /// Conversations when nothing says how many.
-const ENTRIES: usize = 100;
+pub const ENTRIES: usize = 100;
 
 /// What kind of data they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

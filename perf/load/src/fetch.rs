@@ -7,7 +7,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dormouse_perf_net::now;
+
 use crate::decode::Decoder;
+use crate::exchange::{Answered, Ask, Break, Exchange, Limits, Progress};
 use crate::http::{self, Part};
 use crate::target::{Headers, Target, TargetError};
 use crate::transport::{Got, Transport, Trust};
@@ -85,6 +88,17 @@ pub struct Fetched {
     pub body: Vec<u8>,
 }
 
+/// A request and its answer, read as the load path reads it.
+#[derive(Debug)]
+pub struct Exchanged {
+    /// The answer, with its stamps and all that came.
+    pub answered: Answered,
+    /// The media type that the server gave it.
+    pub media_type: Option<String>,
+    /// When the request began to leave, on the clock of the stamps.
+    pub start: u64,
+}
+
 /// Connects, and agrees on TLS where that is spoken.
 ///
 /// # Errors
@@ -144,6 +158,39 @@ pub fn post(url: &url::Url, headers: &Headers, body: &[u8], trust: Option<&Trust
     send("POST", url, headers, Some(body), trust, within)
 }
 
+/// Posts a body, and reads its answer as the load path does. With `until_content` the rest of an answer that has begun well is not
+/// waited for: its connection is closed, and its outcome is that it has none.
+///
+/// # Errors
+/// What kept it from being sent. What becomes of it then is in the answer.
+pub fn exchange(
+    target: &Target,
+    body: &[u8],
+    ask: Ask,
+    trust: Option<&Trust>,
+    within: Duration,
+    until_content: bool,
+) -> Result<Exchanged, Error> {
+    let mut connected = connect(target, trust, within)?;
+    let mut bytes = Vec::new();
+    let name = uuid::Uuid::new_v4().to_string();
+    target.write_head(&mut bytes, &name, &name, body.len(), true);
+    bytes.extend_from_slice(body);
+    let mut exchange = Exchange::new(ask, Limits::default());
+    exchange.record();
+    let start = now();
+    // A server may answer before it has read all, and close: its answer is read all the same.
+    let written = connected.write(&bytes);
+    connected.listen(&mut exchange, until_content);
+    if let Err(error) = written
+        && !exchange.has_begun()
+    {
+        return Err(error);
+    }
+    let media_type = exchange.head().get("content-type").map(str::to_owned);
+    Ok(Exchanged { answered: exchange.take(), media_type, start })
+}
+
 fn send(
     method: &str,
     url: &url::Url,
@@ -163,6 +210,36 @@ fn send(
 }
 
 impl Connected {
+    /// The server's own certificate, as DER, where it has one.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.transport.certificate()
+    }
+
+    /// Hands what comes to an exchange until it is complete, hopeless, or late.
+    fn listen(&mut self, exchange: &mut Exchange, until_content: bool) {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            // A read waits at most for what is left of the time.
+            let _ = self.transport.socket().set_read_timeout(Some(left(self.until)));
+            let read = self.transport.read(&mut buffer);
+            let at = now();
+            match read {
+                Ok(Got::Bytes(n) | Got::Last(n)) => {
+                    if exchange.read(at, &buffer[..n]) != Progress::More || (until_content && exchange.has_content()) {
+                        return;
+                    }
+                }
+                Ok(Got::End) => return exchange.end(at),
+                Ok(Got::Nothing) => return exchange.broken(at, Break::TimedOut("the answer took too long".to_owned())),
+                Err(error) => return exchange.broken(at, Break::Connection(error.to_string())),
+            }
+            if Instant::now() >= self.until {
+                return exchange.broken(at, Break::TimedOut("the answer took too long".to_owned()));
+            }
+        }
+    }
+
     fn io(&self, source: io::Error) -> Error {
         Error::Io { origin: Arc::clone(&self.origin), source }
     }

@@ -156,6 +156,15 @@ impl Transport {
         }
     }
 
+    /// The server's own certificate, as DER, where TLS has agreed on one.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.session.peer_certificates().and_then(<[_]>::first).map(AsRef::as_ref),
+        }
+    }
+
     /// Whether it can carry a request: TLS has agreed.
     #[must_use]
     pub fn is_ready(&self) -> bool {

@@ -91,6 +91,7 @@ fn settings(server: &Server) -> Settings {
     Settings {
         targets: vec![Arc::new(Target::new(url, &headers, "POST").unwrap())],
         ask: Ask { endpoint: Endpoint::Chat, streaming: true },
+        field: None,
         limits: Limits::default(),
         reuse: Reuse::Pooled,
         connections: None,
@@ -109,12 +110,12 @@ fn settings(server: &Server) -> Settings {
 
 /// Runs phases to their end; `meanwhile` has the handle.
 fn run_with(settings: Settings, phases: Vec<PhasePlan>, turns: usize, meanwhile: impl FnOnce(&Control)) -> Run {
-    let (supply, supplied) = sync_channel::<Arc<dyn Script>>(64);
+    let (supply, supplied) = sync_channel::<Vec<Arc<dyn Script>>>(64);
     let (done_to, done): (_, Receiver<Vec<Done>>) = sync_channel(1024);
     let (worker, control) = Worker::new(settings, Channels { supply: supplied, done: done_to }).unwrap();
     let feeder = control.clone();
     let feeding = std::thread::spawn(move || {
-        while supply.send(Arc::new(Talk(turns))).is_ok() {
+        while supply.send(vec![Arc::new(Talk(turns)), Arc::new(Talk(turns))]).is_ok() {
             feeder.supplied();
         }
     });

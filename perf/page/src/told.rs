@@ -11,9 +11,9 @@ use crate::words::{cut, figure, leaves, line, many, number, percent, plain, span
 
 /// The verdict, with what it is made of and the first figures that people ask for.
 pub(crate) fn verdict(subject: &Subject) -> Verdict {
-    let said = subject.about().get("verdict").filter(|v| !v.members().is_empty());
-    let result = said.and_then(|v| v.get("result")).and_then(Json::as_str);
-    let reasons = match said.and_then(|v| v.get("reasons")) {
+    let about = subject.about();
+    let result = about.get("verdict").and_then(Json::as_str);
+    let reasons = match about.get("verdict_reasons") {
         Some(Json::Array(list)) => list.iter().filter_map(|r| plain(r).or_else(|| Some(line(r, &[])))).collect(),
         Some(other) => plain(other).into_iter().collect(),
         None => Vec::new(),
@@ -35,8 +35,8 @@ pub(crate) fn verdict(subject: &Subject) -> Verdict {
         (true, Some(other)) => ("unknown", cut(other), "A verdict that this version does not know."),
         (true, None) => ("unknown", "No verdict".to_owned(), "Its summary has none: the run was cut off, or made by an older version."),
     };
-    let parts = said.map(|v| leaves(v, 60)).unwrap_or_default();
-    let evidence = parts.into_iter().filter(|(way, _)| way != "result" && !way.starts_with("reasons")).collect();
+    let measured = ["generator", "calibration"].into_iter().filter_map(|name| about.get(name));
+    let evidence = measured.flat_map(|part| leaves(part, 60)).collect();
     Verdict { run: subject.run_mark(), tone, title, meaning, reasons, evidence, tiles: tiles(subject) }
 }
 

@@ -86,10 +86,10 @@ fn the_verdict_comes_first() {
     let mut ours = input("stream-concurrency");
     say(&mut ours, r#"{"dormouse_version": "0.1.0"}"#);
     assert!(html(std::slice::from_ref(&ours)).contains("No verdict"));
-    say(&mut ours, r#"{"verdict": {"result": "certified", "reasons": [], "client": {"late_p99_ms": 0.25}}}"#);
+    say(&mut ours, r#"{"verdict": "certified", "verdict_reasons": [], "generator": {"client": {"late_p99_ms": 0.25}}}"#);
     let certified = html(std::slice::from_ref(&ours));
     assert!(certified.contains("verdict good") && certified.contains("client.late_p99_ms"));
-    say(&mut ours, r#"{"verdict": {"result": "client-bound", "reasons": ["the I/O thread was busy 97 % of the time"]}}"#);
+    say(&mut ours, r#"{"verdict": "client-bound", "verdict_reasons": ["the I/O thread was busy 97 % of the time"]}"#);
     let bound = html(std::slice::from_ref(&ours));
     assert!(bound.contains("verdict bad") && bound.contains("the I&#x2f;O thread was busy 97 % of the time"));
     let first =
@@ -134,7 +134,7 @@ fn names_are_harmless() {
     say(
         &mut run,
         &format!(
-            r#"{{"dormouse_version": {name}, "verdict": {{"result": {name}, "reasons": [{name}], {name}: {name}}}, "start_time": {name},
+            r#"{{"dormouse_version": {name}, "verdict": {name}, "verdict_reasons": [{name}], "generator": {{{name}: {name}}}, "start_time": {name},
             "run_info": {{"cli_command": {name}}}, "input_config": {{{name}: {name}, "models": {{"items": [{{"name": {name}}}]}},
             "endpoint": {{"urls": [{name}], "type": {name}}}, "phases": [{{"name": {name}, "type": {name}, {name}: 1}}]}}}}"#
         ),

@@ -69,9 +69,11 @@ fn members(json: Option<Json>) -> Members {
     }
 }
 
-const REDACTED: &str = "<redacted>";
+/// Stands where a secret was.
+pub(crate) const REDACTED: &str = "<redacted>";
 
-fn is_secret(name: &str) -> bool {
+/// Whether a header field holds a secret.
+pub(crate) fn is_secret(name: &str) -> bool {
     ["authorization", "x-api-key", "api-key", "cookie", "proxy-authorization"].contains(&name.to_lowercase().as_str())
 }
 

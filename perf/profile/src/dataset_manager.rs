@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use dormouse_perf_data::{ContextMode, Dataset, Payloads};
 use dormouse_perf_load::script::Script;
@@ -19,6 +20,9 @@ use dormouse_perf_load::worker::Control;
 use crate::files;
 use crate::script::Ready;
 
+/// Conversations that are handed over together, and how long the first of them waits for the others.
+const BATCH: usize = 64;
+const SOON: Duration = Duration::from_micros(200);
 /// Memory for conversations that are kept.
 const ROOM: usize = 256 << 20;
 
@@ -80,21 +84,36 @@ impl Supplier {
     pub fn start(
         conversations: &Arc<Conversations>,
         order: impl Iterator<Item = usize> + Send + 'static,
-        supply: SyncSender<Arc<dyn Script>>,
+        supply: SyncSender<Vec<Arc<dyn Script>>>,
         control: Control,
     ) -> io::Result<Self> {
         let conversations = Arc::clone(conversations);
         let work = move || {
+            let mut batch: Vec<Arc<dyn Script>> = Vec::with_capacity(BATCH);
+            let mut began = Instant::now();
+            let mut wrong = None;
             for k in order {
-                let ready = conversations.get(k)?;
-                if supply.send(ready).is_err() {
-                    break;
+                match conversations.get(k) {
+                    Ok(ready) => batch.push(ready),
+                    Err(error) => {
+                        wrong = Some(error);
+                        break;
+                    }
                 }
-                control.supplied();
+                // The first ones are not kept waiting, nor are any that take long to make.
+                if batch.len() >= BATCH || began.elapsed() >= SOON {
+                    if supply.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err() {
+                        return Ok(());
+                    }
+                    control.supplied();
+                    began = Instant::now();
+                }
             }
+            // Who takes them may have gone.
+            let _ = supply.send(batch);
             drop(supply);
             control.supplied();
-            Ok(())
+            wrong.map_or(Ok(()), Err)
         };
         Ok(Self(std::thread::Builder::new().name("dataset-manager".to_owned()).spawn(work)?))
     }

@@ -50,6 +50,8 @@ pub struct Place {
     pub trial: u32,
     /// It is one of several: its identifier is longer.
     pub one_of_several: bool,
+    /// How far this machine's figures were from a known truth, if that was measured.
+    pub calibration: Option<Json>,
 }
 
 /// A phase, finished.
@@ -93,7 +95,7 @@ pub fn write(prepared: &Prepared, measured: &Measured, names: &Names, objectives
         *problems.entry(problem.clone()).or_default() += *count;
     }
     let times: Vec<_> = measured.ended.phases.iter().zip(&prepared.phases).filter(|(_, plan)| !plan.warmup).map(|(time, _)| time).collect();
-    let verdict = Verdict::of(&times, &whole);
+    let verdict = Verdict::of(&times, &whole, prepared.config.dormouse.pace.as_deref() == Some("spin"));
     let id = if place.one_of_several { measured.benchmark_id.clone() } else { measured.benchmark_id.chars().take(12).collect() };
     let config = about::input_config(
         &prepared.document,
@@ -217,6 +219,7 @@ fn document_about(
     object.put("verdict", verdict.word());
     object.put("verdict_reasons", verdict.reasons.clone());
     object.put("generator", verdict.generator.clone());
+    object.put_some("calibration", place.calibration.clone());
     object.put("start_time", local(window.start_ns)).put("end_time", local(window.end_ns));
     object.put("start_time_unix_ns", window.start_ns).put("end_time_unix_ns", window.end_ns);
     object.json()

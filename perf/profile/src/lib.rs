@@ -14,6 +14,8 @@
 //! | `export`, `about`, `panels`, `files` | files, and what people read |
 //! | `run`, `several`, [`search`], `demo` | once, several times, until the level is found, for a first look |
 //! | `ui`, `signals` | while it runs |
+//! | [`doctor`] | whether it would work, before it is run, and what the server refuses |
+//! | [`config_verbs`] | a configuration in full; what is wrong with one |
 
 // Options and documents are described where a user reads them: each field's meaning is that of the option of its name.
 #[allow(missing_docs)]
@@ -22,8 +24,11 @@ pub mod config;
 pub mod options;
 
 pub mod about;
+mod calibrate;
+pub mod config_verbs;
 pub mod dataset_manager;
 mod demo;
+pub mod doctor;
 pub mod export;
 pub mod files;
 pub mod panels;

@@ -17,12 +17,13 @@ use dormouse_perf_load::worker::{Command, Control, Done};
 use dormouse_perf_metrics::columns::Columns;
 use dormouse_perf_metrics::record::{self, Facts, Http, Row, Shape};
 use dormouse_perf_net::Clock;
-use dormouse_perf_report::lines::{self, Metadata};
+use dormouse_perf_report::lines::{self, Ending, Metadata};
 use dormouse_perf_report::records::Problem;
 
 use crate::files;
 use crate::raw::Raw;
 use crate::script::Ready;
+use crate::ui::Tap;
 
 /// What is kept of a phase.
 #[derive(Debug, Default)]
@@ -89,12 +90,16 @@ pub struct Settings {
     pub clock: Clock,
     /// The file of records.
     pub records: Option<PathBuf>,
+    /// It says when what happened on its connection, too.
+    pub trace: bool,
     /// The same with what was sent and came.
     pub raw: Option<PathBuf>,
     /// What was answered.
     pub outputs: Option<PathBuf>,
     /// Who sees each record as it is made, with its phase.
     pub observe: Option<Sender<(usize, Row)>>,
+    /// Where each is left for whoever shows the run.
+    pub(crate) tap: Option<Arc<Tap>>,
     /// The run ends when a larger share of the profiling requests than this has failed, after so many.
     pub failed_share: Option<(f64, u64)>,
 }
@@ -179,6 +184,9 @@ impl Maker {
         };
         let row = self.row(done, problem.as_ref());
         self.note(done);
+        if let Some(tap) = &self.settings.tap {
+            tap.record(done, &row, problem.as_ref());
+        }
         let Some(phase) = self.recorded.phases.get_mut(done.phase) else { return Ok(()) };
         let counts = &mut phase.counts;
         counts.reconnected += u64::from(done.reconnected);
@@ -330,7 +338,8 @@ impl Maker {
         };
         if let Some(file) = &mut self.records {
             self.line.clear();
-            lines::write(&mut self.line, &metadata, row, problem, done.censored)?;
+            let trace = if self.settings.trace { trace(done, self.settings.clock) } else { Vec::new() };
+            lines::write(&mut self.line, &metadata, row, Ending { error: problem, censored: done.censored, trace: &trace })?;
             file.write_all(&self.line)?;
         }
         if let Some(raw) = &mut self.raw {
@@ -416,6 +425,38 @@ fn http(done: &Done) -> Http {
         sent: (wire.body as u64, u64::from(wire.writes)),
         received: (done.answered.counters.body_bytes, u64::from(done.answered.counters.body_reads)),
     }
+}
+
+/// When what happened on the connection of a request, in Unix nanoseconds, and how long its parts took (perf contract 4.8).
+fn trace(done: &Done, clock: Clock) -> Vec<(&'static str, u64)> {
+    let (wire, stamps, counters) = (&done.wire, &done.answered.stamps, &done.answered.counters);
+    let times = http(done);
+    let moments = [
+        ("request_send_start_ns", wire.first_write),
+        ("request_send_end_ns", wire.sent),
+        ("response_headers_received_ns", stamps.headers),
+        ("response_receive_start_ns", stamps.first_body),
+        ("response_receive_end_ns", stamps.last_body),
+        ("tcp_connect_start_ns", wire.connect.map(|(opened, _)| opened)),
+        ("tcp_connect_end_ns", wire.connect.map(|(_, stood)| stood)),
+        ("connection_reused_ns", wire.first_write.filter(|_| times.reused)),
+    ];
+    let mut all: Vec<(&'static str, u64)> = moments.into_iter().filter_map(|(name, at)| Some((name, clock.wall(at?)))).collect();
+    all.extend([
+        ("sending_ns", times.sending),
+        ("waiting_ns", times.waiting),
+        ("receiving_ns", times.receiving),
+        ("duration_ns", times.sending + times.waiting + times.receiving),
+        ("blocked_ns", times.blocked),
+        ("dns_lookup_ns", times.dns_lookup),
+        ("connecting_ns", times.connecting),
+        ("request_bytes_sent", wire.body as u64),
+        ("request_chunks_sent", u64::from(wire.writes)),
+        ("response_bytes_received", counters.body_bytes),
+        ("response_chunks_received", u64::from(counters.body_reads)),
+    ]);
+    all.extend(done.answered.status.map(|status| ("response_status_code", u64::from(status))));
+    all
 }
 
 /// `outputs.json`: what was answered (perf contract 6.7).

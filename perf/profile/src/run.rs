@@ -68,7 +68,8 @@ pub(crate) fn run_document(mut document: Json, signals: &Signals) -> anyhow::Res
         return crate::search::run(document, signals);
     }
     if variations.len() == 1 && variations[0].dir.is_none() && runs == 1 {
-        let outcome = one(document, None, &Place::default(), signals)?;
+        let calibration = crate::calibrate::is_wanted(&config).then(|| crate::calibrate::run(&document, signals)).transpose()?;
+        let outcome = one(document, None, &Place { calibration, ..Place::default() }, signals)?;
         return outcome.conclude(&config);
     }
     if config.benchmark.runtime.ui.as_deref() == Some("dashboard") {
@@ -95,7 +96,8 @@ pub(crate) struct Outcome {
 /// # Errors
 /// What kept it from beginning, or its files from being written.
 pub(crate) fn one(document: Json, dir: Option<&Path>, place: &Place, signals: &Signals) -> anyhow::Result<Outcome> {
-    let prepared = controller::prepare(document)?;
+    let mut prepared = controller::prepare(document)?;
+    prepared.alone = !place.one_of_several;
     with(&prepared, dir, place, signals, Box::new(|_| {}))
 }
 
@@ -115,6 +117,15 @@ pub(crate) fn with(
     controller::look(prepared)?;
     let _held = controller::hold(&dir)?;
     let names = Names::new(&dir, prepared.config.benchmark.artifacts.prefix.as_deref());
+    let limit = prepared.config.dormouse.max_runtime.filter(|s| *s > 0.0);
+    let meanwhile = move |running: Running<'_>| {
+        std::thread::scope(|scope| {
+            if let Some(limit) = limit {
+                scope.spawn(move || end_after(running, limit));
+            }
+            meanwhile(running);
+        });
+    };
     let measured = controller::measure(prepared, &names, signals, meanwhile)?;
     let result =
         export::write(prepared, &measured, &names, &objectives, place).with_context(|| format!("cannot write into {}", dir.display()))?;
@@ -126,6 +137,19 @@ pub(crate) fn with(
         too_many_failed: measured.recorded.too_many_failed,
         interrupted: signals.have_come(),
     })
+}
+
+/// Ends a run that takes longer than it may.
+fn end_after(running: Running<'_>, seconds: f64) {
+    let until = std::time::Instant::now() + Duration::from_secs_f64(seconds.min(1e9));
+    while !running.ended.load(std::sync::atomic::Ordering::Acquire) {
+        if std::time::Instant::now() >= until {
+            error_line(&format!("note: the run is ended after {seconds} s (--max-runtime)"));
+            running.control.ask(dormouse_perf_load::worker::Command::Cancel);
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn log(names: &Names, result: &export::Result) -> std::io::Result<()> {

@@ -114,7 +114,7 @@ fn one(
     run_info.push(("variation_label".to_owned(), Json::String(variation.label.clone())));
     run_info.push(("variation_index".to_owned(), Json::from(variation.index as u64)));
     run_info.push(("variation_values".to_owned(), Json::Object(variation.values.clone())));
-    let place = Place { run_info, trial, one_of_several: true };
+    let place = Place { run_info, trial, one_of_several: true, calibration: None };
     let outcome = configured(&dir, &document, variation, trial, sweep_id).and_then(|()| run::one(document, Some(&dir), &place, signals));
     let (outcome, why) = match outcome {
         Ok(outcome) => match outcome.code(config) {

@@ -40,6 +40,17 @@ impl Signals {
         Ok(signals)
     }
 
+    /// As if one came: a terminal that gives its keys to a screen makes no signal of Ctrl-C.
+    pub(crate) fn interrupt(&self) {
+        self.came();
+    }
+
+    /// Listens to none: whoever runs this has signals of its own.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { came: Arc::default(), control: Arc::default() }
+    }
+
     fn came(&self) {
         let control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*control, self.came.swap(true, Ordering::AcqRel)) {
@@ -48,7 +59,10 @@ impl Signals {
                 control.ask(Command::Cancel);
             }
             // Nothing was sent yet, or somebody is in a hurry.
-            _ => std::process::exit(INTERRUPTED.into()),
+            _ => {
+                crate::ui::restore();
+                std::process::exit(INTERRUPTED.into())
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use dormouse_perf_data::{Dataset, EndpointType, Tokenizer};
-use dormouse_perf_load::answer::Endpoint;
+use dormouse_perf_load::answer::{Endpoint, Field};
 use dormouse_perf_load::exchange::{Ask, Failure as Failed, Limits};
 use dormouse_perf_load::fetch;
 use dormouse_perf_load::seeds::Seed;
@@ -34,10 +34,10 @@ use crate::files::{self, Held, Names};
 use crate::records_manager::{self, PhaseName, Recorded, RecordsManager};
 use crate::scraping::{Scraped, Scraping};
 use crate::signals::Signals;
-use crate::ui::Progress;
+use crate::ui::{Display, Tap};
 
-/// Conversations that are ready and not yet taken.
-const READY: usize = 1024;
+/// Batches of conversations that are ready and not yet taken.
+const READY: usize = 16;
 /// Batches of records that are handed on and not yet taken.
 const BATCHES: usize = 1 << 14;
 /// How long a server is looked for before the load.
@@ -70,7 +70,10 @@ pub struct Prepared {
     pub tokenizer_name: Option<String>,
     /// Who sees each record as it is made, with its phase.
     pub observe: Option<Sender<(usize, Row)>>,
+    /// It is not one of several runs.
+    pub alone: bool,
     targets: Vec<Arc<Target>>,
+    field: Option<Field>,
     headers: dormouse_perf_load::target::Headers,
     trust: Option<Trust>,
 }
@@ -110,6 +113,7 @@ pub fn prepare(document: Json) -> anyhow::Result<Prepared> {
     let spec = plan::data(&config, endpoint, seed)?;
     let (tokenizer, tokenizer_name) = tokenizer(&config, endpoint, &models, &spec)?;
     let payloads = plan::payloads(&config, endpoint, models.clone(), streaming)?;
+    let field = payloads.response_field.as_deref().map(Field::parse).transpose().map_err(|why| wrong(format!("response_field: {why}")))?;
     let data = dormouse_perf_data::open(&spec, tokenizer.clone()).map_err(wrong)?;
     if data.is_empty() {
         return Err(wrong("the data set is empty").into());
@@ -133,7 +137,9 @@ pub fn prepare(document: Json) -> anyhow::Result<Prepared> {
         tokenizer,
         tokenizer_name,
         observe: None,
+        alone: true,
         targets,
+        field,
         headers,
         trust,
     })
@@ -147,7 +153,7 @@ fn unreachable_or_wrong(error: dormouse_perf_load::target::TargetError) -> Failu
 }
 
 /// Nothing is sent from a part of a data set: of a file each conversation is looked at, of what is made the first.
-fn check(conversations: &Conversations) -> anyhow::Result<()> {
+pub(crate) fn check(conversations: &Conversations) -> anyhow::Result<()> {
     let data = conversations.data();
     let looked_at = if matches!(data.format(), dormouse_perf_data::Format::Synthetic) { 1 } else { data.len().min(100_000) };
     for k in 0..looked_at {
@@ -156,7 +162,7 @@ fn check(conversations: &Conversations) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn trust() -> anyhow::Result<Trust> {
+pub(crate) fn trust() -> anyhow::Result<Trust> {
     let verify = std::env::var("AIPERF_HTTP_SSL_VERIFY").ok().and_then(|v| plan::truth(&v)).unwrap_or(true);
     let trust = if verify { Trust::system() } else { Trust::blind() };
     Ok(trust.map_err(|why| Failure::with_code(UNREACHABLE, why))?)
@@ -165,7 +171,12 @@ fn trust() -> anyhow::Result<Trust> {
 /// Names of models that stand for none.
 const PLACEHOLDERS: [&str; 4] = ["mock", "test", "fake", "dummy"];
 
-fn tokenizer(
+/// Whether a model's name stands for none, so that no tokenizer can be expected under it.
+pub(crate) fn is_placeholder(model: &str) -> bool {
+    PLACEHOLDERS.iter().any(|p| model.to_lowercase().starts_with(p)) && !Path::new(model).exists()
+}
+
+pub(crate) fn tokenizer(
     config: &Config,
     endpoint: EndpointType,
     models: &[String],
@@ -182,7 +193,7 @@ fn tokenizer(
         Some(name) => name.clone(),
         None => {
             let model = models.first().cloned().unwrap_or_default();
-            if PLACEHOLDERS.iter().any(|p| model.to_lowercase().starts_with(p)) && !Path::new(&model).exists() {
+            if is_placeholder(&model) {
                 error_line(&format!("warning: {model:?} is a placeholder and has no tokenizer: builtin is looked for"));
                 "builtin".to_owned()
             } else {
@@ -206,7 +217,10 @@ fn tokenizer(
 }
 
 /// What is odd about a configuration, and not wrong.
-fn warn(config: &Config, phases: &[PhasePlan], data: &Dataset) {
+pub(crate) fn warn(config: &Config, phases: &[PhasePlan], data: &Dataset) {
+    if matches!(config.dormouse.log_level.as_deref(), Some("error" | "critical")) {
+        return;
+    }
     let benchmark = &config.benchmark;
     let asks = benchmark.datasets.first().is_some_and(|dataset| dataset.prompts.osl.is_some());
     let forced = benchmark.endpoint.extra.0.iter().any(|(name, _)| name == "ignore_eos" || name == "min_tokens");
@@ -311,6 +325,7 @@ impl Prepared {
         Ok(Settings {
             targets: self.targets.clone(),
             ask: Ask { endpoint: answers(self.endpoint), streaming: self.streaming },
+            field: self.field.clone(),
             limits: Limits::default(),
             reuse,
             connections,
@@ -337,7 +352,7 @@ fn overflows(failure: &Failed) -> bool {
     Problem { code: None, class: None, message: failure.message.clone() }.is_overflow()
 }
 
-fn answers(endpoint: EndpointType) -> Endpoint {
+pub(crate) fn answers(endpoint: EndpointType) -> Endpoint {
     match endpoint {
         EndpointType::Chat => Endpoint::Chat,
         EndpointType::Completions => Endpoint::Completions,
@@ -380,7 +395,7 @@ fn foresee(prepared: &Prepared, settings: &Settings) -> Result<(), Failure> {
 }
 
 /// A run on its way: what others may look at and ask while it runs.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Running<'a> {
     /// The handle of the worker.
     pub control: &'a Control,
@@ -406,7 +421,8 @@ pub fn measure(
     let (supply, supplied) = sync_channel(READY);
     let (done_to, done) = sync_channel(BATCHES);
     let (worker, control) = Worker::new(settings, Channels { supply: supplied, done: done_to }).context("cannot wait for sockets")?;
-    let records = RecordsManager::start(records_settings(prepared, names, clock), done, control.clone())
+    let display = Display::of(prepared);
+    let records = RecordsManager::start(records_settings(prepared, names, clock, display.tap()), done, control.clone())
         .with_context(|| format!("cannot write into {}", names.dir().display()))?;
     let scraping = Scraping::start(prepared, clock);
     let supplier = Supplier::start(&prepared.conversations, order(prepared)?, supply, control.clone()).context("no thread")?;
@@ -414,7 +430,7 @@ pub fn measure(
     let inputs = made.then(|| Inputs::start(&prepared.conversations, names.other("inputs.json"))).transpose().context("no thread")?;
     let plan = Plan { phases: prepared.phases.clone() };
     signals.watch(&control);
-    let progress = Progress::start(prepared, &control);
+    let progress = display.start(prepared, &control, signals);
     let over = AtomicBool::new(false);
     let ended = std::thread::scope(|scope| {
         let running = std::thread::Builder::new().name("worker".to_owned()).spawn_scoped(scope, || {
@@ -442,7 +458,7 @@ pub fn measure(
     Ok(Measured { ended, recorded, clock, scraped, benchmark_id })
 }
 
-fn records_settings(prepared: &Prepared, names: &Names, clock: Clock) -> records_manager::Settings {
+fn records_settings(prepared: &Prepared, names: &Names, clock: Clock, tap: Option<Arc<Tap>>) -> records_manager::Settings {
     let mut profiling = 0;
     let phases = prepared.phases.iter().map(|phase| {
         let index = (!phase.warmup).then(|| {
@@ -460,9 +476,11 @@ fn records_settings(prepared: &Prepared, names: &Names, clock: Clock) -> records
         tokenizer: prepared.tokenizer.clone().filter(|_| !prepared.shape().server_counts),
         clock,
         records: prepared.writes_records().then(|| names.records()),
+        trace: artifacts.trace,
         raw: artifacts.raw.then(|| names.raw()),
         outputs: artifacts.export_outputs_json.then(|| names.other("outputs.json")),
         observe: prepared.observe.clone(),
+        tap,
         failed_share: threshold.map(|share| (share, u64::from(most.max(10)))),
     }
 }

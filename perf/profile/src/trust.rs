@@ -32,9 +32,9 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Of the profiling phases of a run, and what was measured in them.
+    /// Of the profiling phases of a run, and what was measured in them; `polls`: the worker took its whole core on purpose.
     #[must_use]
-    pub fn of(phases: &[&PhaseTime], summary: &Summary) -> Self {
+    pub fn of(phases: &[&PhaseTime], summary: &Summary, polls: bool) -> Self {
         let mut all = Overhead::default();
         for phase in phases {
             let one = &phase.overhead;
@@ -66,11 +66,11 @@ impl Verdict {
             (all.starved, SHARE, "the client waited for its data set"),
             (all.stalled, SHARE, "the client waited for its records to be written"),
         ] {
-            if share(part) > most && float(part) > allowed {
+            if share(part) > most && float(part) > 50.0 * allowed {
                 reasons.push(format!("{what} for {:.1} % of the time", share(part) * 100.0));
             }
         }
-        if share(all.cpu) > BUSY {
+        if share(all.cpu) > BUSY && !polls {
             reasons.push(format!("the client's thread was busy for {:.0} % of the time: it can send no more", share(all.cpu) * 100.0));
         }
         Self { reasons, generator: generator(&all, phases, summary, allowed) }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn reasons(change: impl FnOnce(&mut Overhead)) -> Vec<String> {
-        Verdict::of(&[&phase(change)], &Summary::default()).reasons
+        Verdict::of(&[&phase(change)], &Summary::default(), false).reasons
     }
 
     #[test]

@@ -110,13 +110,13 @@ fn main() {
     let some: Vec<Row> = (0..LINES).map(row).collect();
     let mut text = Vec::new();
     for (number, row) in (0..).zip(&some) {
-        lines::write(&mut text, &metadata(number, row), row, None, false).unwrap();
+        lines::write(&mut text, &metadata(number, row), row, lines::Ending::default()).unwrap();
     }
     // Into a buffer that is used again, as where a file is written.
     let (mut buffer, mut bytes) = (Vec::new(), 0);
     let begun = Begun::now();
     for (number, row) in (0..).zip(&some) {
-        lines::write(&mut buffer, &metadata(number, row), row, None, false).unwrap();
+        lines::write(&mut buffer, &metadata(number, row), row, lines::Ending::default()).unwrap();
         if buffer.len() > 1 << 16 {
             bytes += buffer.len();
             buffer.clear();

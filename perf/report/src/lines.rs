@@ -153,11 +153,22 @@ impl Frame {
     }
 }
 
+/// What a line says behind the metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ending<'a> {
+    /// Why it failed.
+    pub error: Option<&'a Problem>,
+    /// It was cut off.
+    pub censored: bool,
+    /// When what happened on its connection, where that is wanted (perf contract 4.8).
+    pub trace: &'a [(&'a str, u64)],
+}
+
 /// Writes a line, its end included.
 ///
 /// # Errors
 /// None in practice: everything here can be JSON.
-pub fn write(line: &mut Vec<u8>, metadata: &Metadata<'_>, row: &Row, error: Option<&Problem>, censored: bool) -> serde_json::Result<()> {
+pub fn write(line: &mut Vec<u8>, metadata: &Metadata<'_>, row: &Row, ending: Ending<'_>) -> serde_json::Result<()> {
     line.extend_from_slice(b"{\"metadata\":");
     metadata.write(line)?;
     line.extend_from_slice(b",\"metrics\":{");
@@ -182,11 +193,22 @@ pub fn write(line: &mut Vec<u8>, metadata: &Metadata<'_>, row: &Row, error: Opti
         frame.end(line);
     }
     line.push(b'}');
-    if let Some(error) = error {
+    if !ending.trace.is_empty() {
+        // The kind is the peer's, so that its readers take it.
+        line.extend_from_slice(b",\"trace_data\":{\"trace_type\":\"aiohttp\"");
+        for (name, value) in ending.trace {
+            line.extend_from_slice(b",\"");
+            line.extend_from_slice(name.as_bytes());
+            line.extend_from_slice(b"\":");
+            serde_json::to_writer(&mut *line, value)?;
+        }
+        line.push(b'}');
+    }
+    if let Some(error) = ending.error {
         line.extend_from_slice(b",\"error\":");
         serde_json::to_writer(&mut *line, error)?;
     }
-    if censored {
+    if ending.censored {
         line.extend_from_slice(b",\"censored\":true");
     }
     line.extend_from_slice(b"}\n");
@@ -236,7 +258,7 @@ mod tests {
     #[test]
     fn members_stand_in_the_peers_order() {
         let mut line = Vec::new();
-        write(&mut line, &METADATA, &row(Values::default(), Vec::new()), None, false).unwrap();
+        write(&mut line, &METADATA, &row(Values::default(), Vec::new()), Ending::default()).unwrap();
         let recorded = include_str!("../../../tests/golden/perf/stream-concurrency/profile_export.jsonl").lines().next().unwrap();
         let names = |text: &str| {
             let json: crate::json::Json = serde_json::from_str(text).unwrap();
@@ -252,7 +274,13 @@ mod tests {
         let problem = Problem { code: Some(503), class: Some("Service Unavailable".to_owned()), message: "no".to_owned() };
         let mut line = Vec::new();
         let metadata = Metadata { reconnected: true, request_ack_ns: None, ..METADATA };
-        write(&mut line, &metadata, &Row { failed: true, ..row(Values::default(), Vec::new()) }, Some(&problem), true).unwrap();
+        write(
+            &mut line,
+            &metadata,
+            &Row { failed: true, ..row(Values::default(), Vec::new()) },
+            Ending { error: Some(&problem), censored: true, trace: &[] },
+        )
+        .unwrap();
         let line = String::from_utf8(line).unwrap();
         let expected = "\"metrics\":{},\"error\":{\"code\":503,\"type\":\"Service Unavailable\",\"message\":\"no\"},\"censored\":true}\n";
         assert!(line.ends_with(expected) && line.contains("\"reconnected\":true") && !line.contains("ack"), "{line}");
@@ -306,7 +334,7 @@ mod tests {
             }
             let (row, problem) = (row(all, gaps), problem.then(|| Problem { code: Some(-1), class: Some(name.clone()), message: id.clone() }));
             let mut line = Vec::new();
-            write(&mut line, &metadata, &row, problem.as_ref(), yes).unwrap();
+            write(&mut line, &metadata, &row, Ending { error: problem.as_ref(), censored: yes, trace: &[] }).unwrap();
             prop_assert_eq!(String::from_utf8(line).unwrap(), plain(&metadata, &row, problem.as_ref(), yes));
         }
 
@@ -330,7 +358,7 @@ mod tests {
                 prop_assert!(metric == Metric::InterTokenLatency || unit.read(unit.show(base)).to_bits() == base.to_bits());
             }
             let mut line = Vec::new();
-            write(&mut line, &METADATA, &written, None, false).unwrap();
+            write(&mut line, &METADATA, &written, Ending::default()).unwrap();
             let read = records::read(std::str::from_utf8(&line).unwrap()).unwrap().row;
             prop_assert_eq!(&read.gaps, &written.gaps);
             for metric in Metric::all() {

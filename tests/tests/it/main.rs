@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod benchmark;
 mod crash;
 mod kubectl;
 mod real_engine;

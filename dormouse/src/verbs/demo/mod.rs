@@ -2,9 +2,11 @@
 //!
 //! [`ports`] finds free ports, [`models`] what is served, [`scene`] builds the plane and what runs on it, [`stage`] watches it and moves replicas, [`paths`] plays the
 //! ways a model gets served, [`measure`] turns stamps into figures ([`observed`] has them of an engine
-//! that leaves none), [`report`] prints them. Everything is
+//! that leaves none), [`load`] sends requests all the while, [`report`] prints them. Everything is
 //! removed at the end, also after a failure or Ctrl-C, unless `--keep` says otherwise.
 
+#[cfg(feature = "perf")]
+mod load;
 mod manifests;
 mod measure;
 mod models;

@@ -89,6 +89,11 @@ pub(super) async fn all(args: &DemoArgs, scene: &mut Scene, report: &mut Report)
             report.push(path);
         }
     }
+    #[cfg(feature = "perf")]
+    if wanted("load") {
+        let load = p.load().await.context("path load")?;
+        report.under_load(load);
+    }
     if wanted("direct") {
         for path in p.direct().await.context("path direct")? {
             report.push(path);
@@ -208,6 +213,30 @@ impl Player<'_> {
         }
         answers.retain(|a| !a.is_empty());
         Ok(self.path(name, samples, false, answers))
+    }
+
+    /// Requests all the while a model is woken.
+    #[cfg(feature = "perf")]
+    async fn load(&mut self) -> anyhow::Result<super::load::Load> {
+        step("load: requests all the while a sleeping model is woken");
+        let set = Set { model: 0, readiness: Readiness::Gate };
+        let name = self.name(set);
+        self.stage.scale(&name, 1).await?;
+        let requester = self.stage.served(&name).await?;
+        let provider = self.stage.provider(&requester).await?;
+        let base = net::base_url(ip(&provider).context("the provider has no address")?, self.models[0].port);
+        let engine = Endpoint::new(&base, self.http.clone(), CALL);
+        let model = engine.models().await?.data.into_iter().next().context("the engine names no model")?.id;
+        self.release(set).await?;
+        let load = tokio::task::spawn_blocking(move || super::load::run(&base, &model));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let scaled = SystemClock.now();
+        self.stage.scale(&name, 1).await?;
+        let requester = self.stage.served(&name).await?;
+        let (started, ready) = life(&requester)?;
+        let seen = load.await.context("the load failed")??;
+        self.release(set).await?;
+        Ok(seen.beside(scaled, started, ready))
     }
 
     /// The older flow with a server patch: cold, then hot.

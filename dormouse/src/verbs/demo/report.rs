@@ -25,12 +25,20 @@ pub(super) struct Path {
 pub(super) struct Report {
     engine: Engine,
     paths: Vec<Path>,
+    #[cfg(feature = "perf")]
+    load: Option<super::load::Load>,
     problems: Vec<String>,
 }
 
 impl Report {
     pub(super) fn new(args: &DemoArgs) -> Self {
-        Self { engine: args.engine, paths: Vec::new(), problems: Vec::new() }
+        Self {
+            engine: args.engine,
+            paths: Vec::new(),
+            #[cfg(feature = "perf")]
+            load: None,
+            problems: Vec::new(),
+        }
     }
 
     pub(super) fn push(&mut self, path: Path) {
@@ -41,6 +49,24 @@ impl Report {
             self.problem(format!("path {} gave an empty answer", path.name));
         }
         self.paths.push(path);
+    }
+
+    #[cfg(feature = "perf")]
+    pub(super) fn under_load(&mut self, load: super::load::Load) {
+        if let Some(problem) = load.problem() {
+            self.problem(problem);
+        }
+        self.load = Some(load);
+    }
+
+    #[cfg(feature = "perf")]
+    fn load(&self) -> (Value, String) {
+        self.load.as_ref().map_or((Value::Null, String::new()), |load| (load.json(), load.text()))
+    }
+
+    #[cfg(not(feature = "perf"))]
+    fn load(&self) -> (Value, String) {
+        (Value::Null, String::new())
     }
 
     pub(super) fn problem(&mut self, text: String) {
@@ -62,7 +88,7 @@ impl Report {
         json!({
             "schema": "dormouse.demo/1", "engine": self.engine.as_str(),
             "machine": {"os": std::env::consts::OS, "arch": std::env::consts::ARCH, "cpus": cpus},
-            "paths": paths, "problems": self.problems,
+            "paths": paths, "load": self.load().0, "problems": self.problems,
         })
     }
 
@@ -78,6 +104,7 @@ impl Report {
         if self.paths.iter().any(|p| !p.modelled.is_empty()) {
             text.push_str("~ modelled: the simulator was told how fast it is; everything without ~ was measured on this machine.\n");
         }
+        text.push_str(&self.load().1);
         let answers: std::collections::BTreeSet<&String> = self.paths.iter().flat_map(|p| &p.answers).collect();
         if !answers.is_empty() {
             text.push_str("\nAnswers, the same before and after every sleep:\n");

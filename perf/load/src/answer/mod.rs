@@ -6,6 +6,7 @@
 //! so). JSON that servers write although it is none is mended first (`mend`). Token counts never decide over anything: what is no
 //! count is absent (`usage`): perf contract 4.6, and 0.2 item 27.
 
+mod field;
 mod mend;
 mod messages;
 mod openai;
@@ -20,6 +21,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+pub use field::Field;
 pub use refusal::Refusal;
 pub use usage::{Count, Usage};
 
@@ -160,6 +162,8 @@ impl Said<'_> {
 #[derive(Clone, Debug)]
 pub struct Reader {
     endpoint: Endpoint,
+    /// Where the text is, if that was said.
+    field: Option<Field>,
     around: same::Around,
     responses: responses::Parts,
     messages: messages::Counts,
@@ -169,7 +173,25 @@ impl Reader {
     /// A reader of an answer of this endpoint.
     #[must_use]
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, around: same::Around::default(), responses: responses::Parts::default(), messages: messages::Counts::default() }
+        Self {
+            endpoint,
+            field: None,
+            around: same::Around::default(),
+            responses: responses::Parts::default(),
+            messages: messages::Counts::default(),
+        }
+    }
+
+    /// The same, of answers whose text is there.
+    #[must_use]
+    pub fn of_field(self, field: Option<Field>) -> Self {
+        Self { field, ..self }
+    }
+
+    /// Where the text is, if that was said.
+    #[must_use]
+    pub fn field(&self) -> Option<&Field> {
+        self.field.as_ref()
     }
 
     /// Reads one event of a stream: its type, if it has one, and its data.
@@ -191,6 +213,7 @@ impl Reader {
             }
         }
         match mend::json(data) {
+            Some(value) if self.field.is_some() && Refusal::of(&value).is_none() => self.at_field(&value),
             Some(value) => self.value(name.and_then(|name| std::str::from_utf8(name).ok()), &value).own(),
             None => self.no_json(data),
         }
@@ -204,6 +227,15 @@ impl Reader {
             return Said::Saying(saying);
         }
         self.event(None, body)
+    }
+
+    fn at_field(&self, value: &Value) -> Said<'static> {
+        let text = self.field.as_ref().and_then(|field| field.text(value)).unwrap_or_default();
+        Said::Saying(Saying {
+            content: Content::of(text.into(), "".into(), "".into()),
+            usage: Usage::of_answer(value),
+            ..Saying::default()
+        })
     }
 
     fn no_json<'a>(&self, data: &'a [u8]) -> Said<'a> {

@@ -90,7 +90,13 @@ impl Intake {
         self.events.restart();
         std::mem::swap(&mut new.events, &mut self.events);
         new.told.recording = self.told.recording;
+        new.told.reader = new.told.reader.of_field(self.told.reader.field().cloned());
         *self = new;
+    }
+
+    /// The text of this answer, and of those that follow, is there.
+    pub fn look_at(&mut self, field: Option<answer::Field>) {
+        self.told.reader = answer::Reader::new(self.ask.endpoint).of_field(field);
     }
 
     /// Keeps what comes as it is, of this answer and of those that follow.

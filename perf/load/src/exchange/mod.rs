@@ -19,7 +19,7 @@ pub use answered::{Answered, Counters, Outcome, Piece, Raw, Stamps};
 pub use failure::{Break, Cause, Failure};
 pub use intake::Intake;
 
-use crate::answer::Endpoint;
+use crate::answer::{Endpoint, Field};
 use crate::http::{self, Part};
 
 /// What was asked, as far as it says how the answer is read.
@@ -89,6 +89,11 @@ impl Exchange {
     /// Keeps what comes as it is, of this answer and of those that follow: see [`Answered::raw`].
     pub fn record(&mut self) {
         self.intake.record();
+    }
+
+    /// The text of this answer, and of those that follow, is there: of answers to templates.
+    pub fn look_at(&mut self, field: Option<Field>) {
+        self.intake.look_at(field);
     }
 
     /// Whether content has come.

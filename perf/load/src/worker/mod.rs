@@ -24,6 +24,7 @@ mod run;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
+use crate::answer::Field;
 use crate::exchange::{Ask, Failure, Limits};
 use crate::script::Script;
 use crate::seeds::Seed;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub targets: Vec<Arc<Target>>,
     /// How their answers are read.
     pub ask: Ask,
+    /// Where in one its text is, if that was said.
+    pub field: Option<Field>,
     /// How much of one is taken.
     pub limits: Limits,
     /// How connections are used.
@@ -86,8 +89,8 @@ pub struct Settings {
 /// Where the worker's sessions come from and its records go.
 #[derive(Debug)]
 pub struct Channels {
-    /// Sessions, in the order in which they are to begin.
-    pub supply: Receiver<Arc<dyn Script>>,
+    /// Sessions, in the order in which they are to begin; some at a time, because each handing over wakes somebody.
+    pub supply: Receiver<Vec<Arc<dyn Script>>>,
     /// Requests that have ended.
     pub done: SyncSender<Vec<Done>>,
 }

@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use dormouse_perf_net::{self as net, EventLoop};
 
+use crate::answer::Field;
 use crate::exchange::{Ask, Exchange, Limits};
 use crate::target::Target;
 use crate::transport::{Transport, Trust};
+
+use super::Settings;
 
 /// Names a connection; a place that is used again has another generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +68,16 @@ pub(super) struct Pool {
     ask: Ask,
     limits: Limits,
     record: bool,
+    field: Option<Field>,
     trust: Option<Trust>,
     keep_alive: u64,
     opening: usize,
 }
 
 impl Pool {
-    pub(super) fn new(ask: Ask, limits: Limits, record: bool, trust: Option<Trust>, keep_alive: u64) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let Settings { ask, limits, record, keep_alive, .. } = *settings;
+        let (field, trust) = (settings.field.clone(), settings.trust.clone());
         Self {
             slots: Vec::new(),
             free: Vec::new(),
@@ -80,6 +86,7 @@ impl Pool {
             ask,
             limits,
             record,
+            field,
             trust,
             keep_alive,
             opening: 0,
@@ -144,6 +151,9 @@ impl Pool {
         let mut exchange = Exchange::new(self.ask, self.limits);
         if self.record {
             exchange.record();
+        }
+        if self.field.is_some() {
+            exchange.look_at(self.field.clone());
         }
         self.slots[at] = Some(Conn {
             transport,

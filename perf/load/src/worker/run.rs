@@ -47,6 +47,8 @@ pub struct Worker {
     pub(super) events: EventLoop,
     pub(super) control: Control,
     channels: Channels,
+    /// What was supplied and has not begun.
+    scripts: VecDeque<Arc<dyn Script>>,
     pub(super) pool: Pool,
     pub(super) requests: Vec<Option<Request>>,
     free_requests: Vec<usize>,
@@ -106,7 +108,7 @@ impl Worker {
     pub fn new(settings: Settings, channels: Channels) -> io::Result<(Self, Control)> {
         let events = EventLoop::new(net::Options { spin: settings.spin, ..net::Options::default() })?;
         let control = Control::new(events.waker());
-        let pool = Pool::new(settings.ask, settings.limits, settings.record, settings.trust.clone(), settings.keep_alive);
+        let pool = Pool::new(&settings);
         let none = PhasePlan { stop: crate::timing::Stop { requests: Some(0), ..Default::default() }, ..PhasePlan::new("", Load::Closed) };
         let worker = Self {
             phase: Phase::new(0, none, &settings, net::now()),
@@ -114,6 +116,7 @@ impl Worker {
             events,
             control: control.clone(),
             channels,
+            scripts: VecDeque::new(),
             pool,
             requests: Vec::new(),
             free_requests: Vec::new(),
@@ -294,9 +297,17 @@ impl Worker {
 
     /// The next conversation, if it is there.
     fn supply(&mut self) -> Option<Arc<dyn Script>> {
+        if let Some(script) = self.scripts.pop_front() {
+            return Some(script);
+        }
         for _ in 0..2 {
             match self.channels.supply.try_recv() {
-                Ok(script) => return Some(script),
+                Ok(scripts) => {
+                    self.scripts.extend(scripts);
+                    if let Some(script) = self.scripts.pop_front() {
+                        return Some(script);
+                    }
+                }
                 // Whoever supplies rings from now on, and it may have done so just before.
                 Err(TryRecvError::Empty) => self.control.is_hungry(),
                 Err(TryRecvError::Disconnected) => {

@@ -551,6 +551,8 @@ fn ours(args: &ProfileArgs) -> Result<Object, Failure> {
     if let Some(level) = &args.ui.log_level {
         const LEVELS: [&str; 8] = ["trace", "debug", "info", "notice", "warning", "success", "error", "critical"];
         ours.put("log_level", one_of("--log-level", level, &LEVELS)?);
+    } else if args.ui.verbose > 0 || args.ui.extra_verbose {
+        ours.put("log_level", if args.ui.verbose > 1 || args.ui.extra_verbose { "trace" } else { "debug" });
     }
     ours.put_some("stats_interval", args.ui.stats_interval);
     Ok(ours)

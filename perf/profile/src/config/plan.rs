@@ -6,7 +6,7 @@ use dormouse_perf_data::lengths::{Pairs, RangeRatio};
 use dormouse_perf_data::spec::{
     Corpus, CorpusStyle, FileFormat, ImageFormat, Images, ModelChoice, Normal, Rankings, Sampling, Source, Spec,
 };
-use dormouse_perf_data::{Dataset, EndpointType, ExtraInputs, Payloads, Template};
+use dormouse_perf_data::{Dataset, EndpointType, ExtraInputs, Payloads};
 use dormouse_perf_load::arrivals::{Pattern, Rate};
 use dormouse_perf_load::target::{self, Headers};
 use dormouse_perf_load::timing::{Cancel, Load, PhasePlan, Planned, Stop};
@@ -133,10 +133,14 @@ fn text(value: &Json) -> String {
 /// Templates that are none, inputs that contradict the endpoint.
 pub fn payloads(config: &Config, endpoint: EndpointType, models: Vec<String>, streaming: bool) -> Result<Payloads, Failure> {
     let given = &config.benchmark.endpoint;
-    let mut items: Vec<String> = Vec::new();
-    if !given.extra.0.is_empty() {
-        items.push(serde_json::to_string(&Json::Object(given.extra.0.clone())).map_err(wrong)?);
+    let mut members = given.extra.0.clone();
+    if endpoint == EndpointType::Template {
+        let body = given.template.body.as_deref();
+        let body = body.ok_or_else(|| wrong("--endpoint-type template needs a template: --extra-inputs payload_template:FILE_OR_TEXT"))?;
+        members.push(("payload_template".to_owned(), Json::from(body)));
+        members.extend(given.template.response_field.as_deref().map(|field| ("response_field".to_owned(), Json::from(field))));
     }
+    let items = if members.is_empty() { Vec::new() } else { vec![serde_json::to_string(&Json::Object(members)).map_err(wrong)?] };
     let extra = ExtraInputs::parse(&items).map_err(|why| wrong(format!("--extra-inputs: {why}")))?;
     let stores = given.extra.0.iter().any(|(name, value)| name == "store" && *value == Json::Bool(true));
     if endpoint == EndpointType::Responses && stores && !given.use_server_token_count {
@@ -148,12 +152,6 @@ pub fn payloads(config: &Config, endpoint: EndpointType, models: Vec<String>, st
     payloads.server_counts = given.use_server_token_count;
     payloads.per_chunk_usage = given.per_chunk_usage;
     payloads.parts = std::env::var("AIPERF_ENDPOINT_FORCE_CONTENT_PARTS").ok().and_then(|v| truth(&v)).unwrap_or(false);
-    if endpoint == EndpointType::Template {
-        let body = given.template.body.as_deref();
-        let body = body.ok_or_else(|| wrong("--endpoint-type template needs a template: --extra-inputs payload_template:FILE_OR_TEXT"))?;
-        payloads.template = Some(Template::parse(body).map_err(|why| wrong(format!("payload_template: {why}")))?);
-        payloads.response_field = given.template.response_field.clone();
-    }
     Ok(payloads)
 }
 
@@ -362,8 +360,7 @@ fn one(config: &Config, phase: &Phase, data: &Dataset, streaming: bool) -> Resul
         stop.duration = Some(nanoseconds(above("duration", seconds)?));
     }
     if stop == Stop::default() && !matches!(load, Load::Schedule(_)) {
-        let places = u64::from(concurrency.unwrap_or(1));
-        stop.requests = Some(if ours.as_the_peer() { 10 } else { places.saturating_mul(2).max(10) });
+        stop.requests = Some(usual_requests(concurrency, ours.as_the_peer()));
     }
     let ramp = |what: &str, seconds: Option<f64>| seconds.map(|s| above(what, s).map(nanoseconds)).transpose();
     Ok(PhasePlan {
@@ -389,6 +386,13 @@ fn one(config: &Config, phase: &Phase, data: &Dataset, streaming: bool) -> Resul
         },
         drop_late: (ours.as_the_peer() || ours.rate_catchup.as_deref() == Some("drop")).then_some(10_000_000),
     })
+}
+
+/// How many requests a phase has that says nothing of its end (perf contract 10.6).
+#[must_use]
+pub fn usual_requests(concurrency: Option<u32>, as_the_peer: bool) -> u64 {
+    let places = u64::from(concurrency.unwrap_or(1));
+    if as_the_peer { 10 } else { places.saturating_mul(2).max(10) }
 }
 
 fn above(what: &str, value: f64) -> Result<f64, Failure> {

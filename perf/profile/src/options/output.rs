@@ -68,7 +68,7 @@ pub struct UiOptions {
     /// Say even more
     #[arg(long)]
     pub extra_verbose: bool,
-    /// Time between two lines of figures while it runs; 0: none
+    /// Time between two lines of figures while it runs, 0: none; of a dashboard: what its last figures are of
     #[arg(long, value_name = "SECONDS")]
     pub stats_interval: Option<f64>,
     /// Threads that send
