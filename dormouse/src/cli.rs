@@ -54,6 +54,7 @@ enum Verb {
     Engine(crate::verbs::engine::EngineArgs),
     /// Benchmarks of generative-AI endpoints, and their files
     #[cfg(feature = "perf")]
+    #[command(version)]
     Perf(crate::verbs::perf::PerfArgs),
     /// What `vllm` means in a Pod of the embedded plane
     #[cfg(feature = "engine")]

@@ -39,7 +39,10 @@ pub fn input_config(document: &Json, config: &Config, dir: &str, data: &Dataset,
         let given = benchmark.get(name).cloned();
         let value = match name {
             "endpoint" => Some(endpoint(given, config)),
-            "datasets" => Some(datasets(given, data, seed)),
+            "datasets" => {
+                let one = || benchmark.get("dataset").map(|dataset| Json::Array(vec![dataset.clone()]));
+                Some(datasets(given.or_else(one), data, seed))
+            }
             "artifacts" => Some(artifacts(given, dir, config)),
             "tokenizer" => given.or_else(|| tokenizer.map(|name| object([("name", Json::from(name))]))),
             "gpu_telemetry" | "network_latency" => Some(enabled(given, name == "gpu_telemetry")),

@@ -110,9 +110,15 @@ pub fn write(prepared: &Prepared, measured: &Measured, names: &Names, objectives
     let about = document_about(prepared, measured, place, &id, &config, telemetry.as_ref(), &problems, &verdict, window(false));
     let document = summary::document(&whole, warmup.as_ref(), &about);
     let text = |json: &Json| serde_json::to_vec_pretty(json).map_err(io::Error::other);
-    put(&names.summary(), &text(&document)?)?;
+    let wanted = prepared.config.benchmark.artifacts.summary.as_deref();
+    let wants = |format: &str| wanted.is_none_or(|formats| formats.iter().any(|f| f == format));
+    if wants("json") {
+        put(&names.summary(), &text(&document)?)?;
+    }
     let gpus = telemetry.as_ref().map(|telemetry| dormouse_perf_scrape::files::gpu::section(telemetry, &measured.scraped.fields));
-    put(&names.csv(), (summary::sections(&whole) + &gpus.unwrap_or_default()).as_bytes())?;
+    if wants("csv") {
+        put(&names.csv(), (summary::sections(&whole) + &gpus.unwrap_or_default()).as_bytes())?;
+    }
     if let Some(seconds) = prepared.config.benchmark.artifacts.slice_duration.filter(|s| *s > 0.0) {
         let all = time_slices::of_columns(&rows, nanoseconds(seconds), objectives, Stamps::Whole);
         put(&names.slices("json"), &text(&slices::document(&all, &config))?)?;

@@ -30,11 +30,37 @@ pub const CLIENT_BOUND: u8 = 5;
 /// # Errors
 /// What is wrong with either.
 pub fn document(args: &ProfileArgs) -> anyhow::Result<Json> {
-    let options = document::of(args)?;
+    let mut options = document::of(args)?;
     let Some(path) = &args.input.config else { return Ok(options) };
     let mut document = file::read(path)?;
+    speak_of_the_same_data(&document, &mut options);
     overlay(&mut document, options);
     Ok(document)
+}
+
+/// Options speak of the data set that there is, whatever the file calls it.
+fn speak_of_the_same_data(document: &Json, options: &mut Json) {
+    let benchmark = document.get("benchmark");
+    let alone = benchmark.and_then(|benchmark| benchmark.get("dataset"));
+    let there = match (alone, benchmark.and_then(|benchmark| benchmark.get("datasets"))) {
+        (Some(one), None) => one,
+        (None, Some(Json::Array(all))) if all.len() == 1 => &all[0],
+        _ => return,
+    };
+    let Json::Object(root) = options else { return };
+    let Some((_, Json::Object(asked))) = root.iter_mut().find(|(name, _)| name == "benchmark") else { return };
+    for (name, value) in asked {
+        let Json::Array(all) = value else { continue };
+        let [Json::Object(members)] = &mut all[..] else { continue };
+        if name == "datasets" {
+            members.retain(|(name, _)| name != "name");
+            members.extend(there.get("name").map(|name| ("name".to_owned(), name.clone())));
+            if alone.is_some() {
+                "dataset".clone_into(name);
+                *value = Json::Object(std::mem::take(members));
+            }
+        }
+    }
 }
 
 /// How a run is started for several values of a level.

@@ -222,6 +222,9 @@ pub(crate) fn warn(config: &Config, phases: &[PhasePlan], data: &Dataset) {
         return;
     }
     let benchmark = &config.benchmark;
+    if benchmark.runtime.workers.is_some_and(|workers| workers > 1) {
+        error_line("note: --workers-max: one thread sends here, and says when it is too slow");
+    }
     let asks = benchmark.datasets.first().is_some_and(|dataset| dataset.prompts.osl.is_some());
     let forced = benchmark.endpoint.extra.0.iter().any(|(name, _)| name == "ignore_eos" || name == "min_tokens");
     if asks && !forced {

@@ -39,7 +39,7 @@ impl Verdict {
         for phase in phases {
             let one = &phase.overhead;
             // The bounds are the same: nothing fails.
-            let _ = all.lateness.add(&one.lateness).and_then(|()| all.lag.add(&one.lag));
+            let _ = all.lateness.add(&one.lateness).and_then(|()| all.lag.add(&one.lag)).and_then(|()| all.opening.add(&one.opening));
             all.starved += one.starved;
             all.stalled += one.stalled;
             all.cpu += one.cpu;
@@ -123,6 +123,7 @@ fn generator(all: &Overhead, phases: &[&PhaseTime], summary: &Summary, allowed: 
     let (sent, missed) = phases.iter().fold((0, 0), |(sent, missed), phase| (sent + phase.sent, missed + phase.missed));
     let seconds: f64 = phases.iter().map(|phase| float(phase.end.saturating_sub(phase.start)) * 1e-9).sum();
     let mut object = Object::new();
+    object.put_any("opening_burst", spread(&all.opening));
     object.put_any("scheduling_error", spread(&all.lateness));
     object.put_any("loop_lag", spread(&all.lag));
     object.put("allowed_ms", allowed / MS);

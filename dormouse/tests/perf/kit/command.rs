@@ -1,6 +1,7 @@
 //! The command: its options, its process, and what came of it.
 
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
@@ -146,14 +147,16 @@ impl Running {
         };
         let seconds = self.begun.elapsed().as_secs_f64();
         let (out, err) = (self.out.join().unwrap(), self.err.join().unwrap());
-        Ran { code: status.code(), seconds, out, err, dir: self.dir, held: self.held }
+        // As a shell has it: a signal that came before anybody listened for it ends a program too.
+        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        Ran { code, seconds, out, err, dir: self.dir, held: self.held }
     }
 }
 
 /// What came of it.
 #[derive(Debug)]
 pub(crate) struct Ran {
-    /// None: a signal ended it.
+    /// As a shell has it.
     pub(crate) code: Option<i32>,
     pub(crate) seconds: f64,
     pub(crate) out: String,

@@ -9,6 +9,8 @@ pub(super) const BEAT: u64 = 10_000_000;
 /// A phase's own measurements; times are nanoseconds.
 #[derive(Clone, Debug)]
 pub struct Overhead {
+    /// The same of those with which a closed loop begins: they leave together, one behind the other.
+    pub opening: Histogram<u64>,
     /// From when a request could leave to when it did.
     pub lateness: Histogram<u64>,
     /// From when the loop wanted to wake to when it did.
@@ -27,7 +29,7 @@ pub struct Overhead {
 
 impl Default for Overhead {
     fn default() -> Self {
-        Self { lateness: histogram(), lag: histogram(), starved: 0, stalled: 0, cpu: 0, waited: 0, wall: 0 }
+        Self { opening: histogram(), lateness: histogram(), lag: histogram(), starved: 0, stalled: 0, cpu: 0, waited: 0, wall: 0 }
     }
 }
 

@@ -27,6 +27,8 @@ const BATCH: usize = 256;
 const BURST: usize = 256;
 /// How long connections that are opened ahead are waited for.
 const PATIENCE: u64 = 5_000_000_000;
+/// How long the first conversations may take to be all there once the first of them is.
+const SUPPLY: u64 = 200_000_000;
 /// In an open loop so many connections are there before the first request.
 const AHEAD: usize = 16;
 
@@ -142,6 +144,7 @@ impl Worker {
         let mut turn = Turn::default();
         for (index, phase) in plan.phases.iter().enumerate() {
             self.open_ahead(phase, &mut turn)?;
+            self.fill_up(phase, &mut turn)?;
             if self.ended.cancelled {
                 break;
             }
@@ -178,6 +181,37 @@ impl Worker {
         }
         self.events.cancel(limit);
         Ok(())
+    }
+
+    /// Waits until what the phase begins with is there: a data set that is still being made is no load.
+    fn fill_up(&mut self, plan: &PhasePlan, turn: &mut Turn) -> io::Result<()> {
+        let wanted = plan.concurrency.map_or(1, |n| n as usize).clamp(1, 1024);
+        let wanted = plan.stop.requests.and_then(|n| usize::try_from(n).ok()).map_or(wanted, |n| n.min(wanted));
+        let begin = net::now();
+        let (soon, latest) = (begin + SUPPLY, begin + PATIENCE * 60);
+        loop {
+            self.control.is_hungry();
+            match self.channels.supply.try_recv() {
+                Ok(scripts) => self.scripts.extend(scripts),
+                // Whoever asks for the next one is told.
+                Err(TryRecvError::Disconnected) => return Ok(()),
+                Err(TryRecvError::Empty) => {
+                    let limit = if self.scripts.is_empty() { latest } else { soon };
+                    let now = net::now();
+                    if now >= limit || self.ended.cancelled {
+                        return Ok(());
+                    }
+                    let timer = self.events.set(limit.min(now + BEAT), timer::DISPATCH);
+                    self.events.wait(turn)?;
+                    self.events.cancel(timer);
+                    self.obey(turn.now);
+                    self.sockets(turn);
+                }
+            }
+            if self.scripts.len() >= wanted {
+                return Ok(());
+            }
+        }
     }
 
     fn play(&mut self, index: usize, plan: &PhasePlan, turn: &mut Turn) -> io::Result<()> {
@@ -388,7 +422,9 @@ impl Worker {
             heard: start,
             silence_told: false,
         };
-        let _ = self.phase.overhead.lateness.record(start.saturating_sub(due).max(1));
+        let opening = matches!(self.phase.plan.load, Load::Closed) && due <= self.phase.start;
+        let overhead = &mut self.phase.overhead;
+        let _ = if opening { &mut overhead.opening } else { &mut overhead.lateness }.record(start.saturating_sub(due).max(1));
         let slot = match self.free_requests.pop() {
             Some(slot) => {
                 self.requests[slot] = Some(request);

@@ -51,6 +51,7 @@ pub fn of(args: &ProfileArgs) -> Result<Json, Failure> {
     root.put_some("random_seed", args.input.random_seed);
     root.put_any("multi_run", multi_run(args));
     root.put_any("sweep", sweep(args, lists)?);
+    root.put_some("no_sweep_table", args.repeat.no_sweep_table.then_some(true));
     root.put_any("dormouse", ours(args)?);
     Ok(root.json())
 }
@@ -104,7 +105,8 @@ fn rules(args: &ProfileArgs) -> Result<(), Failure> {
     if load.user_centric_rate.is_some() {
         let turns = args.prompt.conversation_turn_mean.as_deref().and_then(number).unwrap_or(1.0);
         need(turns >= 2.0, "--user-centric-rate needs sessions of two turns or more: --conversation-turn-mean 2")?;
-        let users = u64::from(load.num_users.unwrap_or(1));
+        let users = list(&load.num_users.iter().cloned().collect::<Vec<_>>()).map_err(|why| wrong(format!("--num-users: {why}")))?;
+        let users = users.iter().filter_map(|n| n.parse::<u64>().ok()).max().unwrap_or(1);
         for (option, given) in [("--conversation-num", &args.prompt.conversation_num), ("--request-count", &load.request_count)] {
             let enough = given.as_deref().and_then(|n| n.parse::<u64>().ok()).is_none_or(|n| n >= users);
             need(enough, &format!("{option} is less than --num-users: not every user would have a turn"))?;
@@ -131,9 +133,58 @@ fn rules(args: &ProfileArgs) -> Result<(), Failure> {
             "--per-chunk-usage needs --use-server-token-count and --streaming",
         )?;
     }
+    need(args.endpoint.transport.as_deref().is_none_or(|name| super::name(name) == "http"), "--transport: http is the only one there is")?;
+    values(args)?;
     let waits = args.endpoint.wait_for_model_timeout.is_some_and(|s| s > 0.0) || args.input.config.is_some();
     need(args.endpoint.wait_for_model_mode.is_none() || waits, "--wait-for-model-mode needs --wait-for-model-timeout above 0")?;
     need(args.endpoint.wait_for_model_interval.is_none() || waits, "--wait-for-model-interval needs --wait-for-model-timeout above 0")
+}
+
+/// Numbers that must lie within bounds, and deviations that need the mean that they are of.
+fn values(args: &ProfileArgs) -> Result<(), Failure> {
+    let within = |option: &str, given: Option<f64>, fine: fn(f64) -> bool, words: &str| match given.filter(|value| !fine(*value)) {
+        Some(value) => Err(wrong(format!("{option} {value}: it must be {words}"))),
+        None => Ok(()),
+    };
+    let positive: fn(f64) -> bool = |n| n > 0.0;
+    let share: fn(f64) -> bool = |n| n > 0.0 && n < 1.0;
+    within("--confidence-level", args.repeat.confidence_level, share, "between 0 and 1")?;
+    within("--failed-request-threshold", args.load.failed_request_threshold, |n| (0.0..=1.0).contains(&n), "from 0 to 1")?;
+    within("--stats-interval", args.ui.stats_interval, |n| (0.0..=1000.0).contains(&n), "from 0 to 1000")?;
+    within("--slice-duration", args.output.slice_duration, positive, "above 0")?;
+    within("--request-timeout-seconds", args.endpoint.request_timeout_seconds, positive, "above 0")?;
+    within("--max-error-rate", args.ours.max_error_rate, |n| (0.0..=100.0).contains(&n), "from 0 to 100")?;
+    for (option, given) in [("--isl", &args.prompt.isl), ("--osl", &args.prompt.osl)] {
+        for value in list(&given.iter().cloned().collect::<Vec<_>>()).map_err(|why| wrong(format!("{option}: {why}")))? {
+            within(option, number(&value), |n| n >= 1.0, "at least 1")?;
+        }
+    }
+    let (image, ranking, prompt) = (&args.image, &args.ranking, &args.prompt);
+    for (option, given, mean) in [
+        ("--image-width-stddev", image.image_width_stddev.is_some(), image.image_width_mean.is_some()),
+        ("--image-height-stddev", image.image_height_stddev.is_some(), image.image_height_mean.is_some()),
+        ("--rankings-passages-stddev", ranking.rankings_passages_stddev.is_some(), ranking.rankings_passages_mean.is_some()),
+        (
+            "--rankings-passages-prompt-token-stddev",
+            ranking.rankings_passages_prompt_token_stddev.is_some(),
+            ranking.rankings_passages_prompt_token_mean.is_some(),
+        ),
+        (
+            "--rankings-query-prompt-token-stddev",
+            ranking.rankings_query_prompt_token_stddev.is_some(),
+            ranking.rankings_query_prompt_token_mean.is_some(),
+        ),
+        (
+            "--conversation-turn-delay-stddev",
+            prompt.conversation_turn_delay_stddev.is_some_and(|s| s > 0.0),
+            prompt.conversation_turn_delay_mean.is_some(),
+        ),
+    ] {
+        if given && !mean && args.input.config.is_none() {
+            return Err(wrong(format!("{option} needs {}: a deviation is one of a mean", option.replace("stddev", "mean"))));
+        }
+    }
+    Ok(())
 }
 
 /// Options that describe text that is made.
@@ -400,7 +451,8 @@ fn profiling(args: &ProfileArgs, lists: &mut Lists) -> Result<Object, Failure> {
         Some("user_centric".to_owned())
     } else if load.request_rate.is_some() || load.request_rate_series.is_some() {
         Some(pattern.unwrap_or_else(|| if load.arrival_smoothness.is_some() { "gamma" } else { "poisson" }.to_owned()))
-    } else if args.input.config.is_some() && load.concurrency.is_none() {
+    } else if args.input.config.is_some() {
+        // The file says what kind it is.
         pattern
     } else {
         Some("concurrency".to_owned())
@@ -431,7 +483,8 @@ fn profiling(args: &ProfileArgs, lists: &mut Lists) -> Result<Object, Failure> {
     }
     phase.put_some("smoothness", load.arrival_smoothness);
     if let Some(rate) = load.user_centric_rate {
-        phase.put("rate", rate).put_some("users", load.num_users);
+        phase.put("rate", rate);
+        phase.put_some("users", lists.number("--num-users", load.num_users.as_deref(), &at("users"), true)?);
     }
     let schedule = &args.schedule;
     phase.put_some("auto_offset", schedule.fixed_schedule_auto_offset.then_some(true));
@@ -486,6 +539,11 @@ fn telemetry(args: &ProfileArgs, benchmark: &mut Object) -> Result<(), Failure> 
     let mut gpu = Object::new();
     gpu.put_some("enabled", given.no_gpu_telemetry.then_some(false));
     if let Some(items) = &given.gpu_telemetry {
+        for unbuilt in ["pynvml", "amdsmi", "dashboard"] {
+            if items.iter().any(|item| name(item) == unbuilt) {
+                return Err(wrong(format!("--gpu-telemetry {unbuilt} is not built here: DCGM exporters are read, by their addresses")));
+            }
+        }
         gpu.put("enabled", true).put("urls", list(items).map_err(|why| wrong(format!("--gpu-telemetry: {why}")))?);
     }
     benchmark.put_any("gpu_telemetry", gpu);
@@ -496,7 +554,8 @@ fn telemetry(args: &ProfileArgs, benchmark: &mut Object) -> Result<(), Failure> 
     }
     if !given.server_metrics_formats.is_empty() {
         let formats = list(&given.server_metrics_formats).map_err(|why| wrong(format!("--server-metrics-formats: {why}")))?;
-        server.put("formats", formats.iter().map(|f| name(f)).collect::<Vec<_>>());
+        let formats = formats.iter().map(|format| one_of("--server-metrics-formats", format, &["json", "csv", "jsonl"]));
+        server.put("formats", formats.collect::<Result<Vec<_>, _>>()?);
     }
     benchmark.put_any("server_metrics", server);
     Ok(())

@@ -67,12 +67,19 @@ fn substituted(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<
     Ok(out)
 }
 
+/// The template of a body has expressions of its own, which are filled for each request; only one that was written by
+/// `config expand`, which keeps them as they are in `{% raw %}`, is an expression here.
+fn is_filled_later(name: &str, value: &Json) -> bool {
+    name == "template" && value.get("body").and_then(Json::as_str).is_none_or(|body| !body.contains("{% raw %}"))
+}
+
 /// Texts with `{{ }}` in them are expressions; one that is nothing else keeps its type.
 fn expressions(json: &mut Json, variables: &Value) -> Result<(), String> {
     match json {
-        Json::Object(members) => {
-            members.iter_mut().filter(|(name, _)| name != "variables").try_for_each(|(_, value)| expressions(value, variables))
-        }
+        Json::Object(members) => members
+            .iter_mut()
+            .filter(|(name, value)| name != "variables" && !is_filled_later(name, value))
+            .try_for_each(|(_, value)| expressions(value, variables)),
         Json::Array(items) => items.iter_mut().try_for_each(|item| expressions(item, variables)),
         Json::String(text) if text.contains("{{") => {
             let environment = Environment::empty();

@@ -30,8 +30,18 @@ impl Config {
     pub fn read(document: &Json) -> Result<Self, Failure> {
         let text = serde_json::to_string(document).map_err(wrong)?;
         let mut config: Self = serde_json::from_str(&text).map_err(|why| wrong(without_place(&why.to_string())))?;
-        if let Some(Dataset { .. }) = &config.benchmark.dataset {
-            config.benchmark.datasets.extend(config.benchmark.dataset.take());
+        let benchmark = &mut config.benchmark;
+        benchmark.datasets.extend(benchmark.dataset.take());
+        for (asked, what) in [
+            (benchmark.artifacts.auto_plot || benchmark.artifacts.plot_required, "artifacts.auto_plot"),
+            (benchmark.network_latency.enabled, "network_latency"),
+        ] {
+            if asked {
+                return Err(wrong(format!("{what} is not built here")));
+            }
+        }
+        if config.dormouse.log_level.is_none() {
+            config.dormouse.log_level = benchmark.logging.level.as_deref().map(super::name);
         }
         Ok(config)
     }

@@ -28,16 +28,16 @@ pub struct EndpointOptions {
     #[arg(long, value_name = "HOW")]
     pub url_strategy: Option<String>,
     /// How long a request may take in all, connecting included [default: 21600]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(value_parser = super::finite, long, value_name = "SECONDS")]
     pub request_timeout_seconds: Option<f64>,
     /// How long to wait for the model before the load; 0: not at all
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(value_parser = super::finite, long, value_name = "SECONDS")]
     pub wait_for_model_timeout: Option<f64>,
     /// What to wait for: models, inference or both [default: inference]
     #[arg(long, value_name = "WHAT")]
     pub wait_for_model_mode: Option<String>,
     /// Time between two looks [default: 5]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(value_parser = super::finite, long, value_name = "SECONDS")]
     pub wait_for_model_interval: Option<f64>,
     /// Key of the API
     #[arg(long, value_name = "KEY", env = "OPENAI_API_KEY", hide_env_values = true)]

@@ -39,7 +39,7 @@ pub struct InputOptions {
     #[arg(long, value_name = "TAG:LIMIT ...")]
     pub goodput: Option<String>,
     /// Divide times of a trace by this
-    #[arg(long, value_name = "X")]
+    #[arg(value_parser = super::finite, long, value_name = "X")]
     pub synthesis_speedup_ratio: Option<f64>,
     /// Leave out what is longer
     #[arg(long, value_name = "TOKENS")]
@@ -63,16 +63,16 @@ pub struct PromptOptions {
     #[arg(long, visible_alias = "session-turns-mean", value_name = "N,...")]
     pub conversation_turn_mean: Option<String>,
     /// Their deviation
-    #[arg(long, visible_alias = "session-turns-stddev", value_name = "N")]
+    #[arg(value_parser = super::finite, long, visible_alias = "session-turns-stddev", value_name = "N")]
     pub conversation_turn_stddev: Option<f64>,
     /// Time to think before a turn
-    #[arg(long, visible_alias = "session-turn-delay-mean", value_name = "MS")]
+    #[arg(value_parser = super::finite, long, visible_alias = "session-turn-delay-mean", value_name = "MS")]
     pub conversation_turn_delay_mean: Option<f64>,
     /// Its deviation
-    #[arg(long, visible_alias = "session-turn-delay-stddev", value_name = "MS")]
+    #[arg(value_parser = super::finite, long, visible_alias = "session-turn-delay-stddev", value_name = "MS")]
     pub conversation_turn_delay_stddev: Option<f64>,
     /// Multiplies every delay
-    #[arg(long, visible_alias = "session-delay-ratio", value_name = "X")]
+    #[arg(value_parser = super::finite, long, visible_alias = "session-delay-ratio", value_name = "X")]
     pub conversation_turn_delay_ratio: Option<f64>,
     /// Texts in a request, of embeddings and rankings
     #[arg(long, short = 'b', visible_aliases = ["batch-size-text", "batch-size"], value_name = "N")]
@@ -129,16 +129,16 @@ pub struct PromptOptions {
 #[command(next_help_heading = "Images")]
 pub struct ImageOptions {
     /// Width in pixels
-    #[arg(long, value_name = "PX")]
+    #[arg(value_parser = super::finite, long, value_name = "PX")]
     pub image_width_mean: Option<f64>,
     /// Its deviation
-    #[arg(long, value_name = "PX")]
+    #[arg(value_parser = super::finite, long, value_name = "PX")]
     pub image_width_stddev: Option<f64>,
     /// Height in pixels
-    #[arg(long, value_name = "PX")]
+    #[arg(value_parser = super::finite, long, value_name = "PX")]
     pub image_height_mean: Option<f64>,
     /// Its deviation
-    #[arg(long, value_name = "PX")]
+    #[arg(value_parser = super::finite, long, value_name = "PX")]
     pub image_height_stddev: Option<f64>,
     /// Images in a request
     #[arg(long, visible_alias = "batch-size-image", value_name = "N")]
@@ -156,21 +156,21 @@ pub struct ImageOptions {
 #[command(next_help_heading = "Rankings")]
 pub struct RankingOptions {
     /// Passages of a request
-    #[arg(long, value_name = "N")]
+    #[arg(value_parser = super::finite, long, value_name = "N")]
     pub rankings_passages_mean: Option<f64>,
     /// Their deviation
-    #[arg(long, value_name = "N")]
+    #[arg(value_parser = super::finite, long, value_name = "N")]
     pub rankings_passages_stddev: Option<f64>,
     /// Tokens of a passage
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(value_parser = super::finite, long, value_name = "TOKENS")]
     pub rankings_passages_prompt_token_mean: Option<f64>,
     /// Their deviation
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(value_parser = super::finite, long, value_name = "TOKENS")]
     pub rankings_passages_prompt_token_stddev: Option<f64>,
     /// Tokens of a query
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(value_parser = super::finite, long, value_name = "TOKENS")]
     pub rankings_query_prompt_token_mean: Option<f64>,
     /// Their deviation
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(value_parser = super::finite, long, value_name = "TOKENS")]
     pub rankings_query_prompt_token_stddev: Option<f64>,
 }

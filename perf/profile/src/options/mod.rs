@@ -53,6 +53,11 @@ pub struct ProfileArgs {
     pub unbuilt: Unbuilt,
 }
 
+/// A number, and not what floats have beside.
+fn finite(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|n: &f64| n.is_finite()).ok_or_else(|| format!("{text:?} is no number"))
+}
+
 /// The values of an option that may be given several times, with several values each, with commas between them, or as a JSON list.
 ///
 /// # Errors

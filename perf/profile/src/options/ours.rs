@@ -13,7 +13,7 @@ pub struct OurOptions {
     #[arg(long, value_name = "PEER", value_parser = ["aiperf"])]
     pub compat: Option<String>,
     /// Exit with 4 when more than so many of a hundred requests failed
-    #[arg(long, visible_alias = "fail-on-error-rate", value_name = "PERCENT")]
+    #[arg(value_parser = super::finite, long, visible_alias = "fail-on-error-rate", value_name = "PERCENT")]
     pub max_error_rate: Option<f64>,
     /// Requests at a time, of whatever sessions
     #[arg(long, value_name = "N")]
@@ -22,7 +22,7 @@ pub struct OurOptions {
     #[arg(long)]
     pub no_preconnect: bool,
     /// End a stream that is silent for so long
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(value_parser = super::finite, long, value_name = "SECONDS")]
     pub idle_timeout: Option<f64>,
     /// How sends are timed: sleep, or spin, which polls the last stretch and takes a core
     #[arg(long, value_name = "HOW", value_parser = ["sleep", "spin"])]
@@ -49,6 +49,6 @@ pub struct OurOptions {
     #[arg(long, value_name = "WHAT[:LOW..HIGH]", requires = "slo")]
     pub search: Option<String>,
     /// End after so long, whatever is still to do
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(value_parser = super::finite, long, value_name = "SECONDS")]
     pub max_runtime: Option<f64>,
 }

@@ -18,7 +18,7 @@ pub struct OutputOptions {
     #[arg(long, visible_alias = "profile-export-level", value_name = "LEVEL")]
     pub export_level: Option<String>,
     /// Figures of slices of this length too
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(value_parser = super::finite, long, value_name = "SECONDS")]
     pub slice_duration: Option<f64>,
     /// Write what was answered: outputs.json
     #[arg(long)]
@@ -69,7 +69,7 @@ pub struct UiOptions {
     #[arg(long)]
     pub extra_verbose: bool,
     /// Time between two lines of figures while it runs, 0: none; of a dashboard: what its last figures are of
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(value_parser = super::finite, long, value_name = "SECONDS")]
     pub stats_interval: Option<f64>,
     /// Threads that send
     #[arg(long, visible_alias = "max-workers", value_name = "N")]
@@ -91,10 +91,10 @@ pub struct RepeatOptions {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10))]
     pub num_profile_runs: Option<u32>,
     /// Pause between two runs
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(value_parser = super::finite, long, value_name = "SECONDS")]
     pub profile_run_cooldown_seconds: Option<f64>,
     /// Of the intervals, between 0 and 1 [default: 0.95]
-    #[arg(long, value_name = "SHARE")]
+    #[arg(value_parser = super::finite, long, value_name = "SHARE")]
     pub confidence_level: Option<f64>,
     /// Warm up before the first run only, which is the default
     #[arg(long, overrides_with = "no_profile_run_disable_warmup_after_first")]
@@ -118,7 +118,7 @@ pub struct RepeatOptions {
     #[arg(long, value_name = "MODE")]
     pub parameter_sweep_mode: Option<String>,
     /// Pause between two values
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(value_parser = super::finite, long, value_name = "SECONDS")]
     pub parameter_sweep_cooldown_seconds: Option<f64>,
     /// The same seed for each value
     #[arg(long, overrides_with = "no_parameter_sweep_same_seed")]

@@ -1,4 +1,4 @@
-//! GPUs in the files of a run: `telemetry_data` of the summary (perf contract 6.3), the last section of its table (6.4), and lines.
+//! GPUs in the files of a run: `telemetry_data` of the summary (perf contract 6.3), the last section of its table, and lines.
 
 use std::collections::BTreeSet;
 
