@@ -63,6 +63,8 @@ impl<'a> Message<'a> {
 /// How far a JSON object is from its end.
 #[derive(Clone, Copy, Debug, Default)]
 struct Json {
+    /// How many of the first bytes are blank, as far as they were looked at.
+    blank: usize,
     /// How much of the data was looked at.
     seen: usize,
     depth: usize,
@@ -73,7 +75,8 @@ struct Json {
 impl Json {
     /// Looks at what has been added to the data. What does not begin as an object is never unfinished.
     fn go_on(&mut self, data: &[u8]) {
-        if !data.trim_ascii_start().starts_with(b"{") {
+        self.blank += data[self.blank..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        if data.get(self.blank) != Some(&b'{') {
             return;
         }
         for byte in &data[self.seen..] {

@@ -85,6 +85,7 @@ pub fn run(args: &ProfileArgs) -> anyhow::Result<()> {
 /// As [`run`].
 pub(crate) fn run_document(mut document: Json, signals: &Signals) -> anyhow::Result<()> {
     let config = Config::read(&document)?;
+    config.dormouse.slo.iter().try_for_each(|text| crate::slo::Slo::parse(text).map(drop))?;
     let variations = sweep::variations(&document, &config)?;
     let runs = config.multi_run.num_runs.max(1);
     if config.dormouse.search.is_some() {

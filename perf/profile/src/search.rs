@@ -3,7 +3,7 @@
 //! The level changes while requests are under way. What is measured at a level counts after it has **settled**: as many requests as the
 //! level has places (at least eight, of a rate those of half a second) that began at this level have ended, so that nothing of the
 //! level before is in it. A **stretch** is then as long as it takes for [`ENOUGH`] requests that began in it, at least a second. A level that
-//! fails is measured once more before it is believed: one slip of a busy machine is no knee.
+//! fails by less than twice its limit is measured once more before it is believed: one slip of a busy machine is no knee.
 //!
 //! Levels are doubled until one fails; then the gap is halved until nothing lies between (concurrency), or it is below 2 % (rate). The
 //! answer has an interval: from the highest level that holds clearly, by more than a twentieth of its limits, to the last one below
@@ -157,7 +157,8 @@ pub(crate) fn run(mut document: Json, signals: &Signals) -> anyhow::Result<()> {
     let at = |field: &str| format!("benchmark.phases.{}.{field}", crate::config::document::PROFILING);
     let budget = config.benchmark.phases.iter().find_map(|phase| phase.duration).unwrap_or(BUDGET);
     if search.rate {
-        if !config.benchmark.phases.iter().any(|phase| phase.rate.is_some()) {
+        let open = |phase: &crate::config::model::Phase| matches!(phase.r#type.as_deref(), Some("constant" | "poisson" | "gamma"));
+        if !config.benchmark.phases.iter().any(open) {
             set(&mut document, &at("type"), Json::from("poisson"));
         }
         set(&mut document, &at("rate"), Json::float(search.low));
@@ -204,6 +205,10 @@ pub(crate) fn run(mut document: Json, signals: &Signals) -> anyhow::Result<()> {
         error_line("note: the time was over before the level was known to the last step; --benchmark-duration gives more");
     }
     Out.line(&format!("search: {} {} ({}..{})", search.name(), shown(level), shown(low), shown(high)))?;
+    if !outcome.result.verdict.is_certified() && !config.dormouse.as_the_peer() {
+        let reasons = outcome.result.verdict.reasons.join("; ");
+        return Err(Failure::with_code(crate::run::CLIENT_BOUND, format!("the client was a part of what was measured: {reasons}")).into());
+    }
     Ok(())
 }
 
@@ -253,7 +258,9 @@ impl Beside<'_> {
                     break;
                 }
             };
+            let hopeless = self.slos.iter().any(|slo| slo.is_hopeless(&tried.summary));
             if !tried.passed
+                && !hopeless
                 && let Some(again) = self.measure(running, observed, level, &over)
             {
                 tried = again;
@@ -281,6 +288,19 @@ impl Beside<'_> {
         found
     }
 
+    /// What a level that was too high has left behind is none of the next one's: nearly nothing is sent until all is back.
+    fn drain(&self, running: &Running<'_>, over: &dyn Fn() -> bool) {
+        let Ok(still) = Rate::constant(1e-3) else { return };
+        running.control.ask(Command::Rate(still));
+        let limit = Instant::now() + LONGEST * 2;
+        while !over() && Instant::now() < limit {
+            std::thread::sleep(Duration::from_millis(20));
+            if running.control.live.in_flight.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+                return;
+            }
+        }
+    }
+
     /// One stretch at a level; none when the run is over.
     fn measure(&self, running: &Running<'_>, observed: &Receiver<(usize, Row)>, level: f64, over: &dyn Fn() -> bool) -> Option<Tried> {
         let command = if self.search.rate {
@@ -290,6 +310,9 @@ impl Beside<'_> {
             let places = level as u32;
             Command::Concurrency(places)
         };
+        if self.search.rate {
+            self.drain(running, over);
+        }
         running.control.ask(command);
         let wall = || running.clock.wall(dormouse_perf_net::now());
         let changed = wall();
@@ -310,8 +333,17 @@ impl Beside<'_> {
         let (shortest, longest) = (Instant::now() + Duration::from_secs(1), Instant::now() + LONGEST);
         let mut rows: Vec<Row> = Vec::new();
         let enough = ENOUGH.max(generation * 2);
+        let mut looked = 0;
         while !over() && Instant::now() < longest && (rows.len() < enough || Instant::now() < shortest) {
             rows.extend(collect(observed, Duration::from_millis(20)).into_iter().filter(|row| row.start_ns >= begin));
+            // What is twice too slow already is not waited for.
+            if rows.len() >= looked + 30 {
+                looked = rows.len();
+                let so_far = Summary::of(&rows, Some(Window { start_ns: begin, end_ns: wall() }), &[], Stamps::Whole);
+                if self.slos.iter().any(|slo| slo.is_hopeless(&so_far)) {
+                    break;
+                }
+            }
         }
         if over() && rows.len() < 20 {
             return None;

@@ -69,6 +69,10 @@ impl Signals {
     /// From now on a run is what is interrupted.
     pub fn watch(&self, control: &Control) {
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = Some(control.clone());
+        // One that came between two runs is meant for the next one, too.
+        if self.have_come() {
+            control.ask(Command::Cancel);
+        }
     }
 
     /// The run has ended; its files are being written, and that is not interrupted by the first signal either.

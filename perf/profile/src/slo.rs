@@ -82,6 +82,12 @@ impl Slo {
         self.value(summary).is_some_and(|value| (value - self.limit).abs() > 0.05 * self.limit.abs())
     }
 
+    /// Whether it is missed by more than its limit again.
+    #[must_use]
+    pub fn is_hopeless(&self, summary: &Summary) -> bool {
+        self.value(summary).is_some_and(|value| if self.below { value > 2.0 * self.limit } else { value < 0.5 * self.limit })
+    }
+
     /// The metric and the statistic, as files name them.
     #[must_use]
     pub fn name(&self) -> (String, String) {

@@ -34,8 +34,11 @@ impl Drop for Engine {
 fn serve(mut command: Command, port: u16) -> Engine {
     use std::os::unix::process::CommandExt;
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
-    let engine = Engine(child);
-    until("the engine answers", START, || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+    let mut engine = Engine(child);
+    until("the engine answers", START, || {
+        assert!(engine.0.try_wait().unwrap().is_none(), "{command:?} has ended");
+        std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+    });
     engine
 }
 
@@ -108,6 +111,8 @@ fn a_real_vllm_is_measured() {
     let (model, port) = (make_model(folder.path()), free_port());
     let mut command = Command::new(vllm);
     command.args(["serve", &model, "--host", "127.0.0.1", "--port", &port.to_string(), "--max-model-len", "2048"]);
+    // Of this machine's memory: else it takes nearly all.
+    command.arg("--gpu-memory-utilization=0.25");
     let _engine = serve(command, port);
     measured(folder.path(), &model, port);
 }

@@ -1,6 +1,6 @@
 //! The worker: one thread that has the sockets, carries out what the timing manager says, and stamps what comes.
 //!
-//! It decides nothing about load: a [`Dispatcher`] says what leaves when. It computes no metric: each request that has ended is
+//! It decides nothing about load: a [`crate::timing::Dispatcher`] says what leaves when. It computes no metric: each request that has ended is
 //! handed on as a [`Done`]. What it measures beside is itself: how late it was, how long it waited for data or for whoever takes
 //! its records, how long the system let it wait for a processor ([`Overhead`]).
 //!

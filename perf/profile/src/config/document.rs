@@ -438,6 +438,12 @@ fn seconds(option: &str, text: &str) -> Result<Value, Failure> {
         .ok_or_else(|| wrong(format!("{option}: {text:?} is no number of seconds and not inf")))
 }
 
+/// Whether the rate is what is searched: then it is given by that.
+fn searches_rate(args: &ProfileArgs) -> bool {
+    let what = args.ours.search.as_deref().and_then(|search| search.split(':').next()).unwrap_or_default();
+    matches!(name(what).as_str(), "request_rate" | "rate")
+}
+
 fn profiling(args: &ProfileArgs, lists: &mut Lists) -> Result<Object, Failure> {
     let load = &args.load;
     let at = |path: &str| format!("phases.{PROFILING}.{path}");
@@ -449,7 +455,7 @@ fn profiling(args: &ProfileArgs, lists: &mut Lists) -> Result<Object, Failure> {
         Some("fixed_schedule".to_owned())
     } else if load.user_centric_rate.is_some() {
         Some("user_centric".to_owned())
-    } else if load.request_rate.is_some() || load.request_rate_series.is_some() {
+    } else if load.request_rate.is_some() || load.request_rate_series.is_some() || searches_rate(args) {
         Some(pattern.unwrap_or_else(|| if load.arrival_smoothness.is_some() { "gamma" } else { "poisson" }.to_owned()))
     } else if args.input.config.is_some() {
         // The file says what kind it is.

@@ -13,6 +13,9 @@ use super::wrong;
 /// A file larger than this is none that a person wrote.
 const MOST: u64 = 4 << 20;
 
+/// An expression that takes more steps is none that a person wrote.
+const STEPS: u64 = 10_000;
+
 /// Reads a file into a document.
 ///
 /// # Errors
@@ -82,7 +85,8 @@ fn expressions(json: &mut Json, variables: &Value) -> Result<(), String> {
             .try_for_each(|(_, value)| expressions(value, variables)),
         Json::Array(items) => items.iter_mut().try_for_each(|item| expressions(item, variables)),
         Json::String(text) if text.contains("{{") => {
-            let environment = Environment::empty();
+            let mut environment = Environment::empty();
+            environment.set_fuel(Some(STEPS));
             let inner = text.trim().strip_prefix("{{").and_then(|text| text.strip_suffix("}}")).filter(|text| !text.contains("{{"));
             *json = match inner {
                 Some(inner) => {

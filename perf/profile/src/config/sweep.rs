@@ -83,9 +83,9 @@ pub fn variations(document: &Json, config: &Config) -> Result<Vec<Variation>, Fa
         }
         let label: Vec<String> = values.iter().map(|(path, value)| format!("{path}={}", shown(value))).collect();
         let dir: Vec<String> = values.iter().map(|(path, value)| format!("{}_{}", last(path), shown(value))).collect();
-        Ok(Variation { index, label: label.join(","), dir: Some(dir.join("__")), values, document })
+        Ok(Variation { index, label: label.join(","), dir: Some(folder(&dir.join("__"))), values, document })
     };
-    combinations.into_iter().enumerate().map(one).collect()
+    Ok(apart(combinations.into_iter().enumerate().map(one).collect::<Result<_, Failure>>()?))
 }
 
 fn scenarios(document: &Json, config: &Config) -> Result<Vec<Variation>, Failure> {
@@ -96,7 +96,7 @@ fn scenarios(document: &Json, config: &Config) -> Result<Vec<Variation>, Failure
     let one = |(index, run): (usize, &super::model::Scenario)| {
         let mut document = document.clone();
         tree::overlay(&mut document, Json::Object(vec![("benchmark".to_owned(), run.benchmark.clone())]));
-        let dir: String = run.name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+        let dir = folder(&run.name);
         Variation {
             index,
             label: run.name.clone(),
@@ -105,7 +105,27 @@ fn scenarios(document: &Json, config: &Config) -> Result<Vec<Variation>, Failure
             document,
         }
     };
-    Ok(runs.iter().enumerate().map(one).collect())
+    Ok(apart(runs.iter().enumerate().map(one).collect()))
+}
+
+/// A name as that of a folder of its own, which lies in the one that it is made in.
+fn folder(name: &str) -> String {
+    let plain: String = name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+    if plain.chars().all(|c| c == '.') { format!("_{plain}") } else { plain }
+}
+
+/// Folders of one name get the numbers of their combinations.
+fn apart(mut all: Vec<Variation>) -> Vec<Variation> {
+    let mut seen = std::collections::HashSet::new();
+    for variation in &mut all {
+        if let Some(dir) = variation.dir.as_mut()
+            && !seen.insert(dir.clone())
+        {
+            dir.push_str(&format!("_{}", variation.index));
+            seen.insert(dir.clone());
+        }
+    }
+    all
 }
 
 fn full(path: &str) -> String {
@@ -156,6 +176,17 @@ mod tests {
         let config = Config::read(&all[3].document).unwrap();
         assert_eq!(config.benchmark.phases[0].concurrency, Some(2));
         assert_eq!(config.benchmark.datasets[0].prompts.isl.unwrap().mean, Some(512.0));
+    }
+
+    #[test]
+    fn folders_stay_where_they_are_made_and_apart() {
+        let all =
+            of(r#"{"benchmark":{"endpoint":{}},"sweep":{"parameters":{"endpoint.url":["http://a/../b","http://a/..?b","/x"]}}}"#).unwrap();
+        let dirs: Vec<_> = all.iter().map(|v| v.dir.clone().unwrap()).collect();
+        assert_eq!(dirs, ["url_http___a_.._b", "url_http___a_.._b_1", "url__x"]);
+        for (name, dir) in [("..", "_.."), ("", "_"), ("a b", "a_b"), ("a/b", "a_b")] {
+            assert_eq!(folder(name), dir);
+        }
     }
 
     #[test]
