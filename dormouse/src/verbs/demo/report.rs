@@ -187,7 +187,13 @@ mod tests {
 
     #[test]
     fn a_path_without_samples_or_answers_is_a_problem() {
-        let mut report = Report { engine: Engine::Sim, paths: Vec::new(), problems: Vec::new(), load: None };
+        let mut report = Report {
+            engine: Engine::Sim,
+            paths: Vec::new(),
+            problems: Vec::new(),
+            #[cfg(feature = "perf")]
+            load: None,
+        };
         report.push(Path { name: "hot", samples: Vec::new(), floor: None, modelled: Vec::new(), answers: vec![String::new()] });
         assert_eq!(report.problems().len(), 2);
         assert_eq!(report.json()["paths"][0]["n"], 0);
