@@ -54,3 +54,16 @@ fn a_server_that_never_keeps_to_it_is_said_to() {
     assert!(found["answer"].is_null() && found["holds"] == false, "{found}");
     assert!(run.seconds < 60.0);
 }
+
+#[test]
+fn the_knee_of_a_rate_is_found_from_idle() {
+    let _alone = alone();
+    // It answers fifty a second; above that a queue grows, which a lower rate must not inherit.
+    let server = Mock::first("--ttft-ms 10 --service-rate 50");
+    let options = "--endpoint-type chat --streaming --osl 1 --slo ttft:p95<90ms --arrival-pattern constant \
+                   --search request-rate:20..100";
+    let run = Profile::of(&server.url).first().with(options).run().ended(0, &["search: request-rate"]);
+    let (level, low, high) = answer(&run);
+    assert!((47.5..52.5).contains(&level) && low <= level && level <= high, "{level} ({low}..{high})");
+    assert!(run.seconds < 90.0, "{} s", run.seconds);
+}
