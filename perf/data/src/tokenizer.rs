@@ -26,7 +26,7 @@ pub enum TokenizerError {
     /// None of that name lies here.
     #[error(
         "no tokenizer {name:?}: looked for {}; nothing is downloaded: pass --tokenizer DIR with a folder that has a \
-         tokenizer.json, or --use-server-token-count to take the counts of the server",
+         tokenizer.json, or --input-file FILE with --use-server-token-count, which needs none",
         list(looked)
     )]
     NotFound {
@@ -38,7 +38,7 @@ pub enum TokenizerError {
     /// It is of a format that is not read.
     #[error(
         "tokenizer {name:?} is of the tiktoken format, which is not read: pass --tokenizer DIR with a folder that has a \
-         tokenizer.json, or --use-server-token-count to take the counts of the server"
+         tokenizer.json, or --input-file FILE with --use-server-token-count, which needs none"
     )]
     Tiktoken {
         /// What was asked for.

@@ -11,7 +11,7 @@ use crate::columns::{Columns, Wanted};
 use crate::ranks::{Buckets, Extent};
 use crate::record::Row;
 use crate::steps::{Steps, Stretch, Sweep};
-use crate::summary::Window;
+use crate::summary::{Window, count};
 
 /// What is said of a curve, in base units.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,11 +106,6 @@ fn whole(ns: f64) -> i64 {
 #[allow(clippy::cast_precision_loss, reason = "spans below 2^53; moments are kept so on purpose")]
 fn float(value: i64) -> f64 {
     value as f64
-}
-
-#[allow(clippy::cast_precision_loss, reason = "fewer than 2^53")]
-fn count(n: usize) -> f64 {
-    n as f64
 }
 
 /// Of this much in this time, nanoseconds, how much in a second.

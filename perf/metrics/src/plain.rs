@@ -9,7 +9,7 @@ use crate::columns::{Columns, tests::row};
 use crate::curves::{PERCENTILES, Stamps, Weighted};
 use crate::record::Row;
 use crate::stats::{self, Stats};
-use crate::summary::{Adjusted, Objective, Summary, Value, Window};
+use crate::summary::{Adjusted, Objective, Summary, Value, Window, count, float, nanoseconds};
 use crate::{curves::Curves, slices};
 
 #[derive(Default)]
@@ -90,21 +90,6 @@ impl Plain {
 fn is_met(objective: &Objective, row: &Row) -> bool {
     let better = |value: f64| if objective.metric.entry().larger_is_better { value >= objective.limit } else { value <= objective.limit };
     row.values.get(objective.metric).is_some_and(better)
-}
-
-#[allow(clippy::cast_precision_loss, reason = "fewer than 2^53")]
-fn count(n: usize) -> f64 {
-    n as f64
-}
-
-#[allow(clippy::cast_precision_loss, reason = "a span of nanoseconds below 2^53")]
-fn float(ns: i64) -> f64 {
-    ns as f64
-}
-
-#[allow(clippy::cast_precision_loss, reason = "a difference of nanoseconds below 2^53")]
-fn nanoseconds(from: u64, to: u64) -> f64 {
-    to.saturating_sub(from) as f64
 }
 
 /// From the first start to the last content of valid requests, in nanoseconds.

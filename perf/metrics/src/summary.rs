@@ -236,17 +236,17 @@ impl Summary {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "fewer than 2^53")]
-fn count(n: usize) -> f64 {
+pub(crate) fn count(n: usize) -> f64 {
     n as f64
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a span of nanoseconds below 2^53")]
-fn float(ns: i64) -> f64 {
+pub(crate) fn float(ns: i64) -> f64 {
     ns as f64
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a difference of nanoseconds below 2^53")]
-fn nanoseconds(from: u64, to: u64) -> f64 {
+pub(crate) fn nanoseconds(from: u64, to: u64) -> f64 {
     to.saturating_sub(from) as f64
 }
 

@@ -8,11 +8,11 @@ use dormouse_perf_load::timing::{PhasePlan, SECOND};
 use dormouse_perf_load::worker::Live;
 use dormouse_perf_net::now;
 
-/// Shows them until it is told to stop, each so many seconds; `lively` where one replaces the other.
+/// Shows them until it is told to stop and unparked, each so many seconds; `lively` where one replaces the other.
 pub(super) fn run(live: &Live, phases: &[PhasePlan], every: f64, lively: bool, stop: &AtomicBool) {
     let mut next = now() + every_ns(every);
     while !stop.load(Ordering::Acquire) {
-        std::thread::park_timeout(Duration::from_millis(50));
+        std::thread::park_timeout(Duration::from_nanos(next.saturating_sub(now())));
         if now() < next {
             continue;
         }

@@ -13,6 +13,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::thread::Thread;
 use std::time::Duration;
 
 use dormouse_perf_load::worker::Control;
@@ -119,7 +120,7 @@ impl Display {
         if thread.is_err() {
             restore();
         }
-        Progress { stop, ended: thread.is_ok().then_some(ended) }
+        Progress { stop, ended: thread.ok().map(|thread| (thread.thread().clone(), ended)) }
     }
 }
 
@@ -127,16 +128,17 @@ impl Display {
 #[derive(Debug)]
 pub(crate) struct Progress {
     stop: Arc<AtomicBool>,
-    ended: Option<Receiver<()>>,
+    ended: Option<(Thread, Receiver<()>)>,
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        if let Some(ended) = self.ended.take()
-            && ended.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
-        {
-            restore();
+        if let Some((thread, ended)) = self.ended.take() {
+            thread.unpark();
+            if ended.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                restore();
+            }
         }
     }
 }
