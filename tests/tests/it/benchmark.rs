@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use dormouse_runtime::output::error_line;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{dormouse, from_root, run, until};
 
@@ -50,18 +50,35 @@ fn make_model(folder: &Path) -> String {
     let model = folder.join("tiny");
     let made = run(Command::new(dormouse()).args(["engine", "make-model"]).arg(&model).args(["--name", "tiny"]), "", RUN);
     assert_eq!(made.code(), Some(0), "{}", made.all());
+    make_countable(&model);
     model.display().to_string()
+}
+
+/// Lets the text of the answer lead back to its tokens: as the model is made it does not, so that no prompt ends within the
+/// answer. Engine and benchmark read the same folder.
+fn make_countable(model: &Path) {
+    let path = model.join("tokenizer.json");
+    let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    // The longer first, where one begins like another.
+    let words = "tiny:| dormouse| sleeps| deeply| wakes| instant[.]| in| and| an| a";
+    let split = json!({"type": "Split", "pattern": {"Regex": words}, "behavior": "Isolated", "invert": false});
+    let mut bytes = tokenizer["pre_tokenizer"].clone();
+    bytes["use_regex"] = json!(false);
+    tokenizer["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": [split, bytes]});
+    tokenizer["model"]["ignore_merges"] = json!(true);
+    std::fs::write(path, tokenizer.to_string()).unwrap();
 }
 
 /// Measures an engine, and looks at what was written.
 fn measured(folder: &Path, model: &str, port: u16) {
     let prompts = folder.join("prompts.jsonl");
     std::fs::write(&prompts, "{\"text\":\"Who are you?\"}\n").unwrap();
-    for counts in ["--use-server-token-count", "--tokenizer"] {
-        let out = folder.join(counts.trim_start_matches('-'));
+    // All ten tokens of the answer, and the one that ends it; or seven, and no end: of an end the text shows nothing.
+    for (counts, length) in [("--use-server-token-count", "64"), ("--tokenizer", "64"), ("--tokenizer", "7")] {
+        let out = folder.join(format!("{counts}-{length}").trim_start_matches('-'));
         let mut command = Command::new(dormouse());
         command.args(["perf", "profile", "-m", model, "--url", &format!("127.0.0.1:{port}"), "--streaming", "--concurrency", "2"]);
-        command.args(["--request-count", "8", "--osl", "64", "--custom-dataset-type", "single_turn", "--input-file"]).arg(&prompts);
+        command.args(["--request-count", "8", "--osl", length, "--custom-dataset-type", "single_turn", "--input-file"]).arg(&prompts);
         command.args(["--export-outputs-json", "--no-gpu-telemetry", "--ui", "none", "--wait-for-model-timeout", "600"]);
         command.args(["--wait-for-model-mode", "models", "--artifact-dir"]).arg(&out).arg(counts);
         if counts == "--tokenizer" {
@@ -75,16 +92,17 @@ fn measured(folder: &Path, model: &str, port: u16) {
         let figure = |tag: &str| summary[tag]["avg"].as_f64();
         assert_eq!(figure("request_count"), Some(8.0), "{summary}");
         assert!(figure("time_to_first_token") > Some(0.0) && figure("request_latency") >= figure("time_to_first_token"));
-        assert!(figure("usage_completion_tokens") >= Some(8.0), "{summary}");
+        let (said_by_server, whole) = (figure("usage_completion_tokens").unwrap(), length == "64");
+        assert!(if whole { (10.0..=11.0).contains(&said_by_server) } else { said_by_server == 7.0 }, "{summary}");
         if counts == "--use-server-token-count" {
-            assert_eq!(figure("output_sequence_length"), figure("usage_completion_tokens"));
+            assert_eq!(figure("output_sequence_length"), Some(said_by_server));
             assert_eq!(figure("input_sequence_length"), figure("usage_prompt_tokens"));
         } else {
-            // The words of this model are tokens that no text leads back to: what is counted here is the text.
-            assert!(figure("output_sequence_length") >= figure("usage_completion_tokens"));
+            assert_eq!(figure("output_sequence_length"), Some(if whole { 10.0 } else { said_by_server }), "{summary}");
         }
         for answer in read("outputs.json")["data"].as_array().unwrap() {
-            assert_eq!(answer["response_text"], ANSWER);
+            let text = answer["response_text"].as_str().unwrap();
+            assert!(if whole { text == ANSWER } else { text == "tiny: a dormouse sleeps deeply and wakes" }, "{text:?}");
         }
         let checked = run(Command::new(dormouse()).args(["perf", "analyze", "--check"]).arg(&out), "", RUN);
         assert_eq!(checked.code(), Some(0), "{}", checked.all());
