@@ -20,18 +20,6 @@ mod targets {
 
 use targets::{dataset, exchange, http, prometheus, records, sse, yaml};
 
-/// What is known not to hold yet, and is not checked until it does.
-mod pending {
-    /// The folder of a sweep's run lies in that of the sweep.
-    pub(crate) const SWEEPS_STAY_IN_THEIR_FOLDER: bool = true;
-    /// An answer without a byte of a body did not come as a stream, in a coding neither.
-    pub(crate) const NOTHING_IS_NO_STREAM: bool = false;
-    /// An expression in a configuration ends after so many steps, and its value has so many parts.
-    pub(crate) const EXPRESSIONS_ARE_BOUNDED: bool = false;
-    /// A record of a wrong time makes no more slices than fit into memory.
-    pub(crate) const SLICES_ARE_BOUNDED: bool = false;
-}
-
 /// A check of any bytes.
 pub type Check = fn(&[u8]);
 

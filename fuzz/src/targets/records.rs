@@ -8,7 +8,10 @@ use dormouse_perf_report::json::Json;
 use dormouse_perf_report::records::{self, Record};
 use dormouse_perf_report::{slices, summary};
 
-use crate::{memory, pending};
+use crate::memory;
+
+/// What slices may take for each record: the statistics of its own, and some that are empty.
+const OF_A_RECORD: usize = 32 << 10;
 
 pub(crate) fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -62,8 +65,7 @@ fn summed(all: Vec<Record>) {
         is_json(&summary::document(&sum, None, &run.about));
         let _ = summary::csv(&sum, &run.about);
         let _ = console::tables(&sum, &run.phases[0].problems, "LLM Metrics", Style::default(), true);
-        let least = if pending::SLICES_ARE_BOUNDED { 1_000_000_000 } else { end_ns.saturating_sub(start_ns) / 20 };
-        let cut = run.slices(least.max(1_000_000_000));
+        let cut = memory::at_most((64 << 20) + OF_A_RECORD * count, || run.slices(1_000_000_000));
         is_json(&slices::document(&cut, &Json::Null));
         let _ = slices::csv(&cut);
     }

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use indexmap::IndexMap;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -89,7 +90,7 @@ fn end_of_string(quoted: &str) -> usize {
 
 /// Members of an object: names, and values as compact JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Members(Vec<(String, String)>);
+pub struct Members(IndexMap<String, String>);
 
 impl Members {
     /// None.
@@ -109,22 +110,17 @@ impl Members {
     /// One of them.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+        self.0.get(name).map(String::as_str)
     }
 
     /// Sets one; it keeps its place if it had one, else it is the last.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        let name = name.into();
-        match self.0.iter_mut().find(|(n, _)| *n == name) {
-            Some((_, old)) => *old = value.into(),
-            None => self.0.push((name, value.into())),
-        }
+        self.0.insert(name.into(), value.into());
     }
 
     /// Takes one out.
     pub fn remove(&mut self, name: &str) -> Option<String> {
-        let at = self.0.iter().position(|(n, _)| n == name)?;
-        Some(self.0.remove(at).1)
+        self.0.shift_remove(name)
     }
 
     /// All of them.
@@ -163,7 +159,7 @@ impl Members {
 
 impl From<Members> for Vec<(String, String)> {
     fn from(members: Members) -> Self {
-        members.0
+        members.0.into_iter().collect()
     }
 }
 

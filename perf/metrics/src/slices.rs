@@ -20,8 +20,12 @@ pub struct Slice {
 
 /// More slices than this are no help to anybody.
 const MOST: u64 = 100_000;
+/// Nor are more than so many for each record: one record of a wrong time would make a day of empty ones.
+const PER_RECORD: u64 = 10;
+/// But so many in any case: few requests in a long run are no mistake.
+const LEAST: u64 = 2_000;
 
-/// Slices of so many nanoseconds, from the first start of a request to the last end.
+/// Slices of so many nanoseconds, from the first start of a request to the last end; longer ones where there would be too many.
 #[must_use]
 pub fn of(rows: &[Row], length_ns: u64, objectives: &[Objective], stamps: Stamps) -> Vec<Slice> {
     of_columns(&rows.iter().collect(), length_ns, objectives, stamps)
@@ -34,7 +38,8 @@ pub fn of_columns(columns: &Columns, length_ns: u64, objectives: &[Objective], s
     let starts: Vec<u64> = columns.moments().map(|[_, start, _]| moment(start)).collect();
     let ends = columns.moments().map(|[_, _, end]| moment(end)).max();
     let (Some(first), Some(last)) = (starts.iter().copied().min(), ends) else { return Vec::new() };
-    let length = length_ns.max(last.saturating_sub(first) / MOST).max(1);
+    let most = (columns.len() as u64).saturating_mul(PER_RECORD).clamp(LEAST, MOST);
+    let length = length_ns.max(last.saturating_sub(first) / most).max(1);
     let slice = |at: u64| (Window { start_ns: at, end_ns: at.saturating_add(length).min(last) }, at.saturating_add(length) <= last);
     let begins = std::iter::successors(Some(first), |at| at.checked_add(length)).take_while(|at| *at < last);
     let slices: Vec<(Window, bool)> = begins.map(slice).collect();

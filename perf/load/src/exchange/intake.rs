@@ -239,7 +239,7 @@ impl Intake {
         let room = self.limits.body - self.size;
         let (piece, too_much) = (&piece[..piece.len().min(room)], piece.len() > room);
         self.size += piece.len();
-        if self.told.failure.is_none() {
+        if self.told.failure.is_none() && !piece.is_empty() {
             self.take(at, piece);
         }
         if too_much {

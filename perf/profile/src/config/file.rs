@@ -11,7 +11,7 @@ use super::tree::snake;
 use super::wrong;
 
 /// A file larger than this is none that a person wrote.
-const MOST: u64 = 4 << 20;
+const MOST: usize = 4 << 20;
 
 /// An expression that takes more steps is none that a person wrote.
 const STEPS: u64 = 10_000;
@@ -23,7 +23,7 @@ const STEPS: u64 = 10_000;
 pub fn read(path: &Path) -> Result<Json, Failure> {
     let bad = |why: &dyn std::fmt::Display| wrong(format!("{}: {why}", path.display()));
     let size = std::fs::metadata(path).map_err(|why| bad(&why))?.len();
-    if size > MOST {
+    if size > MOST as u64 {
         return Err(bad(&format!("it is larger than {MOST} bytes")));
     }
     let text = std::fs::read_to_string(path).map_err(|why| bad(&why))?;
@@ -95,14 +95,44 @@ fn expressions(json: &mut Json, variables: &Value) -> Result<(), String> {
                     if value.is_undefined() {
                         return Err(format!("{text:?}: there is no such variable"));
                     }
-                    let value = serde_json::to_string(&value).map_err(|why| why.to_string())?;
-                    serde_json::from_str(&value).map_err(|why| why.to_string())?
+                    let written = Bounded::of(|out| serde_json::to_writer(out, &value)).map_err(|why| format!("{text:?}: {why}"))?;
+                    serde_json::from_str(&written).map_err(|why| why.to_string())?
                 }
-                None => Json::String(environment.render_str(text, variables.clone()).map_err(|why| format!("{text:?}: {why}"))?),
+                None => Json::String(Bounded::of(|out| render(&environment, text, variables, out)).map_err(|why| format!("{text:?}: {why}"))?),
             };
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+fn render(environment: &Environment<'_>, text: &str, variables: &Value, out: &mut Bounded) -> Result<(), minijinja::Error> {
+    environment.template_from_str(text)?.render_captured_to(variables.clone(), out).map(drop)
+}
+
+/// What an expression becomes, in memory: a short one can say a gigabyte.
+#[derive(Default)]
+struct Bounded(Vec<u8>);
+
+impl Bounded {
+    fn of<E: Into<anyhow::Error>>(write: impl FnOnce(&mut Self) -> Result<(), E>) -> Result<String, String> {
+        let mut out = Self::default();
+        write(&mut out).map_err(|why| format!("{:#}", why.into()))?;
+        String::from_utf8(out.0).map_err(|why| why.to_string())
+    }
+}
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if bytes.len() > MOST - self.0.len() {
+            return Err(std::io::Error::other(format!("it says more than {MOST} bytes")));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -204,5 +234,10 @@ benchmark:
         assert!(error("x: 1").contains("benchmark"));
         assert!(error("variables: {a: 1}\nbenchmark: {model: \"{{ b }}\"}").contains('b'));
         assert!(error("").contains("no members"));
+        let long = "x".repeat(9000);
+        for (much, why) in [("{{ 'x' * 9999999 }}", "fuel"), ("{{ [l] * 9999999 }}", "4194304"), ("a {{ [l] * 9999999 }}", "4194304")] {
+            let said = error(&format!("variables: {{l: {long}}}\nbenchmark: {{model: \"{much}\"}}"));
+            assert!(said.contains(why), "{}", &said[..said.len().min(500)]);
+        }
     }
 }
