@@ -95,7 +95,6 @@ struct State {
 struct Control {
     /// When everything must be over.
     stop: Option<Instant>,
-    marks: u64,
     done: Vec<bool>,
 }
 
@@ -163,12 +162,6 @@ impl Scraper {
         Self { shared, threads, warnings }
     }
 
-    /// Asks everything once more right now, and keeps what is answered: a phase begins or ends. Does not wait for it.
-    pub fn mark(&self) {
-        lock(&self.shared.control).marks += 1;
-        self.shared.bell.notify_all();
-    }
-
     /// Asks everything a last time and gives what there is, no later than [`Options::last`] from now, or just after.
     #[must_use]
     pub fn stop(mut self) -> Collected {
@@ -229,7 +222,6 @@ enum Trouble {
 
 enum Next {
     Tick,
-    Mark(u64),
     /// Until then.
     Stop(Instant),
 }
@@ -254,20 +246,15 @@ impl Worker<'_> {
         let _done = Done(self.shared, self.number);
         let Some(url) = self.reach() else { return };
         let options = &self.shared.options;
-        let mut seen = lock(&self.shared.control).marks;
         let mut next = Instant::now() + options.interval;
         loop {
-            match self.wait(next, seen) {
+            match self.wait(next) {
                 Next::Stop(until) => {
                     let left = until.saturating_duration_since(Instant::now());
                     if !left.is_zero() {
                         self.scrape(&url, left.min(options.timeout), true);
                     }
                     return;
-                }
-                Next::Mark(marks) => {
-                    seen = marks;
-                    self.scrape(&url, options.timeout, true);
                 }
                 Next::Tick => {
                     self.scrape(&url, options.timeout, false);
@@ -313,7 +300,7 @@ impl Worker<'_> {
             }
             let now = Instant::now();
             let pause = (now + PATIENCE).min(until);
-            if is_there || now >= until || matches!(self.wait(pause, u64::MAX), Next::Stop(_)) || Instant::now() >= until {
+            if is_there || now >= until || matches!(self.wait(pause), Next::Stop(_)) || Instant::now() >= until {
                 // Where GPUs are usually told of, there is mostly nothing.
                 if is_there || !DEFAULT_URLS.contains(&wanted.as_str()) {
                     let why = trouble.unwrap_or_else(|| "there was no time to look".to_owned());
@@ -340,15 +327,12 @@ impl Worker<'_> {
         lock(&self.shared.states[self.number]).warnings.push(warning);
     }
 
-    /// Until something is due. Marks up to `seen` have been seen to.
-    fn wait(&self, next: Instant, seen: u64) -> Next {
+    /// Until something is due.
+    fn wait(&self, next: Instant) -> Next {
         let mut control = lock(&self.shared.control);
         loop {
             if let Some(until) = control.stop {
                 return Next::Stop(until);
-            }
-            if control.marks > seen {
-                return Next::Mark(control.marks);
             }
             let left = next.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -72,21 +72,6 @@ fn it_asks_until_it_is_stopped_and_once_more() {
 }
 
 #[test]
-fn a_mark_asks_at_once() {
-    let slow = Options { interval: Duration::from_secs(3_600), ..options(&["http://a/metrics", "http://b/metrics"]) };
-    let (scraper, asked) = start(slow, |_, n| answer(200, &format!("g {n}\n")));
-    wait_for(&asked, 2);
-    // A thread that is not waiting yet has the reference to be what was marked.
-    wait_until(|| {
-        scraper.mark();
-        let asked = asked.lock().unwrap();
-        ["http://a/metrics", "http://b/metrics"].iter().all(|url| asked.iter().filter(|asked| asked == url).count() >= 2)
-    });
-    let collected = scraper.stop();
-    assert!(fetches(&collected, 0) >= 3 && fetches(&collected, 1) >= 3, "{collected:?}");
-}
-
-#[test]
 fn the_root_is_read_where_the_base_has_none() {
     let urls = ["http://h/v1/metrics", "http://trt/metrics", "http://none/metrics", "http://page/metrics"];
     let serve = |url: &str, _| match url {
