@@ -71,3 +71,15 @@ fn embeddings() {
     measured("embeddings", true);
     measured("embeddings", false);
 }
+
+#[test]
+fn a_placeholder_is_counted_with_the_vocabulary_that_is_built_in() {
+    let server = Mock::start("--output-tokens 7");
+    let profile = Profile::bare().with(&format!("-m mock-model --url {}", server.url));
+    let run = profile.with("--streaming --request-count 3 --isl 50 --osl 7 --ui none").run().measured();
+    let summary = run.summary();
+    assert_eq!(
+        (summary["input_sequence_length"]["avg"].as_f64(), summary["output_sequence_length"]["avg"].as_f64()),
+        (Some(50.0), Some(7.0))
+    );
+}

@@ -194,7 +194,7 @@ pub(crate) fn tokenizer(
         None => {
             let model = models.first().cloned().unwrap_or_default();
             if is_placeholder(&model) {
-                error_line(&format!("warning: {model:?} is a placeholder and has no tokenizer: builtin is looked for"));
+                error_line(&format!("warning: {model:?} is a placeholder and has no tokenizer: builtin is taken"));
                 "builtin".to_owned()
             } else {
                 model

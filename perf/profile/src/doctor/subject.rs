@@ -134,7 +134,7 @@ fn data(subject: &mut Subject, report: &mut Report) {
     let Ok(spec) = plan::data(config, endpoint, config.random_seed) else { return };
     match controller::tokenizer(config, endpoint, &subject.models, &spec) {
         Ok((Some(tokenizer), _)) => {
-            report.ok("tokenizer", format!("{}, {} tokens", tokenizer.path().display(), tokenizer.all_ids().len()));
+            report.ok("tokenizer", format!("{}, {} tokens", tokenizer.source(), tokenizer.all_ids().len()));
             subject.tokenizer = Some(tokenizer);
         }
         Ok((None, _)) => report.skipped("tokenizer", "none: the server's counts are taken, or none"),

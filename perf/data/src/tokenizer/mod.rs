@@ -1,4 +1,8 @@
-//! Text to tokens and back, with a `tokenizer.json` that lies on this machine. The network is never asked.
+//! Text to tokens and back, with a `tokenizer.json` that lies on this machine, or a vocabulary that is in the program. The network is
+//! never asked.
+
+#[cfg(feature = "tiktoken")]
+mod tiktoken;
 
 use std::collections::HashSet;
 use std::env;
@@ -17,8 +21,8 @@ use crate::prompt::Prose;
 const BEGINNINGS: [&str; 4] = ["<s>", "<|begin_of_text|>", "<bos>", "<|startoftext|>"];
 /// Names of tokens that end one.
 const ENDS: [&str; 6] = ["</s>", "<|end_of_text|>", "<eos>", "<|endoftext|>", "<|im_end|>", "<|eot_id|>"];
-/// Vocabularies of another format, and the name under which the peer has one of them built in.
-const TIKTOKEN: [&str; 7] = ["builtin", "cl100k_base", "o200k_base", "o200k_harmony", "p50k_base", "p50k_edit", "r50k_base"];
+/// Vocabularies of OpenAI; the first name is the peer's, for one of them.
+const BUILT_IN: [&str; 7] = ["builtin", "cl100k_base", "o200k_base", "o200k_harmony", "p50k_base", "p50k_edit", "r50k_base"];
 
 /// Why there is no tokenizer: what was looked for, where, and what to pass.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,12 +39,12 @@ pub enum TokenizerError {
         /// Where it was looked for.
         looked: Vec<PathBuf>,
     },
-    /// It is of a format that is not read.
+    /// It is one of those that this program was built without.
     #[error(
-        "tokenizer {name:?} is of the tiktoken format, which is not read: pass --tokenizer DIR with a folder that has a \
-         tokenizer.json, or --input-file FILE with --use-server-token-count, which needs none"
+        "tokenizer {name:?} is not in this program, which was built without the feature tiktoken: pass --tokenizer DIR with a folder \
+         that has a tokenizer.json, or --input-file FILE with --use-server-token-count, which needs none"
     )]
-    Tiktoken {
+    LeftOut {
         /// What was asked for.
         name: String,
     },
@@ -58,10 +62,40 @@ fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
+/// What tokenizers of all formats do.
+trait Scheme: Send + Sync {
+    /// Tokens of a text, without those that are set around it.
+    fn encode(&self, text: &str) -> Vec<u32>;
+    /// How many they are.
+    fn count(&self, text: &str) -> usize;
+    /// The text of tokens; special ones by their names, or left out.
+    fn decode(&self, ids: &[u32], marks: bool) -> String;
+    /// How a token is spelt in the vocabulary.
+    fn spelling(&self, id: u32) -> Option<String>;
+}
+
+impl Scheme for Inner {
+    fn encode(&self, text: &str) -> Vec<u32> {
+        self.encode_fast(text, false).map(|encoding| encoding.get_ids().to_vec()).unwrap_or_default()
+    }
+
+    fn count(&self, text: &str) -> usize {
+        self.encode_fast(text, false).map(|encoding| encoding.len()).unwrap_or_default()
+    }
+
+    fn decode(&self, ids: &[u32], marks: bool) -> String {
+        (**self).decode(ids, !marks).unwrap_or_default()
+    }
+
+    fn spelling(&self, id: u32) -> Option<String> {
+        self.id_to_token(id)
+    }
+}
+
 /// A tokenizer. Threads share it.
 pub struct Tokenizer {
-    inner: Inner,
-    path: PathBuf,
+    scheme: Box<dyn Scheme>,
+    source: String,
     /// Ids that stand for text, in order.
     vocabulary: Vec<u32>,
     /// All ids, in order.
@@ -76,7 +110,7 @@ pub struct Tokenizer {
 
 impl fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokenizer").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Tokenizer").field("source", &self.source).finish_non_exhaustive()
     }
 }
 
@@ -149,8 +183,8 @@ impl Tokenizer {
         if looked.first().is_some_and(|file| file.is_file()) {
             return Self::read(&path.join("tokenizer.json"));
         }
-        if TIKTOKEN.contains(&name) {
-            return Err(TokenizerError::Tiktoken { name: name.to_owned() });
+        if BUILT_IN.contains(&name) {
+            return Self::built_in(name);
         }
         if is_hub_name(name) && is_hub_name(revision) {
             for cache in caches {
@@ -161,6 +195,19 @@ impl Tokenizer {
             }
         }
         Err(TokenizerError::NotFound { name: name.to_owned(), looked })
+    }
+
+    #[cfg(feature = "tiktoken")]
+    fn built_in(name: &str) -> Result<Self, TokenizerError> {
+        let (scheme, known) = tiktoken::Tiktoken::named(name).ok_or_else(|| TokenizerError::LeftOut { name: name.to_owned() })?;
+        let ((vocabulary, all), end) = (scheme.ids(), scheme.end());
+        let source = format!("{known}, which is built in");
+        Ok(Self { source, vocabulary, all, begin: None, end, marks: 0, prose: OnceLock::new(), scheme: Box::new(scheme) })
+    }
+
+    #[cfg(not(feature = "tiktoken"))]
+    fn built_in(name: &str) -> Result<Self, TokenizerError> {
+        Err(TokenizerError::LeftOut { name: name.to_owned() })
     }
 
     fn read(path: &Path) -> Result<Self, TokenizerError> {
@@ -186,40 +233,38 @@ impl Tokenizer {
         };
         let (begin, end) = (named("bos_token", &BEGINNINGS), named("eos_token", &ENDS));
         let marks = inner.get_post_processor().map_or(0, |p| p.added_tokens(false));
-        Ok(Self { path: path.to_owned(), vocabulary, all, begin, end, marks, prose: OnceLock::new(), inner })
+        let source = path.display().to_string();
+        Ok(Self { source, vocabulary, all, begin, end, marks, prose: OnceLock::new(), scheme: Box::new(inner) })
     }
 
-    /// The file it was read from.
+    /// The file it was read from, or what is built in.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// Tokens of a text, without those that are set around it.
     #[must_use]
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        self.inner.encode_fast(text, false).map(|encoding| encoding.get_ids().to_vec()).unwrap_or_default()
+        self.scheme.encode(text)
     }
 
     /// How many tokens a text has, without those that are set around it.
     #[must_use]
     pub fn count(&self, text: &str) -> usize {
-        if text.is_empty() {
-            return 0;
-        }
-        self.inner.encode_fast(text, false).map(|encoding| encoding.len()).unwrap_or_default()
+        if text.is_empty() { 0 } else { self.scheme.count(text) }
     }
 
     /// The text of tokens, special ones left out.
     #[must_use]
     pub fn decode(&self, ids: &[u32]) -> String {
-        self.inner.decode(ids, true).unwrap_or_default()
+        self.scheme.decode(ids, false)
     }
 
     /// The text of tokens, special ones by their names.
     #[must_use]
     pub fn decode_all(&self, ids: &[u32]) -> String {
-        self.inner.decode(ids, false).unwrap_or_default()
+        self.scheme.decode(ids, true)
     }
 
     pub(crate) fn prose(&self) -> &OnceLock<Prose> {
@@ -228,7 +273,7 @@ impl Tokenizer {
 
     /// How a token is spelt in the vocabulary.
     pub(crate) fn spelling(&self, id: u32) -> Option<String> {
-        self.inner.id_to_token(id)
+        self.scheme.spelling(id)
     }
 
     /// Ids that stand for text: all but special ones, in order.
@@ -312,8 +357,10 @@ pub(crate) mod tests {
         for part in ["org/model", "/nowhere/hub/models--org--model", "--tokenizer DIR", "--use-server-token-count"] {
             assert!(why.contains(part), "{part} in {why}");
         }
-        let why = Tokenizer::find("builtin", "main", &[]).unwrap_err().to_string();
-        assert!(why.contains("tiktoken") && why.contains("--tokenizer DIR"), "{why}");
+        if !cfg!(feature = "tiktoken") {
+            let why = Tokenizer::find("builtin", "main", &[]).unwrap_err().to_string();
+            assert!(why.contains("tiktoken") && why.contains("--tokenizer DIR"), "{why}");
+        }
         assert!(Tokenizer::find("../../etc", "main", &["/".into()]).is_err());
         let file = tempfile::tempdir().unwrap();
         fs::write(file.path().join("tokenizer.json"), "{}").unwrap();
