@@ -21,7 +21,9 @@ pub use output::{OutputOptions, RepeatOptions, TelemetryOptions, UiOptions};
 pub use unbuilt::Unbuilt;
 
 /// Everything that `perf profile` takes.
+// A negative number is a wrong value, and no unknown option.
 #[derive(Clone, Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub struct ProfileArgs {
     #[command(flatten)]
     pub endpoint: EndpointOptions,
