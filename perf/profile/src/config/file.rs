@@ -98,7 +98,9 @@ fn expressions(json: &mut Json, variables: &Value) -> Result<(), String> {
                     let written = Bounded::of(|out| serde_json::to_writer(out, &value)).map_err(|why| format!("{text:?}: {why}"))?;
                     serde_json::from_str(&written).map_err(|why| why.to_string())?
                 }
-                None => Json::String(Bounded::of(|out| render(&environment, text, variables, out)).map_err(|why| format!("{text:?}: {why}"))?),
+                None => {
+                    Json::String(Bounded::of(|out| render(&environment, text, variables, out)).map_err(|why| format!("{text:?}: {why}"))?)
+                }
             };
             Ok(())
         }
