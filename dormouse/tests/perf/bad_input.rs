@@ -40,6 +40,10 @@ fn usage_is_refused_by_name_before_anything_is_sent() {
         ("--custom-endpoint v1/other", &["v1/other"]),
         ("--config /no/such/file.yaml", &["/no/such/file.yaml"]),
         ("--ui loud", &["loud"]),
+        ("--image-source /no/such/folder", &["--image-source", "/no/such/folder"]),
+        ("--image-source assets", &["assets", "folder"]),
+        ("--image-width-mean 9 --image-height-mean 9 --image-source-sampling shuffle-cycle", &["--image-source-sampling", "noise"]),
+        ("--model-selection-strategy weighted", &["weighted", "weight", "configuration file"]),
     ];
     let wrong = each(table, |(options, words)| {
         let run = Profile::of(&server.url).with(options).run();

@@ -1,6 +1,6 @@
 //! Each type of endpoint, streamed and whole.
 
-use crate::kit::machine::beside;
+use crate::kit::machine::{beside, cases};
 use crate::kit::{Mock, Profile};
 
 const MS: i64 = 1_000_000;
@@ -82,4 +82,39 @@ fn a_placeholder_is_counted_with_the_vocabulary_that_is_built_in() {
         (summary["input_sequence_length"]["avg"].as_f64(), summary["output_sequence_length"]["avg"].as_f64()),
         (Some(50.0), Some(7.0))
     );
+}
+
+/// A file of one pixel of this shade.
+fn picture(black: bool) -> Vec<u8> {
+    let head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0\x3a\x7e\x9b\x55\0\0\0\nIDAT\x78\x9c\x63";
+    let shade: &[u8] = if black { b"\x60\0\0\0\x02\0\x01\x48\xaf\xa4\x71" } else { b"\xf8\x0f\0\x01\x01\x01\0\xb1\x38\xf6\x14" };
+    [&head[..], shade, b"\0\0\0\0IEND\xae\x42\x60\x82"].concat()
+}
+
+#[test]
+fn pictures_of_a_folder_go_to_weighted_models() {
+    let _beside = beside();
+    let server = Mock::start("");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.png"), picture(true)).unwrap();
+    std::fs::write(folder.path().join("b.PNG"), picture(false)).unwrap();
+    let tokenizer = cases().join("tokenizer").display().to_string();
+    let run = Profile::bare();
+    let text = format!(
+        "benchmark:\n  models: {{strategy: weighted, items: [{{name: a, weight: 0}}, {{name: b, weight: 3}}]}}\n  \
+         endpoint: {{url: \"{}\"}}\n  tokenizer: {{name: {tokenizer}}}\n  \
+         dataset: {{prompts: {{isl: 8}}, images: {{source: {}, sourceSampling: sequential-cycle, format: jpeg, width: 9, height: 6}}}}\n",
+        server.url,
+        folder.path().display(),
+    );
+    let config = run.file("run.yaml", &text);
+    let run = run.with("--request-count 4 --no-gpu-telemetry --no-server-metrics --config").arg(config).run().measured();
+    assert_eq!(server.count("answered"), 4);
+    let sent = run.json("inputs.json");
+    let each: Vec<_> = sent["data"].as_array().unwrap().iter().map(|session| &session["payloads"][0]).collect();
+    assert!(each.len() == 4 && each.iter().all(|payload| payload["model"] == "b"), "{each:#?}");
+    let images: Vec<_> = each.iter().map(|payload| payload["messages"][0]["content"][1]["image_url"]["url"].as_str().unwrap()).collect();
+    assert!(images.iter().all(|image| image.starts_with("data:image/jpeg;base64,/9j/")), "{images:?}");
+    assert_eq!(images[..2], images[2..]);
+    assert_ne!(images[0], images[1]);
 }

@@ -5,6 +5,7 @@
 use std::sync::{Arc, OnceLock};
 
 use dormouse_perf_load::seeds::Seed;
+use image::RgbImage;
 use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha12Rng;
@@ -12,9 +13,11 @@ use rand_chacha::ChaCha12Rng;
 use crate::conversation::{Conversation, Turn};
 use crate::error::Error;
 use crate::files::{self, Content};
+use crate::image::only_size;
 use crate::lengths::wide;
+use crate::pictures;
 use crate::prompt::Prompts;
-use crate::spec::{CorpusStyle, FileFormat, ImageFormat, ModelChoice, Sampling, Source, Spec};
+use crate::spec::{CorpusStyle, FileFormat, ImageSource, Images, ModelChoice, Sampling, Source, Spec};
 use crate::tokenizer::Tokenizer;
 
 /// Conversations when nothing says how many.
@@ -56,6 +59,10 @@ pub struct Dataset {
     pub(crate) prefixes: OnceLock<Vec<(String, usize)>>,
     /// The system message of all.
     pub(crate) shared: OnceLock<String>,
+    /// How many turns there are up to the end of each conversation.
+    pub(crate) turn_ends: OnceLock<Vec<usize>>,
+    /// What images are made of, where they show something.
+    pub(crate) pictures: Vec<RgbImage>,
     content: Content,
     format: Format,
     len: usize,
@@ -97,7 +104,24 @@ pub fn open(spec: &Spec, tokenizer: Option<Arc<Tokenizer>>) -> Result<Dataset, E
             Source::Synthetic => Error::option("--num-dataset-entries", "must be at least 1"),
         });
     }
-    Ok(Dataset { spec: spec.clone(), seed, prompts, prefixes: OnceLock::new(), shared: OnceLock::new(), content, format, len })
+    let mut data = Dataset {
+        spec: spec.clone(),
+        seed,
+        prompts,
+        prefixes: OnceLock::new(),
+        shared: OnceLock::new(),
+        turn_ends: OnceLock::new(),
+        pictures: Vec::new(),
+        content,
+        format,
+        len,
+    };
+    if let (Source::Synthetic, Some(images @ Images { source: ImageSource::Folder { path, .. }, batch: 1.., .. })) =
+        (&spec.source, &spec.images)
+    {
+        data.pictures = pictures::read(path, only_size(images, &data))?;
+    }
+    Ok(data)
 }
 
 /// What holds whatever the data.
@@ -107,9 +131,6 @@ fn check(spec: &Spec) -> Result<(), Error> {
         if spec.seq_dist.is_some() {
             return Err(Error::option("--random-range-ratio", "excludes --seq-dist"));
         }
-    }
-    if spec.images.is_some_and(|images| images.format != ImageFormat::Png) {
-        return Err(Error::option("--image-format", "only png is supported yet"));
     }
     if spec.speedup.is_nan() || spec.speedup <= 0.0 {
         return Err(Error::option("--synthesis-speedup-ratio", "must be above 0"));
@@ -124,10 +145,11 @@ fn check(spec: &Spec) -> Result<(), Error> {
     if generated && spec.prefix_pool > 0 {
         return Err(Error::option("--prompt-prefix-pool-size", "excludes made-up system messages and contexts"));
     }
-    if let ModelChoice::Weighted(weights) = &spec.model_choice
-        && (weights.len() != spec.models || !weights.iter().all(|w| w.is_finite() && *w >= 0.0) || weights.iter().sum::<f64>() <= 0.0)
-    {
-        return Err(Error::option("--model-selection-strategy", "weighted needs a weight for each model, and one above 0"));
+    if let ModelChoice::Weighted(weights) = &spec.model_choice {
+        let sum = weights.iter().sum::<f64>();
+        if weights.len() != spec.models || weights.iter().any(|w| w.is_nan() || *w < 0.0) || !(sum > 0.0 && sum.is_finite()) {
+            return Err(Error::option("--model-selection-strategy", "weighted needs a weight for each model, and one above 0"));
+        }
     }
     Ok(())
 }

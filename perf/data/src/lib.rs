@@ -11,6 +11,7 @@
 //! | [`lengths`] | how long: normal integers, pairs, windows |
 //! | `prompt` | text of exactly so many tokens |
 //! | [`dataset`] | conversations by number, and the order in which they are taken |
+//! | `image`, `pictures` | images of turns; pictures of a folder that they are made of |
 //! | `files` | formats of files, checked as a whole before one is used |
 //! | [`conversation`] | what both of them give |
 //! | [`payload`] | request bodies |
@@ -24,6 +25,7 @@ mod image;
 pub mod json;
 pub mod lengths;
 pub mod payload;
+mod pictures;
 mod prompt;
 pub mod spec;
 mod synthetic;

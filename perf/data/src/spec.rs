@@ -221,7 +221,7 @@ impl fmt::Display for FileFormat {
     }
 }
 
-/// In which order conversations are taken (perf contract 3.5).
+/// In which order conversations, or pictures, are taken (perf contract 3.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampling {
     /// One after the other, and again from the first.
@@ -265,7 +265,7 @@ pub enum ModelChoice {
 }
 
 /// Images made up.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Images {
     /// Pixels.
     pub width: Normal,
@@ -275,6 +275,23 @@ pub struct Images {
     pub batch: usize,
     /// How they are coded.
     pub format: ImageFormat,
+    /// What they show.
+    pub source: ImageSource,
+}
+
+/// What images show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ImageSource {
+    /// Nothing.
+    #[default]
+    Noise,
+    /// The pictures of a folder, scaled.
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// In which order they are taken, over all conversations by their numbers.
+        sampling: Sampling,
+    },
 }
 
 /// Codings of images.
@@ -283,9 +300,9 @@ pub enum ImageFormat {
     /// Without loss.
     #[default]
     Png,
-    /// Not built: refused.
+    /// With little loss.
     Jpeg,
-    /// Either; not built: refused.
+    /// Either, each time.
     Random,
 }
 

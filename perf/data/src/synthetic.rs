@@ -5,7 +5,7 @@ use rand_chacha::ChaCha12Rng;
 
 use crate::conversation::{Conversation, Text, Turn};
 use crate::dataset::Dataset;
-use crate::image;
+use crate::image::Drawn;
 use crate::lengths::{size, wide};
 use crate::prompt::Prompts;
 
@@ -13,6 +13,23 @@ impl Dataset {
     /// How many turns conversation `number` has.
     pub(crate) fn turn_count(&self, number: u64) -> usize {
         size(self.spec.turns.integer(&mut self.stream("composer.conversation.turn_count", number)))
+    }
+
+    /// How many turns the conversations before `number` have. Behind the last one that is counted they come again.
+    pub(crate) fn turns_before(&self, number: u64) -> usize {
+        if self.spec.turns.stddev <= 0.0 {
+            return size(number).wrapping_mul(self.turn_count(0));
+        }
+        let ends = self.turn_ends.get_or_init(|| {
+            let each = (0..self.len()).scan(0_usize, |sum, k| {
+                *sum = sum.saturating_add(self.turn_count(wide(k)));
+                Some(*sum)
+            });
+            each.collect()
+        });
+        let (rounds, place) = (size(number) / ends.len().max(1), size(number) % ends.len().max(1));
+        let within = place.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0);
+        rounds.wrapping_mul(ends.last().copied().unwrap_or(0)).wrapping_add(within)
     }
 
     /// Conversation `number`, without what every conversation gets.
@@ -24,8 +41,7 @@ impl Dataset {
         };
         let mut words = self.stream("dataset.prompt.corpus", number);
         let mut delays = self.stream("composer.conversation.turn_delay", number);
-        let mut sizes = self.stream("dataset.image.dimensions", number);
-        let mut pixels = self.stream("dataset.image.noise", number);
+        let mut images = self.spec.images.as_ref().map(|images| Drawn::new(self, images, number));
         let turns = (0..self.turn_count(number)).map(|at| {
             let mut turn = Turn::default();
             if let Some(prompts) = &self.prompts {
@@ -34,8 +50,8 @@ impl Dataset {
                     None => self.prompts(prompts, number, at, &mut lengths, &mut words),
                 };
             }
-            if let Some(images) = &self.spec.images {
-                turn.images = (0..images.batch).filter_map(|_| image::noise(images, &mut sizes, &mut pixels).ok()).collect();
+            if let Some(images) = &mut images {
+                turn.images = images.turn();
             }
             if at > 0 && self.spec.delay.mean > 0.0 {
                 turn.delay_ms = Some(self.spec.delay.positive(&mut delays) * self.spec.delay_ratio);

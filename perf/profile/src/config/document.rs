@@ -204,6 +204,8 @@ fn made_only(args: &ProfileArgs) -> Vec<&'static str> {
         ("--conversation-turn-delay-mean", prompt.conversation_turn_delay_mean.is_some()),
         ("--image-width-mean", args.image.image_width_mean.is_some()),
         ("--image-height-mean", args.image.image_height_mean.is_some()),
+        ("--image-source", args.image.image_source.is_some()),
+        ("--image-source-sampling", args.image.image_source_sampling.is_some()),
         ("--rankings-passages-mean", args.ranking.rankings_passages_mean.is_some()),
     ]
     .into_iter()
@@ -368,6 +370,7 @@ fn images(args: &ProfileArgs) -> Object {
     images.put_some("batch_size", image.image_batch_size);
     images.put_some("format", image.image_format.as_deref().map(name));
     images.put_some("source", image.image_source.clone());
+    images.put_some("source_sampling", image.image_source_sampling.clone());
     images
 }
 

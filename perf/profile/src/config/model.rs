@@ -285,6 +285,7 @@ pub struct Images {
     pub batch_size: Option<usize>,
     pub format: Option<String>,
     pub source: Option<String>,
+    pub source_sampling: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

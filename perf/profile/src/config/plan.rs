@@ -1,10 +1,13 @@
 //! Typed values become what the rooms behind need: a description of the data, payloads, addresses, phases.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use dormouse_perf_data::lengths::{Pairs, RangeRatio};
 use dormouse_perf_data::spec::{
-    Corpus, CorpusStyle, FileFormat, ImageFormat, Images, ModelChoice, Normal, Rankings, Sampling, Source, Spec,
+    Corpus, CorpusStyle, FileFormat, ImageFormat, ImageSource, Images, ModelChoice, Normal, Rankings, Sampling, Source, Spec,
 };
 use dormouse_perf_data::{Dataset, EndpointType, ExtraInputs, Payloads};
 use dormouse_perf_load::arrivals::{Pattern, Rate};
@@ -16,7 +19,7 @@ use dormouse_perf_report::json::Json;
 use dormouse_runtime::exit::Failure;
 use url::Url;
 
-use super::model::{Config, Length, Phase};
+use super::model::{Config, Length, Model, Phase};
 use super::{name, wrong};
 
 /// Nanoseconds of seconds; what is too long saturates.
@@ -234,7 +237,7 @@ pub fn data(config: &Config, endpoint: EndpointType, seed: Option<u64>) -> Resul
         models: benchmark.models.items.len().max(1),
         model_choice: match strategy.as_deref() {
             Some("random") => ModelChoice::Random,
-            Some("weighted") => return Err(wrong("--model-selection-strategy weighted is not built here: round_robin and random are")),
+            Some("weighted") => ModelChoice::Weighted(weights(&benchmark.models.items)?),
             _ => ModelChoice::RoundRobin,
         },
         start_offset_ms: benchmark.phases.iter().find_map(|phase| phase.start_offset),
@@ -261,22 +264,70 @@ fn entries(config: &Config, dataset: &super::model::Dataset) -> Option<usize> {
     dataset.entries.or_else(|| if made { from_phases() } else { None })
 }
 
+/// How often each model is asked, of all of them.
+fn weights(models: &[Model]) -> Result<Vec<f64>, Failure> {
+    let one = |model: &Model| match model.weight {
+        Some(weight) if weight.is_finite() && weight >= 0.0 => Ok(weight),
+        Some(weight) => Err(wrong(format!("models: the weight of {:?} is {weight}: it must be 0 or above", model.name))),
+        None => Err(wrong(format!(
+            "--model-selection-strategy weighted: {:?} has no weight; weights come from a configuration file: models.items, name and weight",
+            model.name
+        ))),
+    };
+    let weights: Vec<f64> = models.iter().map(one).collect::<Result<_, _>>()?;
+    let sum: f64 = weights.iter().sum();
+    if sum <= 0.0 || !sum.is_finite() {
+        return Err(wrong(format!("models: the weights come to {sum} together: it must be above 0, and a number")));
+    }
+    Ok(weights)
+}
+
+/// What images show, by its name or its folder.
+pub(crate) fn image_source(images: &super::model::Images) -> Result<ImageSource, Failure> {
+    let sampling = match images.source_sampling.as_deref().map(|given| (given, name(given))) {
+        None => Sampling::Random,
+        Some((given, sampling)) => match sampling.as_str() {
+            "random_with_replacement" => Sampling::Random,
+            "shuffle_cycle" => Sampling::Shuffle,
+            "sequential_cycle" => Sampling::Sequential,
+            _ => {
+                let known = "random-with-replacement, shuffle-cycle, sequential-cycle";
+                return Err(wrong(format!("--image-source-sampling: {given:?} is none of {known}")));
+            }
+        },
+    };
+    match images.source.as_deref().map(|given| (given, name(given))) {
+        Some((given, source)) if source != "noise" => match source.as_str() {
+            "assets" => {
+                Err(wrong("--image-source assets is not built here: AIPerf's own pictures are not at hand; pass a folder of pictures"))
+            }
+            "" => Err(wrong("--image-source: it is empty; give noise, or a folder of pictures")),
+            _ => Ok(ImageSource::Folder { path: given.into(), sampling }),
+        },
+        _ if sampling != Sampling::Random => Err(wrong(
+            "--image-source-sampling: noise has no pictures to take in turn; pass a folder with --image-source, or random-with-replacement",
+        )),
+        _ => Ok(ImageSource::Noise),
+    }
+}
+
+/// A side of images where nothing is said of it: noise is made on demand only, a folder that is named is meant to be used.
+pub(crate) fn usual_side(source: &ImageSource) -> f64 {
+    if *source == ImageSource::Noise { 0.0 } else { 512.0 }
+}
+
 fn images(dataset: &super::model::Dataset) -> Result<Option<Images>, Failure> {
     let images = &dataset.images;
-    if let Some(source) = images.source.as_deref().filter(|source| name(source) != "noise") {
-        return Err(wrong(format!("--image-source {source} is not built here: noise is")));
-    }
-    let (width, height) = (normal(images.width, 0.0), normal(images.height, 0.0));
-    if width.mean <= 0.0 || height.mean <= 0.0 {
-        return Ok(None);
-    }
-    let format = match images.format.as_deref() {
+    let source = image_source(images)?;
+    let format = match images.format.as_deref().map(name).as_deref() {
         None | Some("png") => ImageFormat::Png,
         Some("jpeg") => ImageFormat::Jpeg,
         Some("random") => ImageFormat::Random,
         Some(other) => return Err(wrong(format!("--image-format: {other:?} is none of png, jpeg, random"))),
     };
-    Ok(Some(Images { width, height, batch: images.batch_size.unwrap_or(1), format }))
+    let (width, height) = (normal(images.width, usual_side(&source)), normal(images.height, usual_side(&source)));
+    let made = width.mean > 0.0 && height.mean > 0.0;
+    Ok(made.then(|| Images { width, height, batch: images.batch_size.unwrap_or(1), format, source }))
 }
 
 /// Whether a phase warms up only.

@@ -118,7 +118,9 @@ pub fn open(config: &Config) -> Opened {
     let Ok(endpoint) = plan::endpoint(config) else { return Opened::Made };
     let Ok(spec) = plan::data(config, endpoint, config.random_seed) else { return Opened::Made };
     if spec.source == Source::Synthetic {
-        return Opened::Made;
+        // But images may be made of pictures.
+        let images = Spec { images: spec.images, batch: 0, ..Spec::default() };
+        return dormouse_perf_data::open(&images, None).map_or_else(|error| Opened::Bad(error.to_string()), |_| Opened::Made);
     }
     let data = match dormouse_perf_data::open(&spec, None) {
         Ok(data) => data,

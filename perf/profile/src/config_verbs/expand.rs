@@ -325,8 +325,9 @@ fn dataset(given: &Dataset, spec: &dormouse_perf_data::Spec, alone: bool) -> Jso
             out.put("rankings", object.json());
         } else {
             let mut images = Object::new();
-            images.put("width", normal(0.0, Some(0.0))).put("height", normal(0.0, Some(0.0)));
-            images.put("batch_size", 1_u64).put("format", "png").put("source", "noise");
+            let side = plan::image_source(&given.images).map_or(0.0, |source| plan::usual_side(&source));
+            images.put("width", normal(side, Some(0.0))).put("height", normal(side, Some(0.0)));
+            images.put("batch_size", 1_u64).put("format", "png").put("source", "noise").put("source_sampling", "random-with-replacement");
             out.put("images", images.json());
         }
     } else {

@@ -81,6 +81,7 @@ fn options_come_back() {
         "-m m --endpoint-type embeddings --prompt-batch-size 3",
         "-m m --endpoint-type cohere_rankings --rankings-passages-mean 3",
         "-m m --image-width-mean 30 --image-height-mean 20 --compat aiperf",
+        "-m m --image-source pics --image-source-sampling shuffle-cycle --image-format random --image-width-mean 30",
         "-m m --input-file x.jsonl --custom-dataset-type random_pool --concurrency 3 --url h:1 h:2/v1",
         "-m m --concurrency 1,2 --isl 100,200 --request-count 10,20 --osl 7 --num-profile-runs 2 --random-seed 5",
         "-m m --slo ttft:p95<500ms --search concurrency:1..8 --osl 4 --osl-stddev 2",
@@ -109,6 +110,7 @@ benchmark:
     let yaml = comes_back(&of_file(full));
     assert!(yaml.contains("entries: 160") && !yaml.contains("variables"), "{yaml}");
     comes_back(&of_file("benchmark: {model: m, dataset: {prompts: {isl: 9}}, profiling: {concurrency: 3}, warmup: {requests: 2}}"));
+    comes_back(&of_file("benchmark: {models: {strategy: weighted, items: [{name: a, weight: 3}, {name: b, weight: 1}]}}"));
     let scenarios = "
 benchmark: {model: m, endpoint: {url: h}, dataset: {prompts: {isl: 9}}}
 sweep: {type: scenarios, runs: [{name: a, benchmark: {endpoint: {url: g}}}, {name: b, benchmark: {dataset: {prompts: {isl: 7}}}}]}";

@@ -9,7 +9,7 @@ pub struct EndpointOptions {
     /// Models, one or several
     #[arg(long = "model-names", visible_alias = "model", short = 'm', num_args = 1.., value_name = "NAME")]
     pub models: Vec<String>,
-    /// Which model a conversation gets: round_robin or random
+    /// Which model a request gets: round_robin, random, or weighted, by weights of a configuration file
     #[arg(long, value_name = "HOW")]
     pub model_selection_strategy: Option<String>,
     /// Path in place of the endpoint type's own

@@ -124,7 +124,7 @@ pub struct PromptOptions {
     pub osl_stddev: Option<String>,
 }
 
-/// Images that are made; both means above 0 switch them on.
+/// Images that are made; both means above 0, or a folder, switch them on.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Images")]
 pub struct ImageOptions {
@@ -143,12 +143,15 @@ pub struct ImageOptions {
     /// Images in a request
     #[arg(long, visible_alias = "batch-size-image", value_name = "N")]
     pub image_batch_size: Option<u64>,
-    /// png, jpeg or random
+    /// png, jpeg, or random: either for each image [default: png]
     #[arg(long, value_name = "FORMAT")]
     pub image_format: Option<String>,
-    /// noise is the only source that is built
-    #[arg(long, value_name = "SOURCE")]
+    /// noise, or a folder of PNG and JPEG files, which are scaled [default: noise]
+    #[arg(long, value_name = "noise|DIR")]
     pub image_source: Option<String>,
+    /// How pictures of a folder are taken: random-with-replacement, shuffle-cycle or sequential-cycle [default: random-with-replacement]
+    #[arg(long, value_name = "HOW")]
+    pub image_source_sampling: Option<String>,
 }
 
 /// Queries and passages of rankings.

@@ -53,7 +53,6 @@ const NAMES: &[&str] = &[
     "gen-ai-provider",
     "hf-subset",
     "hf-weka-dataset",
-    "image-source-sampling",
     "inter-turn-delay-cap-seconds",
     "isl-max",
     "isl-min",
