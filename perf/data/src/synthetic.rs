@@ -37,7 +37,7 @@ impl Dataset {
             if let Some(images) = &self.spec.images {
                 turn.images = (0..images.batch).filter_map(|_| image::noise(images, &mut sizes, &mut pixels).ok()).collect();
             }
-            if at > 0 && self.spec.delay.mean > 0.0 {
+            if at > 0 && self.spec.delay.mean() > 0.0 {
                 turn.delay_ms = Some(self.spec.delay.positive(&mut delays) * self.spec.delay_ratio);
             }
             turn
@@ -104,7 +104,7 @@ impl Lengths<'_> {
         let spec = &self.of_dataset.spec;
         match (&spec.seq_dist, spec.range_ratio) {
             (Some(dist), _) => dist.draw(&mut self.pairs).0,
-            (None, Some(ratio)) => self.of_dataset.windowed(spec.isl, ratio.input, marks, &mut self.isl),
+            (None, Some(ratio)) => self.of_dataset.windowed(&spec.isl, ratio.input, marks, &mut self.isl),
             (None, None) => spec.isl.integer(&mut self.isl),
         }
     }

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use dormouse_perf_data::lengths::{Pairs, RangeRatio};
-use dormouse_perf_data::spec::{
-    Corpus, CorpusStyle, FileFormat, ImageFormat, Images, ModelChoice, Normal, Rankings, Sampling, Source, Spec,
-};
+use dormouse_perf_data::lengths::RangeRatio;
+use dormouse_perf_data::spec::{Corpus, CorpusStyle, FileFormat, ImageFormat, Images, ModelChoice, Rankings, Sampling, Source, Spec};
 use dormouse_perf_data::{Dataset, EndpointType, ExtraInputs, Payloads};
 use dormouse_perf_load::arrivals::{Pattern, Rate};
 use dormouse_perf_load::target::{self, Headers};
@@ -16,7 +14,8 @@ use dormouse_perf_report::json::Json;
 use dormouse_runtime::exit::Failure;
 use url::Url;
 
-use super::model::{Config, Length, Phase};
+use super::length::{Length, SequenceDistribution};
+use super::model::{Config, Phase};
 use super::{name, wrong};
 
 /// Nanoseconds of seconds; what is too long saturates.
@@ -155,8 +154,15 @@ pub fn payloads(config: &Config, endpoint: EndpointType, models: Vec<String>, st
     Ok(payloads)
 }
 
-fn normal(length: Option<Length>, default: f64) -> Normal {
-    length.map_or(Normal::of(default), |length| Normal { mean: length.mean.unwrap_or(default), stddev: length.stddev })
+/// The length of that name; a number where none is given, or no mean.
+fn length(what: &str, given: Option<&Length>, usual: f64) -> Result<dormouse_perf_data::Length, Failure> {
+    let length = given.map(|length| length.resolve(Some(usual)).map_err(|why| wrong(format!("{what}: {why}"))));
+    length.unwrap_or(Ok(dormouse_perf_data::Length::of(usual)))
+}
+
+/// How many turns conversations have.
+fn turns(dataset: &super::model::Dataset) -> Result<dormouse_perf_data::Length, Failure> {
+    length("turns", dataset.turns.as_ref(), 1.0)
 }
 
 /// What the data are.
@@ -172,6 +178,8 @@ pub fn data(config: &Config, endpoint: EndpointType, seed: Option<u64>) -> Resul
         _ => return Err(wrong("several datasets in one benchmark are not built: give one")),
     };
     let prompts = &dataset.prompts;
+    // A deviation alone limits nothing.
+    let osl = prompts.osl.as_ref().filter(|osl| !osl.is_open());
     let bad = |what: &'static str| move |why: String| wrong(format!("{what}: {why}"));
     let source = match dataset.r#type.as_deref().map(name).as_deref() {
         None | Some("synthetic") if dataset.path.is_none() => Source::Synthetic,
@@ -200,9 +208,9 @@ pub fn data(config: &Config, endpoint: EndpointType, seed: Option<u64>) -> Resul
             _ => Sampling::Sequential,
         }),
         seed: dataset.random_seed.or(seed),
-        isl: normal(prompts.isl, 550.0),
-        osl: prompts.osl.and_then(|osl| Some(Normal { mean: osl.mean?, stddev: osl.stddev })),
-        seq_dist: prompts.sequence_distribution.as_deref().map(Pairs::parse).transpose().map_err(bad("--seq-dist"))?,
+        isl: length("prompts.isl", prompts.isl.as_ref(), 550.0)?,
+        osl: osl.map(|osl| osl.resolve(None).map_err(bad("prompts.osl"))).transpose()?,
+        seq_dist: prompts.sequence_distribution.as_ref().map(SequenceDistribution::resolve).transpose().map_err(bad("--seq-dist"))?,
         range_ratio: prompts
             .random_range_ratio
             .as_ref()
@@ -221,16 +229,12 @@ pub fn data(config: &Config, endpoint: EndpointType, seed: Option<u64>) -> Resul
         shared_system_length: dataset.prefix_prompts.shared_system_length,
         user_context_length: dataset.prefix_prompts.user_context_length,
         system_prompt: dataset.system_prompt.clone(),
-        turns: normal(dataset.turns, 1.0),
-        delay: normal(dataset.turn_delay, 0.0),
+        turns: turns(dataset)?,
+        delay: length("turn_delay", dataset.turn_delay.as_ref(), 0.0)?,
         delay_ratio: dataset.turn_delay_ratio.unwrap_or(1.0),
         ignore_trace_delays: dataset.ignore_trace_delays,
         images: images(dataset)?,
-        rankings: endpoint.ranks().then(|| Rankings {
-            passages: normal(dataset.rankings.passages, 1.0),
-            passage: normal(dataset.rankings.passage_tokens, 550.0),
-            query: normal(dataset.rankings.query_tokens, 550.0),
-        }),
+        rankings: if endpoint.ranks() { Some(rankings(&dataset.rankings)?) } else { None },
         models: benchmark.models.items.len().max(1),
         model_choice: match strategy.as_deref() {
             Some("random") => ModelChoice::Random,
@@ -261,13 +265,22 @@ fn entries(config: &Config, dataset: &super::model::Dataset) -> Option<usize> {
     dataset.entries.or_else(|| if made { from_phases() } else { None })
 }
 
+fn rankings(given: &super::model::Rankings) -> Result<Rankings, Failure> {
+    Ok(Rankings {
+        passages: length("rankings.passages", given.passages.as_ref(), 1.0)?,
+        passage: length("rankings.passage_tokens", given.passage_tokens.as_ref(), 550.0)?,
+        query: length("rankings.query_tokens", given.query_tokens.as_ref(), 550.0)?,
+    })
+}
+
 fn images(dataset: &super::model::Dataset) -> Result<Option<Images>, Failure> {
     let images = &dataset.images;
     if let Some(source) = images.source.as_deref().filter(|source| name(source) != "noise") {
         return Err(wrong(format!("--image-source {source} is not built here: noise is")));
     }
-    let (width, height) = (normal(images.width, 0.0), normal(images.height, 0.0));
-    if width.mean <= 0.0 || height.mean <= 0.0 {
+    let width = length("images.width", images.width.as_ref(), 0.0)?;
+    let height = length("images.height", images.height.as_ref(), 0.0)?;
+    if width.mean() <= 0.0 || height.mean() <= 0.0 {
         return Ok(None);
     }
     let format = match images.format.as_deref() {
@@ -338,7 +351,7 @@ fn one(config: &Config, phase: &Phase, data: &Dataset, streaming: bool) -> Resul
         "user_centric" => Load::Users {
             users: phase.users.filter(|users| *users > 0).ok_or_else(|| bad("user_centric needs users".to_owned()))?,
             rate: above("rate", phase.rate.unwrap_or(0.0))?,
-            turns: config.benchmark.datasets.first().map_or(1.0, |dataset| normal(dataset.turns, 1.0).mean),
+            turns: config.benchmark.datasets.first().map_or(Ok(1.0), |dataset| turns(dataset).map(|turns| turns.mean()))?,
         },
         "fixed_schedule" => Load::Schedule(schedule(data, phase).map_err(bad)?),
         other => return Err(bad(format!("type {other:?} is none of concurrency, constant, poisson, gamma, user_centric, fixed_schedule"))),
