@@ -1,7 +1,8 @@
 //! Configuration files: YAML, variables, expressions, and the runs that a sweep makes of one.
 
+use dormouse_perf_data::EndpointType;
 use dormouse_perf_profile::config::sweep::variations;
-use dormouse_perf_profile::config::{Config, file};
+use dormouse_perf_profile::config::{Config, file, plan};
 use dormouse_perf_report::json::Json;
 
 use crate::memory;
@@ -38,7 +39,10 @@ pub(crate) fn check(data: &[u8]) {
         let dir = variation.dir.as_deref().unwrap_or("base");
         let inside = !dir.is_empty() && !dir.contains('/') && dir != "." && dir != "..";
         assert!(inside, "{dir:?}");
-        let _ = Config::read(&variation.document);
+        let Ok(config) = Config::read(&variation.document) else { continue };
+        // What the data are, their lengths among that, is made of it or refused.
+        let spec = memory::at_most(MOST, || plan::data(&config, EndpointType::default(), None));
+        let _ = spec.map_err(|why| assert!(!why.to_string().is_empty()));
     }
 }
 

@@ -11,6 +11,7 @@ use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha12Rng;
 
 use crate::conversation::{Conversation, Turn};
+use crate::distribution::Length;
 use crate::error::Error;
 use crate::files::{self, Content};
 use crate::image::only_size;
@@ -194,8 +195,8 @@ impl Dataset {
     #[must_use]
     pub fn turns(&self) -> usize {
         match &self.content {
-            Content::Synthetic if self.spec.turns.stddev > 0.0 => (0..self.len).map(|k| self.turn_count(wide(k))).sum(),
-            Content::Synthetic => self.len.saturating_mul(self.turn_count(0)),
+            Content::Synthetic if self.spec.turns.is_fixed() => self.len.saturating_mul(self.turn_count(0)),
+            Content::Synthetic => (0..self.len).map(|k| self.turn_count(wide(k))).sum(),
             Content::Pools(_) => self.len,
             Content::Held(held) => held.iter().map(|c| c.turns.len()).sum(),
             Content::Trace(trace) => trace.sessions.iter().map(|s| s.rows.len()).sum(),
@@ -259,7 +260,7 @@ impl Dataset {
         let mut lengths = self.stream("composer.turn.max_tokens", number);
         let mut pairs = self.stream("models.sequence.distribution", number);
         for turn in turns.iter_mut().filter(|t| t.raw.is_none()) {
-            let drawn = match (&self.spec.seq_dist, self.spec.osl, self.spec.range_ratio) {
+            let drawn = match (&self.spec.seq_dist, &self.spec.osl, self.spec.range_ratio) {
                 (Some(dist), ..) => Some(dist.draw(&mut pairs).1),
                 (None, Some(osl), Some(ratio)) => Some(self.windowed(osl, ratio.output, 0, &mut lengths)),
                 (None, Some(osl), None) => Some(osl.integer(&mut lengths)),
@@ -296,16 +297,17 @@ impl Dataset {
     /// How many turns come before the next conversation, where all have as many.
     fn usual_turns(&self) -> usize {
         match self.content {
-            Content::Synthetic => crate::lengths::size(crate::spec::Normal::of(self.spec.turns.mean).integer(&mut self.stream("", 0))),
+            Content::Synthetic => crate::lengths::size(Length::of(self.spec.turns.mean()).integer(&mut self.stream("", 0))),
             _ => 1,
         }
     }
 
     /// A length of a window; vLLM takes the tokens off that a tokenizer sets around a text.
-    pub(crate) fn windowed(&self, length: crate::spec::Normal, ratio: f64, marks: usize, rng: &mut ChaCha12Rng) -> u64 {
-        let mean = crate::spec::Normal::of(length.mean).integer(rng);
+    pub(crate) fn windowed(&self, length: &Length, ratio: f64, marks: usize, rng: &mut ChaCha12Rng) -> u64 {
+        let mean = Length::of(length.mean()).integer(rng);
         let mean = if self.spec.style == CorpusStyle::Vllm { mean.saturating_sub(wide(marks)).max(1) } else { mean };
-        crate::lengths::within(crate::lengths::window(mean, ratio, self.spec.style), rng)
+        let drawn = crate::lengths::within(crate::lengths::window(mean, ratio, self.spec.style), rng);
+        length.counted(crate::lengths::float(drawn))
     }
 
     /// The numbers of conversations in the order in which they are to be taken, without end.

@@ -16,8 +16,9 @@ use rand_chacha::ChaCha12Rng;
 
 use crate::conversation::Media;
 use crate::dataset::Dataset;
+use crate::distribution::Length;
 use crate::lengths::{size, wide};
-use crate::spec::{ImageFormat, ImageSource, Images, Normal, Sampling};
+use crate::spec::{ImageFormat, ImageSource, Images, Sampling};
 
 /// More is a mistake of an option.
 pub(crate) const LARGEST: u32 = 16_384;
@@ -70,7 +71,7 @@ impl<'a> Drawn<'a> {
             ImageFormat::Random => ImageFormat::Png,
             one => one,
         };
-        let (width, height) = (side(self.images.width, &mut self.sizes), side(self.images.height, &mut self.sizes));
+        let (width, height) = (side(&self.images.width, &mut self.sizes), side(&self.images.height, &mut self.sizes));
         let coded = match &self.images.source {
             ImageSource::Noise => {
                 let mut pixels = vec![0; 3 * size(u64::from(width)) * size(u64::from(height))];
@@ -110,15 +111,15 @@ impl<'a> Drawn<'a> {
 }
 
 /// A side of the next image.
-fn side(length: Normal, sizes: &mut ChaCha12Rng) -> u32 {
+fn side(length: &Length, sizes: &mut ChaCha12Rng) -> u32 {
     u32::try_from(length.integer(sizes)).map_or(LARGEST, |pixels| pixels.min(LARGEST))
 }
 
 /// The size of every image, where there is but one.
 pub(crate) fn only_size(images: &Images, of: &Dataset) -> Option<(u32, u32)> {
-    let varies = images.width.stddev > 0.0 || images.height.stddev > 0.0;
+    let fixed = images.width.is_fixed() && images.height.is_fixed();
     let mut sizes = of.stream("dataset.image.dimensions", 0);
-    (!varies).then(|| (side(images.width, &mut sizes), side(images.height, &mut sizes)))
+    fixed.then(|| (side(&images.width, &mut sizes), side(&images.height, &mut sizes)))
 }
 
 /// A picture in this size; its own proportions are not kept.

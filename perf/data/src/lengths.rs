@@ -1,18 +1,18 @@
-//! How long: positive integers around a mean, pairs of lengths, windows (perf contract 2.9, 3.2).
+//! How long where both lengths hang together: pairs of them, windows (perf contract 2.9, 3.2).
 
 use rand::{Rng, RngExt as _};
-use rand_distr::{Distribution as _, StandardNormal};
 use serde::Deserialize;
 
+use crate::distribution::Length;
 use crate::json::{self, Members};
-use crate::spec::{CorpusStyle, Normal};
+use crate::spec::CorpusStyle;
 
 /// Longer than anything that is meant: more is an error of an option, not a prompt.
 const LONGEST: f64 = 1e8;
 
 /// The integer of a number that is one; what cannot be is nought or the longest.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held between nought and a hundred million")]
-fn whole(value: f64) -> u64 {
+pub(crate) fn whole(value: f64) -> u64 {
     if value.is_nan() { 0 } else { value.clamp(0.0, LONGEST) as u64 }
 }
 
@@ -31,41 +31,17 @@ pub(crate) fn wide(value: usize) -> u64 {
     u64::try_from(value).unwrap_or(u64::MAX)
 }
 
-impl Normal {
-    /// A number that is not negative: drawn until it is.
-    pub(crate) fn positive(self, rng: &mut impl Rng) -> f64 {
-        // The comparisons are so that NaN ends the search.
-        if !(self.stddev > 0.0 && self.mean.is_finite()) {
-            return self.mean.max(0.0);
-        }
-        // A mean far below nought would never give one.
-        for _ in 0..10_000 {
-            let z: f64 = StandardNormal.sample(rng);
-            let drawn = self.mean + self.stddev * z;
-            if drawn >= 0.0 {
-                return drawn;
-            }
-        }
-        0.0
-    }
-
-    /// A positive integer, as the contract defines it.
-    pub(crate) fn integer(self, rng: &mut impl Rng) -> u64 {
-        if self.stddev > 0.0 { whole(self.positive(rng).ceil()).max(1) } else { whole(self.mean.round_ties_even()).max(1) }
-    }
-}
-
 /// Pairs of lengths of prompt and answer, each with its share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pairs(Vec<Pair>);
 
 /// One of them.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Pair {
     /// Of the prompt.
-    pub isl: Normal,
+    pub isl: Length,
     /// Of the answer.
-    pub osl: Normal,
+    pub osl: Length,
     /// Percent.
     pub share: f64,
 }
@@ -106,9 +82,16 @@ impl Pairs {
         Self::of(pairs)
     }
 
-    fn of(pairs: Vec<Pair>) -> Result<Self, String> {
+    /// Of these.
+    ///
+    /// # Errors
+    /// When there is none, a share is not between 0 and 100, or all of them do not add up to a hundred.
+    pub fn of(pairs: Vec<Pair>) -> Result<Self, String> {
         if pairs.is_empty() {
             return Err("no pairs".to_owned());
+        }
+        if let Some(pair) = pairs.iter().find(|p| !(0.0..=100.0 + 1e-6).contains(&p.share)) {
+            return Err(format!("a share is between 0 and 100, not {}", pair.share));
         }
         let sum: f64 = pairs.iter().map(|p| p.share).sum();
         if (sum - 100.0).abs() > 1e-6f64.max(1e-6 * sum.abs().max(100.0)) {
@@ -145,10 +128,7 @@ fn pair(isl: (f64, f64), osl: (f64, f64), share: f64) -> Result<Pair, String> {
             return Err(format!("a deviation cannot be {stddev}"));
         }
     }
-    if !(0.0..=100.0 + 1e-6).contains(&share) {
-        return Err(format!("a share is between 0 and 100, not {share}"));
-    }
-    Ok(Pair { isl: Normal { mean: isl.0, stddev: isl.1 }, osl: Normal { mean: osl.0, stddev: osl.1 }, share })
+    Ok(Pair { isl: Length::normal(isl.0, isl.1)?, osl: Length::normal(osl.0, osl.1)?, share })
 }
 
 /// `256|10,128|5:40`.
@@ -254,10 +234,16 @@ mod tests {
     use rand_chacha::rand_core::SeedableRng as _;
 
     use super::*;
+    use crate::distribution::Shape;
 
     fn shares(text: &str) -> Vec<(f64, f64, f64, f64, f64)> {
         let pairs = Pairs::parse(text).unwrap();
-        pairs.pairs().iter().map(|p| (p.isl.mean, p.isl.stddev, p.osl.mean, p.osl.stddev, p.share)).collect()
+        let normal = |length: &Length| match length.shape() {
+            Shape::Normal { mean, stddev } => (*mean, *stddev),
+            other => panic!("{other:?}"),
+        };
+        let one = |p: &Pair| (normal(&p.isl).0, normal(&p.isl).1, normal(&p.osl).0, normal(&p.osl).1, p.share);
+        pairs.pairs().iter().map(one).collect()
     }
 
     /// A5.
@@ -314,17 +300,5 @@ mod tests {
         }
         assert!(RangeRatio::parse("1").unwrap().fits(CorpusStyle::Vllm).is_err());
         assert!(RangeRatio::parse("1").unwrap().fits(CorpusStyle::Sglang).is_ok());
-    }
-
-    /// 2.9.
-    #[test]
-    fn positive_integers() {
-        let mut rng = ChaCha12Rng::seed_from_u64(1);
-        assert_eq!(Normal::of(0.2).integer(&mut rng), 1);
-        assert_eq!(Normal::of(20.0).integer(&mut rng), 20);
-        assert_eq!(Normal::of(f64::NAN).integer(&mut rng), 1);
-        let wide = Normal { mean: 3.0, stddev: 5.0 };
-        assert!((0..1000).all(|_| wide.integer(&mut rng) >= 1));
-        assert_eq!(Normal { mean: -1e9, stddev: 1.0 }.integer(&mut rng), 1);
     }
 }

@@ -8,7 +8,8 @@
 //! |---|---|
 //! | [`spec`] | what is asked for: every option that concerns data |
 //! | [`tokenizer`] | text to tokens and back, from files of this machine only |
-//! | [`lengths`] | how long: normal integers, pairs, windows |
+//! | [`distribution`] | how long, how many, how late: all the ways in which that is spread |
+//! | [`lengths`] | lengths of prompt and answer that hang together: pairs, windows |
 //! | `prompt` | text of exactly so many tokens |
 //! | [`dataset`] | conversations by number, and the order in which they are taken |
 //! | `image`, `pictures` | images of turns; pictures of a folder that they are made of |
@@ -19,6 +20,7 @@
 
 pub mod conversation;
 pub mod dataset;
+pub mod distribution;
 mod error;
 mod files;
 mod image;
@@ -35,6 +37,7 @@ pub mod tokenizer;
 
 pub use conversation::{ContextMode, Conversation, Media, Text, Turn};
 pub use dataset::{Dataset, Format, Order, open};
+pub use distribution::Length;
 pub use error::Error;
 pub use payload::{Answer, EndpointType, ExtraInputs, Payloads, Prepared, PreparedTurn, Template};
 pub use spec::{FileFormat, Source, Spec};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::distribution::Length;
 use crate::lengths::{Pairs, RangeRatio};
 
 /// All that decides over a data set. Two of the same give the same one, where there is a seed.
@@ -17,9 +18,9 @@ pub struct Spec {
     /// The root of all chance; from the system when unset.
     pub seed: Option<u64>,
     /// Tokens of a prompt.
-    pub isl: Normal,
+    pub isl: Length,
     /// Tokens of an answer; no limit is sent when unset.
-    pub osl: Option<Normal>,
+    pub osl: Option<Length>,
     /// Pairs of both in place of `isl` and `osl`.
     pub seq_dist: Option<Pairs>,
     /// Uniform windows around the means of both.
@@ -41,9 +42,9 @@ pub struct Spec {
     /// A system message as it stands; before one of the data themselves.
     pub system_prompt: Option<String>,
     /// Turns of a conversation.
-    pub turns: Normal,
+    pub turns: Length,
     /// Milliseconds before later turns; none when the mean is nought.
-    pub delay: Normal,
+    pub delay: Length,
     /// Every delay times this.
     pub delay_ratio: f64,
     /// Timestamps and delays of files are dropped.
@@ -77,7 +78,7 @@ impl Default for Spec {
             entries: None,
             sampling: None,
             seed: None,
-            isl: Normal::of(550.0),
+            isl: Length::of(550.0),
             osl: None,
             seq_dist: None,
             range_ratio: None,
@@ -89,8 +90,8 @@ impl Default for Spec {
             shared_system_length: None,
             user_context_length: None,
             system_prompt: None,
-            turns: Normal::of(1.0),
-            delay: Normal::default(),
+            turns: Length::of(1.0),
+            delay: Length::of(0.0),
             delay_ratio: 1.0,
             ignore_trace_delays: false,
             images: None,
@@ -104,23 +105,6 @@ impl Default for Spec {
             max_isl: None,
             max_osl: None,
         }
-    }
-}
-
-/// A mean, and how far values lie from it.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Normal {
-    /// In the middle.
-    pub mean: f64,
-    /// Nought: always the mean.
-    pub stddev: f64,
-}
-
-impl Normal {
-    /// Always this.
-    #[must_use]
-    pub fn of(mean: f64) -> Self {
-        Self { mean, stddev: 0.0 }
     }
 }
 
@@ -268,9 +252,9 @@ pub enum ModelChoice {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Images {
     /// Pixels.
-    pub width: Normal,
+    pub width: Length,
     /// Pixels.
-    pub height: Normal,
+    pub height: Length,
     /// In each turn.
     pub batch: usize,
     /// How they are coded.
@@ -307,18 +291,18 @@ pub enum ImageFormat {
 }
 
 /// What is ranked.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rankings {
     /// How many passages.
-    pub passages: Normal,
+    pub passages: Length,
     /// Tokens of each.
-    pub passage: Normal,
+    pub passage: Length,
     /// Tokens of the query.
-    pub query: Normal,
+    pub query: Length,
 }
 
 impl Default for Rankings {
     fn default() -> Self {
-        Self { passages: Normal::of(1.0), passage: Normal::of(550.0), query: Normal::of(550.0) }
+        Self { passages: Length::of(1.0), passage: Length::of(550.0), query: Length::of(550.0) }
     }
 }

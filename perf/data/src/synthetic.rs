@@ -17,7 +17,7 @@ impl Dataset {
 
     /// How many turns the conversations before `number` have. Behind the last one that is counted they come again.
     pub(crate) fn turns_before(&self, number: u64) -> usize {
-        if self.spec.turns.stddev <= 0.0 {
+        if self.spec.turns.is_fixed() {
             return size(number).wrapping_mul(self.turn_count(0));
         }
         let ends = self.turn_ends.get_or_init(|| {
@@ -53,7 +53,7 @@ impl Dataset {
             if let Some(images) = &mut images {
                 turn.images = images.turn();
             }
-            if at > 0 && self.spec.delay.mean > 0.0 {
+            if at > 0 && self.spec.delay.mean() > 0.0 {
                 turn.delay_ms = Some(self.spec.delay.positive(&mut delays) * self.spec.delay_ratio);
             }
             turn
@@ -120,7 +120,7 @@ impl Lengths<'_> {
         let spec = &self.of_dataset.spec;
         match (&spec.seq_dist, spec.range_ratio) {
             (Some(dist), _) => dist.draw(&mut self.pairs).0,
-            (None, Some(ratio)) => self.of_dataset.windowed(spec.isl, ratio.input, marks, &mut self.isl),
+            (None, Some(ratio)) => self.of_dataset.windowed(&spec.isl, ratio.input, marks, &mut self.isl),
             (None, None) => spec.isl.integer(&mut self.isl),
         }
     }

@@ -7,12 +7,13 @@ use proptest::prelude::*;
 
 use crate::conversation::Conversation;
 use crate::dataset::{Dataset, Format, open};
+use crate::distribution::Length;
 use crate::lengths::{Pairs, RangeRatio};
-use crate::spec::{Corpus, CorpusStyle, ModelChoice, Normal, Rankings, Sampling, Spec};
+use crate::spec::{Corpus, CorpusStyle, ModelChoice, Rankings, Sampling, Spec};
 use crate::tokenizer::tests::small;
 
 fn spec() -> Spec {
-    Spec { seed: Some(42), entries: Some(10), isl: Normal::of(20.0), ..Spec::default() }
+    Spec { seed: Some(42), entries: Some(10), isl: Length::of(20.0), ..Spec::default() }
 }
 
 fn made(spec: &Spec) -> Dataset {
@@ -30,10 +31,10 @@ fn tokens(conversation: &Conversation, turn: usize) -> u64 {
 #[test]
 fn the_same_seed_gives_the_same_data_on_any_thread() {
     let spec = Spec {
-        turns: Normal { mean: 3.0, stddev: 1.0 },
-        delay: Normal { mean: 20.0, stddev: 5.0 },
-        osl: Some(Normal { mean: 12.0, stddev: 3.0 }),
-        isl: Normal { mean: 20.0, stddev: 5.0 },
+        turns: Length::normal(3.0, 1.0).unwrap(),
+        delay: Length::normal(20.0, 5.0).unwrap(),
+        osl: Some(Length::normal(12.0, 3.0).unwrap()),
+        isl: Length::normal(20.0, 5.0).unwrap(),
         ..spec()
     };
     let (one, other) = (made(&spec), made(&spec));
@@ -68,6 +69,41 @@ fn the_same_seed_gives_the_same_data_on_any_thread() {
     assert_eq!(text(&longer.conversation(3), 0), text(&all[3], 0));
 }
 
+/// Every place draws what it is given.
+#[test]
+fn lengths_of_any_shape_reach_the_data() {
+    let points = |values: &[f64]| Length::points(values.iter().map(|value| (*value, 1.0)).collect()).unwrap();
+    let peaks = Length::peaks(vec![(Length::of(8.0), 1.0), (Length::log_normal(40.0, 30.0).unwrap(), 1.0)]).unwrap();
+    let asked = Spec {
+        turns: points(&[1.0, 4.0]),
+        delay: points(&[2.5, 7.5]),
+        isl: peaks.within(None, Some(64.0)).unwrap(),
+        osl: Some(points(&[3.0, 4.5])),
+        entries: Some(40),
+        ..spec()
+    };
+    let data = made(&asked);
+    let all: Vec<_> = (0..40).map(|k| data.conversation(k)).collect();
+    let sorted = |values: BTreeSet<u64>| values.into_iter().collect::<Vec<_>>();
+    let turns = || all.iter().flat_map(|c| &c.turns);
+    assert_eq!(sorted(all.iter().map(|c| c.turns.len() as u64).collect()), [1, 4]);
+    assert_eq!(data.turns(), turns().count());
+    let delays: BTreeSet<String> = turns().filter_map(|t| t.delay_ms).map(|ms| ms.to_string()).collect();
+    assert_eq!(delays.into_iter().collect::<Vec<_>>(), ["2.5", "7.5"]);
+    assert_eq!(sorted(turns().filter_map(|t| t.max_tokens).collect()), [3, 5]);
+    let lengths: BTreeSet<u64> = all.iter().flat_map(|c| (0..c.turns.len()).map(|at| tokens(c, at))).collect();
+    assert!(lengths.contains(&8) && lengths.len() > 10 && lengths.iter().all(|n| *n <= 64), "{lengths:?}");
+    // Of a window it is the mean that counts, and bounds hold there too.
+    let ratio = Some(RangeRatio::parse("0.5").unwrap());
+    let isl = points(&[10.0, 30.0]).within(Some(15.0), Some(25.0)).unwrap();
+    let data = made(&Spec { isl, range_ratio: ratio, entries: Some(60), ..spec() });
+    let lengths: BTreeSet<u64> = (0..60).map(|k| tokens(&data.conversation(k), 0)).collect();
+    assert!(lengths.len() > 5 && lengths.iter().all(|n| (15..=25).contains(n)), "{lengths:?}");
+    // As many turns as the bound says, whatever the number is.
+    let data = made(&Spec { turns: Length::of(5.0).within(None, Some(2.0)).unwrap(), ..spec() });
+    assert_eq!((data.turns(), data.conversation(3).turns.len()), (20, 2));
+}
+
 #[test]
 fn without_a_seed_ids_are_uuids_and_no_two_runs_are_the_same() {
     let spec = Spec { seed: None, ..spec() };
@@ -90,7 +126,7 @@ fn defaults_are_those_of_the_contract() {
 #[test]
 fn pairs_are_drawn_once_for_a_turn() {
     let pairs = Pairs::parse("10|2,64:25;30,128:75").unwrap();
-    let data = made(&Spec { seq_dist: Some(pairs), turns: Normal::of(2.0), batch: 2, entries: Some(40), ..spec() });
+    let data = made(&Spec { seq_dist: Some(pairs), turns: Length::of(2.0), batch: 2, entries: Some(40), ..spec() });
     let mut seen = BTreeSet::new();
     for k in 0..40 {
         let conversation = data.conversation(k);
@@ -107,7 +143,7 @@ fn pairs_are_drawn_once_for_a_turn() {
 #[test]
 fn windows_are_kept() {
     let ratio = Some(RangeRatio { input: 0.3, output: 0.5 });
-    let base = Spec { isl: Normal::of(100.0), osl: Some(Normal::of(10.0)), range_ratio: ratio, entries: Some(60), ..spec() };
+    let base = Spec { isl: Length::of(100.0), osl: Some(Length::of(10.0)), range_ratio: ratio, entries: Some(60), ..spec() };
     for (style, isl, osl) in [(CorpusStyle::Vllm, 70..=130, 5..=15), (CorpusStyle::Sglang, 30..=100, 5..=10)] {
         let data = made(&Spec { style, corpus: Corpus::Random, ..base.clone() });
         for k in 0..60 {
@@ -119,7 +155,7 @@ fn windows_are_kept() {
 
 #[test]
 fn prefixes_are_shared_and_counted() {
-    let data = made(&Spec { prefix_pool: 3, prefix_length: 30, turns: Normal::of(2.0), entries: Some(40), ..spec() });
+    let data = made(&Spec { prefix_pool: 3, prefix_length: 30, turns: Length::of(2.0), entries: Some(40), ..spec() });
     let mut heads = BTreeSet::new();
     for k in 0..40 {
         let conversation = data.conversation(k);
@@ -143,7 +179,7 @@ fn systems_and_contexts() {
 
 #[test]
 fn rankings_have_a_query_and_passages() {
-    let rankings = Rankings { passages: Normal::of(3.0), passage: Normal::of(12.0), query: Normal::of(7.0) };
+    let rankings = Rankings { passages: Length::of(3.0), passage: Length::of(12.0), query: Length::of(7.0) };
     let turn = made(&Spec { rankings: Some(rankings), ..spec() }).conversation(0).turns.remove(0);
     assert_eq!((turn.texts[0].name.as_str(), turn.texts[1].name.as_str()), ("query", "passages"));
     let counts = |n: usize| turn.texts[n].contents.iter().map(|t| small().count(t)).collect::<Vec<_>>();
@@ -153,7 +189,7 @@ fn rankings_have_a_query_and_passages() {
 #[test]
 fn models_share_the_prompts() {
     let models = |choice: ModelChoice, turns: f64| {
-        let data = made(&Spec { models: 3, model_choice: choice, turns: Normal::of(turns), entries: Some(60), ..spec() });
+        let data = made(&Spec { models: 3, model_choice: choice, turns: Length::of(turns), entries: Some(60), ..spec() });
         (0..60).flat_map(|k| data.conversation(k).turns).map(|t| t.model.unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(models(ModelChoice::RoundRobin, 2.0)[..7], [0, 1, 2, 0, 1, 2, 0]);
@@ -204,7 +240,7 @@ proptest! {
     /// Conversation k does not depend on which others were asked for.
     #[test]
     fn each_is_for_itself(seed: u64, k in 0usize..1_000_000, isl in 1u32..200) {
-        let spec = Spec { seed: Some(seed), isl: Normal { mean: f64::from(isl), stddev: 10.0 }, ..spec() };
+        let spec = Spec { seed: Some(seed), isl: Length::normal(f64::from(isl), 10.0).unwrap(), ..spec() };
         let data = made(&spec);
         let _ = data.conversation(k / 2);
         prop_assert_eq!(data.conversation(k), made(&spec).conversation(k));

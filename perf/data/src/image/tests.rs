@@ -9,7 +9,7 @@ use crate::dataset::open;
 use crate::spec::Spec;
 
 fn noise(format: ImageFormat) -> Images {
-    Images { width: Normal::of(16.0), height: Normal::of(9.0), batch: 2, format, source: ImageSource::Noise }
+    Images { width: Length::of(16.0), height: Length::of(9.0), batch: 2, format, source: ImageSource::Noise }
 }
 
 fn of_folder(path: &Path, sampling: Sampling) -> Images {
@@ -77,9 +77,9 @@ fn noise_is_noise_in_both_formats() {
 /// Runs are compared by their seeds: what this one made before there were other formats and sources, it makes now.
 #[test]
 fn noise_of_a_seed_stays_the_same() {
-    let sides = |mean, stddev| Normal { mean, stddev };
+    let sides = |mean, stddev| Length::normal(mean, stddev).unwrap();
     let images = Images { width: sides(16.0, 4.0), height: sides(9.0, 3.0), ..noise(ImageFormat::Png) };
-    let data = made(&Spec { turns: Normal::of(2.0), ..spec(images) });
+    let data = made(&Spec { turns: Length::of(2.0), ..spec(images) });
     let all: String = (0..3).flat_map(|k| contents(&data, k)).collect();
     let hash = Sha256::digest(all.as_bytes());
     assert_eq!(hash[..8], [0x51, 0x56, 0xb9, 0x53, 0x53, 0x77, 0x72, 0xe1]);
@@ -104,7 +104,7 @@ fn pictures_are_scaled_and_coded() {
     for (format, name) in [(ImageFormat::Png, "png"), (ImageFormat::Jpeg, "jpeg")] {
         // Of one size, and of many: the latter are scaled for each image.
         for stddev in [0.0, 3.0] {
-            let images = Images { width: Normal { mean: 16.0, stddev }, format, ..of_folder(folder.path(), Sampling::Sequential) };
+            let images = Images { width: Length::normal(16.0, stddev).unwrap(), format, ..of_folder(folder.path(), Sampling::Sequential) };
             let data = made(&spec(images));
             let images = contents(&data, 0);
             let (said, picture) = read(&images[1]);
@@ -123,7 +123,7 @@ fn in_turn_over_all_conversations() {
     assert_eq!(shown(&data, 0..4), [0, 1, 2, 0, 1, 2, 0, 1]);
     // Whichever is asked for first, and however many turns there are before it.
     assert_eq!(shown(&data, [3, 1]), [0, 1, 2, 0]);
-    let several = made(&Spec { turns: Normal { mean: 3.0, stddev: 2.0 }, ..spec(of_folder(folder.path(), Sampling::Sequential)) });
+    let several = made(&Spec { turns: Length::normal(3.0, 2.0).unwrap(), ..spec(of_folder(folder.path(), Sampling::Sequential)) });
     let all = shown(&several, 0..10);
     assert!(all.len() > 20 && all.iter().zip((0..3).cycle()).all(|(shown, n)| *shown == n), "{all:?}");
 }

@@ -212,7 +212,7 @@ benchmark:
         let config = Config::read(&parse(FILE, |_| None).unwrap()).unwrap();
         let benchmark = &config.benchmark;
         assert_eq!(benchmark.models.items[0].name, "my-org/my-model");
-        assert_eq!((benchmark.datasets[0].entries, benchmark.datasets[0].prompts.isl.unwrap().mean), (Some(160), Some(512.0)));
+        assert_eq!((benchmark.datasets[0].entries, benchmark.datasets[0].prompts.isl.as_ref().unwrap().mean), (Some(160), Some(512.0)));
         assert_eq!(benchmark.phases[1].rate_ramp, Some(30.0));
         assert!(benchmark.phases[0].exclude_from_results && config.random_seed == Some(42));
         let named = parse(FILE, |name| (name == "MODEL_NAME").then(|| "m".to_owned())).unwrap();

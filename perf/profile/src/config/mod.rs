@@ -6,12 +6,14 @@
 //! | `file` | a YAML file | a document |
 //! | `sweep` | a document | one document for each combination of swept values |
 //! | `model` | a document | typed values with defaults |
+//! | `length` | a part of one | a length, however it is spread |
 //! | `plan` | typed values | what the data set, the worker and the files need |
 //!
 //! The document of a run is written into its summary as `input_config`.
 
 pub mod document;
 pub mod file;
+pub mod length;
 pub mod model;
 pub mod plan;
 pub mod sweep;

@@ -6,6 +6,7 @@ use dormouse_perf_report::json::{Json, Members};
 use dormouse_runtime::exit::Failure;
 use serde::Deserialize;
 
+use super::length::{Length, SequenceDistribution};
 use super::wrong;
 
 /// A whole document.
@@ -215,7 +216,7 @@ pub struct Prompts {
     pub block_size: Option<u64>,
     pub batch_size: Option<usize>,
     pub corpus: Option<String>,
-    pub sequence_distribution: Option<String>,
+    pub sequence_distribution: Option<SequenceDistribution>,
     pub random_range_ratio: Option<Scalar>,
     pub random_corpus_style: Option<String>,
 }
@@ -230,41 +231,6 @@ impl<'de> Deserialize<'de> for Scalar {
             Json::String(text) => Self(text),
             other => Self(serde_json::to_string(&other).map_err(serde::de::Error::custom)?),
         })
-    }
-}
-
-/// A length, count or delay: a number, or a mean with a deviation.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Length {
-    pub mean: Option<f64>,
-    pub stddev: f64,
-}
-
-impl<'de> Deserialize<'de> for Length {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Normal {
-            mean: Option<f64>,
-            #[serde(default)]
-            stddev: f64,
-        }
-        match Json::deserialize(deserializer)? {
-            Json::Number(number) => Ok(Self { mean: number.as_f64(), stddev: 0.0 }),
-            object @ Json::Object(_) => {
-                for unbuilt in ["median", "peaks", "points", "min", "max"] {
-                    if object.get(unbuilt).is_some() {
-                        return Err(serde::de::Error::custom(format!(
-                            "distributions with {unbuilt:?} are not built: give mean and stddev"
-                        )));
-                    }
-                }
-                let text = serde_json::to_string(&object).map_err(serde::de::Error::custom)?;
-                let Normal { mean, stddev } = serde_json::from_str(&text).map_err(serde::de::Error::custom)?;
-                Ok(Self { mean, stddev })
-            }
-            _ => Err(serde::de::Error::custom("a length is a number, or an object with mean and stddev")),
-        }
     }
 }
 
@@ -495,8 +461,6 @@ mod tests {
         assert!(error.contains("urlz") && error.contains("url"), "{error}");
         let error = read(r#"{"benchmark":{"otel":{"url":"x"}}}"#).unwrap_err();
         assert!(error.contains("url"), "{error}");
-        let error = read(r#"{"benchmark":{"datasets":[{"prompts":{"isl":{"median":3}}}]}}"#).unwrap_err();
-        assert!(error.contains("median") && error.contains("not built"), "{error}");
     }
 
     #[test]
@@ -505,8 +469,8 @@ mod tests {
             read(r#"{"benchmark":{"dataset":{"prompts":{"isl":{"mean":3,"stddev":1},"osl":5}},"phases":[{"grace_period":"inf"}]}}"#)
                 .unwrap();
         let dataset = &config.benchmark.datasets[0];
-        assert_eq!(dataset.prompts.isl, Some(Length { mean: Some(3.0), stddev: 1.0 }));
-        assert_eq!(dataset.prompts.osl, Some(Length { mean: Some(5.0), stddev: 0.0 }));
+        assert_eq!(dataset.prompts.isl, Some(Length { mean: Some(3.0), stddev: Some(1.0), ..Length::default() }));
+        assert_eq!(dataset.prompts.osl, Some(Length { mean: Some(5.0), ..Length::default() }));
         assert_eq!(config.benchmark.phases[0].grace_period, Some(Seconds(None)));
     }
 }

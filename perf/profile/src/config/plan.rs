@@ -5,9 +5,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use dormouse_perf_data::lengths::{Pairs, RangeRatio};
+use dormouse_perf_data::lengths::RangeRatio;
 use dormouse_perf_data::spec::{
-    Corpus, CorpusStyle, FileFormat, ImageFormat, ImageSource, Images, ModelChoice, Normal, Rankings, Sampling, Source, Spec,
+    Corpus, CorpusStyle, FileFormat, ImageFormat, ImageSource, Images, ModelChoice, Rankings, Sampling, Source, Spec,
 };
 use dormouse_perf_data::{Dataset, EndpointType, ExtraInputs, Payloads};
 use dormouse_perf_load::arrivals::{Pattern, Rate};
@@ -19,7 +19,8 @@ use dormouse_perf_report::json::Json;
 use dormouse_runtime::exit::Failure;
 use url::Url;
 
-use super::model::{Config, Length, Model, Phase};
+use super::length::{Length, SequenceDistribution};
+use super::model::{Config, Model, Phase};
 use super::{name, wrong};
 
 /// Nanoseconds of seconds; what is too long saturates.
@@ -158,8 +159,15 @@ pub fn payloads(config: &Config, endpoint: EndpointType, models: Vec<String>, st
     Ok(payloads)
 }
 
-fn normal(length: Option<Length>, default: f64) -> Normal {
-    length.map_or(Normal::of(default), |length| Normal { mean: length.mean.unwrap_or(default), stddev: length.stddev })
+/// The length of that name; a number where none is given, or no mean.
+fn length(what: &str, given: Option<&Length>, usual: f64) -> Result<dormouse_perf_data::Length, Failure> {
+    let length = given.map(|length| length.resolve(Some(usual)).map_err(|why| wrong(format!("{what}: {why}"))));
+    length.unwrap_or(Ok(dormouse_perf_data::Length::of(usual)))
+}
+
+/// How many turns conversations have.
+fn turns(dataset: &super::model::Dataset) -> Result<dormouse_perf_data::Length, Failure> {
+    length("turns", dataset.turns.as_ref(), 1.0)
 }
 
 /// What the data are.
@@ -175,6 +183,8 @@ pub fn data(config: &Config, endpoint: EndpointType, seed: Option<u64>) -> Resul
         _ => return Err(wrong("several datasets in one benchmark are not built: give one")),
     };
     let prompts = &dataset.prompts;
+    // A deviation alone limits nothing.
+    let osl = prompts.osl.as_ref().filter(|osl| !osl.is_open());
     let bad = |what: &'static str| move |why: String| wrong(format!("{what}: {why}"));
     let source = match dataset.r#type.as_deref().map(name).as_deref() {
         None | Some("synthetic") if dataset.path.is_none() => Source::Synthetic,
@@ -203,9 +213,9 @@ pub fn data(config: &Config, endpoint: EndpointType, seed: Option<u64>) -> Resul
             _ => Sampling::Sequential,
         }),
         seed: dataset.random_seed.or(seed),
-        isl: normal(prompts.isl, 550.0),
-        osl: prompts.osl.and_then(|osl| Some(Normal { mean: osl.mean?, stddev: osl.stddev })),
-        seq_dist: prompts.sequence_distribution.as_deref().map(Pairs::parse).transpose().map_err(bad("--seq-dist"))?,
+        isl: length("prompts.isl", prompts.isl.as_ref(), 550.0)?,
+        osl: osl.map(|osl| osl.resolve(None).map_err(bad("prompts.osl"))).transpose()?,
+        seq_dist: prompts.sequence_distribution.as_ref().map(SequenceDistribution::resolve).transpose().map_err(bad("--seq-dist"))?,
         range_ratio: prompts
             .random_range_ratio
             .as_ref()
@@ -224,16 +234,12 @@ pub fn data(config: &Config, endpoint: EndpointType, seed: Option<u64>) -> Resul
         shared_system_length: dataset.prefix_prompts.shared_system_length,
         user_context_length: dataset.prefix_prompts.user_context_length,
         system_prompt: dataset.system_prompt.clone(),
-        turns: normal(dataset.turns, 1.0),
-        delay: normal(dataset.turn_delay, 0.0),
+        turns: turns(dataset)?,
+        delay: length("turn_delay", dataset.turn_delay.as_ref(), 0.0)?,
         delay_ratio: dataset.turn_delay_ratio.unwrap_or(1.0),
         ignore_trace_delays: dataset.ignore_trace_delays,
         images: images(dataset)?,
-        rankings: endpoint.ranks().then(|| Rankings {
-            passages: normal(dataset.rankings.passages, 1.0),
-            passage: normal(dataset.rankings.passage_tokens, 550.0),
-            query: normal(dataset.rankings.query_tokens, 550.0),
-        }),
+        rankings: if endpoint.ranks() { Some(rankings(&dataset.rankings)?) } else { None },
         models: benchmark.models.items.len().max(1),
         model_choice: match strategy.as_deref() {
             Some("random") => ModelChoice::Random,
@@ -316,6 +322,14 @@ pub(crate) fn usual_side(source: &ImageSource) -> f64 {
     if *source == ImageSource::Noise { 0.0 } else { 512.0 }
 }
 
+fn rankings(given: &super::model::Rankings) -> Result<Rankings, Failure> {
+    Ok(Rankings {
+        passages: length("rankings.passages", given.passages.as_ref(), 1.0)?,
+        passage: length("rankings.passage_tokens", given.passage_tokens.as_ref(), 550.0)?,
+        query: length("rankings.query_tokens", given.query_tokens.as_ref(), 550.0)?,
+    })
+}
+
 fn images(dataset: &super::model::Dataset) -> Result<Option<Images>, Failure> {
     let images = &dataset.images;
     let source = image_source(images)?;
@@ -325,8 +339,10 @@ fn images(dataset: &super::model::Dataset) -> Result<Option<Images>, Failure> {
         Some("random") => ImageFormat::Random,
         Some(other) => return Err(wrong(format!("--image-format: {other:?} is none of png, jpeg, random"))),
     };
-    let (width, height) = (normal(images.width, usual_side(&source)), normal(images.height, usual_side(&source)));
-    let made = width.mean > 0.0 && height.mean > 0.0;
+    let usual = usual_side(&source);
+    let width = length("images.width", images.width.as_ref(), usual)?;
+    let height = length("images.height", images.height.as_ref(), usual)?;
+    let made = width.mean() > 0.0 && height.mean() > 0.0;
     Ok(made.then(|| Images { width, height, batch: images.batch_size.unwrap_or(1), format, source }))
 }
 
@@ -389,7 +405,7 @@ fn one(config: &Config, phase: &Phase, data: &Dataset, streaming: bool) -> Resul
         "user_centric" => Load::Users {
             users: phase.users.filter(|users| *users > 0).ok_or_else(|| bad("user_centric needs users".to_owned()))?,
             rate: above("rate", phase.rate.unwrap_or(0.0))?,
-            turns: config.benchmark.datasets.first().map_or(1.0, |dataset| normal(dataset.turns, 1.0).mean),
+            turns: config.benchmark.datasets.first().map_or(Ok(1.0), |dataset| turns(dataset).map(|turns| turns.mean()))?,
         },
         "fixed_schedule" => Load::Schedule(schedule(data, phase).map_err(bad)?),
         other => return Err(bad(format!("type {other:?} is none of concurrency, constant, poisson, gamma, user_centric, fixed_schedule"))),

@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(all[2].label, "phases.profiling.concurrency=2,datasets.main.prompts.isl.mean=128");
         let config = Config::read(&all[3].document).unwrap();
         assert_eq!(config.benchmark.phases[0].concurrency, Some(2));
-        assert_eq!(config.benchmark.datasets[0].prompts.isl.unwrap().mean, Some(512.0));
+        assert_eq!(config.benchmark.datasets[0].prompts.isl.as_ref().unwrap().mean, Some(512.0));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Documents: small helpers over ordered JSON.
 
+use dormouse_perf_data::Length;
+use dormouse_perf_data::distribution::Shape;
 use dormouse_perf_report::json::{Json, Members};
 
 /// An object that is built member by member; what is not given is not there.
@@ -102,10 +104,68 @@ pub fn normal(mean: f64, stddev: Option<f64>) -> Json {
     object.json()
 }
 
+/// A length, as it stands in a document: all that is known of it.
+#[must_use]
+pub fn length(length: &Length) -> Json {
+    let mut object = Object::new();
+    let weighted = |mut item: Object, weight: f64| {
+        item.put("weight", weight);
+        item.json()
+    };
+    match length.shape() {
+        Shape::Normal { mean, stddev } => object.put("mean", *mean).put("stddev", *stddev),
+        Shape::Skewed { mean, median, .. } => object.put("mean", *mean).put("median", *median),
+        Shape::Peaks(peaks) => {
+            let peak = |(peak, weight): &(Length, f64)| weighted(Object(self::length(peak).members().to_vec()), *weight);
+            object.put("peaks", Json::Array(peaks.items().iter().map(peak).collect()))
+        }
+        Shape::Points(points) => {
+            let point = |(value, weight): &(f64, f64)| {
+                let mut point = Object::new();
+                point.put("value", *value);
+                weighted(point, *weight)
+            };
+            object.put("points", Json::Array(points.items().iter().map(point).collect()))
+        }
+    };
+    object.put_some("min", length.min()).put_some("max", length.max());
+    object.json()
+}
+
+/// Both are lengths, and of different kinds: nothing of the one goes with the other.
+#[must_use]
+pub fn replaces(under: &Json, over: &Json) -> bool {
+    match (kind(under), kind(over)) {
+        // A mean alone is that of whatever has one.
+        (Some("mean"), Some("median" | "stddev")) | (Some("median" | "stddev"), Some("mean")) => false,
+        (Some(under), Some(over)) => under != over,
+        _ => false,
+    }
+}
+
+/// The member that says of what kind a length is; none where something else may be meant, or only a part of one.
+fn kind(json: &Json) -> Option<&'static str> {
+    const OTHERS: [&str; 4] = ["type", "min", "max", "weight"];
+    const WHOLE: [&str; 5] = ["distribution", "peaks", "points", "value", "mean"];
+    let has = |name: &str| json.get(name).is_some();
+    if !json
+        .members()
+        .iter()
+        .all(|(name, _)| OTHERS.contains(&&**name) || WHOLE.contains(&&**name) || ["median", "stddev"].contains(&&**name))
+    {
+        return None;
+    }
+    match WHOLE.into_iter().find(|name| has(name))? {
+        "mean" => Some(["median", "stddev"].into_iter().find(|name| has(name)).unwrap_or("mean")),
+        other => Some(other),
+    }
+}
+
 /// Lays one document over another: members of objects one by one, everything else as a whole. Lists whose items have names
-/// are laid over item by item.
+/// are laid over item by item, and a length of another kind takes the place of the one there.
 pub fn overlay(under: &mut Json, over: Json) {
     match (under, over) {
+        (under, over) if replaces(under, &over) => *under = over,
         (Json::Object(under), Json::Object(over)) => {
             for (name, value) in over {
                 match under.iter_mut().find(|(n, _)| *n == name) {
@@ -190,6 +250,24 @@ mod tests {
         overlay(&mut under, json(r#"{"a":{"y":3},"p":[{"name":"m","r":5}],"l":[9],"b":true}"#));
         let want = r#"{"a":{"x":1,"y":3},"p":[{"name":"w","n":1},{"name":"m","n":2,"r":5}],"l":[9],"b":true}"#;
         assert_eq!(serde_json::to_string(&under).unwrap(), want);
+    }
+
+    #[test]
+    fn a_length_of_another_kind_takes_the_place_of_the_one_there() {
+        for (under, over, want) in [
+            (r#"{"mean":512,"stddev":50}"#, r#"{"mean":9,"median":4}"#, r#"{"mean":9,"median":4}"#),
+            (r#"{"mean":512,"stddev":50,"max":7}"#, r#"{"peaks":[1,2]}"#, r#"{"peaks":[1,2]}"#),
+            (r#"{"points":[{"value":1}]}"#, r#"{"mean":9}"#, r#"{"mean":9}"#),
+            (r#"{"mean":512,"median":50}"#, r#"{"mean":99}"#, r#"{"mean":99,"median":50}"#),
+            (r#"{"mean":512}"#, r#"{"mean":99,"median":50}"#, r#"{"mean":99,"median":50}"#),
+            (r#"{"mean":512,"stddev":50}"#, r#"{"min":3}"#, r#"{"mean":512,"stddev":50,"min":3}"#),
+            (r#"{"mean":512,"median":50}"#, r#"{"stddev":3}"#, r#"{"mean":512,"median":50,"stddev":3}"#),
+            (r#"{"value":5,"x":1}"#, r#"{"mean":3}"#, r#"{"value":5,"x":1,"mean":3}"#),
+        ] {
+            let mut all = json(&format!(r#"{{"isl":{under}}}"#));
+            overlay(&mut all, json(&format!(r#"{{"isl":{over}}}"#)));
+            assert_eq!(serde_json::to_string(&all).unwrap(), format!(r#"{{"isl":{want}}}"#));
+        }
     }
 
     #[test]

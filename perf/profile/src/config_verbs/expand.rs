@@ -12,7 +12,7 @@ use dormouse_runtime::output::{Out, error_line};
 
 use crate::about::{REDACTED, is_secret};
 use crate::config::model::{Config, Dataset, Phase};
-use crate::config::tree::{Object, normal, set};
+use crate::config::tree::{Object, length, normal, replaces, set};
 use crate::config::{document, file, name, plan, sweep, wrong};
 use crate::options::ProfileArgs;
 use crate::run::{document as document_of, seeded};
@@ -198,6 +198,7 @@ fn one_form(benchmark: &mut Vec<(String, Json)>) {
 /// Lays what was given over defaults: a number over a mean is that mean, items of lists are taken one by one.
 fn lay(under: &mut Json, over: Json) {
     match (under, over) {
+        (under, over) if replaces(under, &over) => *under = over,
         (under @ Json::Object(_), over @ Json::Number(_)) if under.get("mean").is_some() => {
             *under = normal(over.as_f64().unwrap_or_default(), Some(0.0));
         }
@@ -308,20 +309,18 @@ fn dataset(given: &Dataset, spec: &dormouse_perf_data::Spec, alone: bool) -> Jso
         }
         out.put("sampling", "sequential");
         let mut prompts = Object::new();
-        prompts.put("isl", normal(spec.isl.mean, Some(spec.isl.stddev)));
+        prompts.put("isl", length(&spec.isl)).put_some("osl", spec.osl.as_ref().map(length));
         prompts.put("batch_size", spec.batch as u64).put("corpus", "sonnet").put("random_corpus_style", "vllm");
         out.put("prompts", prompts.json());
         let mut prefix = Object::new();
         prefix.put("pool_size", 0_u64).put("length", 0_u64);
         out.put("prefix_prompts", prefix.json());
-        out.put("turns", normal(spec.turns.mean, Some(spec.turns.stddev)));
-        out.put("turn_delay", normal(spec.delay.mean, Some(spec.delay.stddev)));
+        out.put("turns", length(&spec.turns));
+        out.put("turn_delay", length(&spec.delay));
         if let Some(rankings) = &spec.rankings {
             let mut object = Object::new();
-            for (name, length) in [("passages", rankings.passages), ("passage_tokens", rankings.passage), ("query_tokens", rankings.query)]
-            {
-                object.put(name, normal(length.mean, Some(length.stddev)));
-            }
+            object.put("passages", length(&rankings.passages)).put("passage_tokens", length(&rankings.passage));
+            object.put("query_tokens", length(&rankings.query));
             out.put("rankings", object.json());
         } else {
             let mut images = Object::new();

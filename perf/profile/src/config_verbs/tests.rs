@@ -118,6 +118,62 @@ sweep: {type: scenarios, runs: [{name: a, benchmark: {endpoint: {url: g}}}, {nam
 }
 
 #[test]
+fn lengths_come_back() {
+    const LENGTHS: [&str; 12] = [
+        "7",
+        "{value: 7}",
+        "{type: fixed, value: 7, min: 2}",
+        "{mean: 7, max: 9}",
+        "{type: normal, mean: 7, stddev: 2}",
+        "{mean: 7, median: 5, min: 1, max: 90}",
+        "{mean: 7, median: 7}",
+        "{peaks: [{mean: 3, stddev: 1, weight: 60}, {mean: 9, median: 7, max: 20}]}",
+        "{peaks: [{distribution: {mean: 3, median: 1}, weight: 2}, {value: 4}, 5]}",
+        "{peaks: [{peaks: [2, 3], weight: 0.5}, {points: [{value: 4}]}]}",
+        "{points: [{value: 3, weight: 4}, {value: 9}], max: 8}",
+        "{stddev: 2}",
+    ];
+    for length in LENGTHS {
+        for rest in ["endpoint: {type: chat}", "endpoint: {type: cohere_rankings}"] {
+            let lengths = format!("turns: {length}, turnDelay: {length}, images: {{width: {length}, height: {length}}}");
+            let rankings = format!("rankings: {{passages: {length}, passageTokens: {length}, queryTokens: {length}}}");
+            let prompts = format!("prompts: {{isl: {length}, osl: {length}}}");
+            comes_back(&of_file(&format!("benchmark: {{model: m, {rest}, dataset: {{{lengths}, {rankings}, {prompts}}}}}")));
+        }
+        let sweep = format!("sweep: {{parameters: {{datasets.main.prompts.isl: [3, {length}]}}}}");
+        comes_back(&of_file(&format!("benchmark: {{model: m, datasets: [{{name: main, prompts: {{isl: {length}}}}}]}}\n{sweep}")));
+        let base = "benchmark: {model: m, dataset: {prompts: {isl: {mean: 512, stddev: 50}}}}";
+        let scenario = format!("{{name: a, benchmark: {{dataset: {{prompts: {{isl: {length}}}}}}}}}");
+        comes_back(&of_file(&format!("{base}\nsweep: {{type: scenarios, runs: [{scenario}]}}")));
+    }
+    let pairs = "[{isl: 128, islStddev: 5, osl: 64, probability: 40}, {isl: {mean: 512, median: 400}, osl: 9, probability: 60}]";
+    comes_back(&of_file(&format!("benchmark: {{model: m, dataset: {{prompts: {{sequenceDistribution: {pairs}}}}}}}")));
+    // Weights that were not given stand there, and nothing of another kind.
+    let yaml =
+        comes_back(&of_file("benchmark: {model: m, dataset: {prompts: {isl: {points: [{value: 3}]}, osl: {peaks: [{value: 4}, 5]}}}}"));
+    assert!(yaml.contains("- value: 3\n          weight: 1.0\n      osl:\n        peaks:\n"), "{yaml}");
+}
+
+#[test]
+fn means_of_any_length_are_swept() {
+    let document = of_file(
+        "benchmark: {model: m, datasets: [{name: main, prompts: {isl: {mean: 512, median: 40, max: 900}}}]}
+sweep: {parameters: {datasets.main.prompts.isl.mean: [64, 128]}}",
+    );
+    comes_back(&document);
+    for ((_, one), mean) in expand::each(&document).unwrap().iter().zip([64.0, 128.0]) {
+        let spec = plan::data(&Config::read(one).unwrap(), dormouse_perf_data::EndpointType::default(), None).unwrap();
+        assert_eq!(spec.isl, dormouse_perf_data::Length::log_normal(mean, 40.0).unwrap().within(None, Some(900.0)).unwrap());
+    }
+    // Options lie over a file, whatever its lengths are.
+    let file = written("benchmark: {model: m, dataset: {prompts: {isl: {peaks: [3, 4]}, osl: {mean: 9, median: 4}}}}");
+    let document = of_options(&format!("--config {} --isl 20 --osl 30 --osl-stddev 2", file.path().display()));
+    let config = Config::read(&document).unwrap();
+    let spec = plan::data(&config, plan::endpoint(&config).unwrap(), None).unwrap();
+    assert_eq!((spec.isl, spec.osl), (dormouse_perf_data::Length::of(20.0), dormouse_perf_data::Length::normal(30.0, 2.0).ok()));
+}
+
+#[test]
 fn what_looks_like_an_expression_is_none() {
     let template = r#"{"model": {{ model|tojson }}, "t": "${HOME} {{ text }} endraw"}"#;
     let mut document = of_options("-m m --endpoint-type template");
@@ -193,6 +249,8 @@ fn short_forms_have_lines_too() {
     let found = wrong_with("benchmark:\n  model: m\n  dataset: {prompts: {corpus: bible}}\n  profiling:\n    type: constant\n");
     assert!(found[0].starts_with(":3: benchmark.dataset.prompts.corpus: "), "{found:?}");
     assert!(found[1].starts_with(":5: benchmark.phases[0].type: ") && found[1].contains("needs a rate"), "{found:?}");
+    let found = wrong_with("benchmark:\n  model: m\n  dataset:\n    turns: 1\n    prompts:\n      isl: {mean: 3, median: 4}\n");
+    assert!(found[0].starts_with(":6: benchmark.dataset.prompts.isl.mean: prompts.isl: median must be"), "{found:?}");
     let found = wrong_with("# nothing\nbenchmark:\n  endpoint: {type: chat}\n");
     assert!(found[0].starts_with(": no model is given"), "{found:?}");
 }

@@ -1,4 +1,5 @@
 use clap::Parser;
+use dormouse_perf_data::Length as Drawn;
 
 use super::*;
 use crate::config::file;
@@ -42,14 +43,14 @@ fn images_are_noise_or_pictures() {
         ("--image-source p --image-source-sampling sequential-cycle", ImageFormat::Png, folder("p", Sampling::Sequential)),
     ] {
         let images = of_options(&format!("{sides} {words}")).unwrap().images.unwrap();
-        assert_eq!((images.width.mean, images.height.mean, images.batch), (30.0, 20.0, 1), "{words}");
+        assert_eq!((images.width.mean(), images.height.mean(), images.batch), (30.0, 20.0, 1), "{words}");
         assert_eq!((images.format, images.source), (format, source), "{words}");
     }
     let yaml = "model: m, dataset: {images: {width: {mean: 30, stddev: 4}, format: jpeg, source: ./pics, sourceSampling: shuffle_cycle}}";
     let images = of_file(yaml).unwrap().images.unwrap();
     assert_eq!((images.format, images.source), (ImageFormat::Jpeg, folder("./pics", Sampling::Shuffle)));
     // A folder that is named is used; a side of it has the peer's usual length.
-    assert_eq!((images.width, images.height), (Normal { mean: 30.0, stddev: 4.0 }, Normal::of(512.0)));
+    assert_eq!((images.width, images.height), (Drawn::normal(30.0, 4.0).unwrap(), Drawn::of(512.0)));
     assert_eq!(of_options("--image-source ./pics --image-width-mean 0").unwrap().images, None);
 }
 
