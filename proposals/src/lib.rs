@@ -1,0 +1,5 @@
+//! Enhancement proposals in a repository, as they are: Markdown and git, no database, no server.
+
+pub mod model;
+pub mod parse;
+pub mod text;

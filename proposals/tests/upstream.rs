@@ -1,0 +1,125 @@
+//! The repository that the format comes from, at the commit at which it was measured (contract 2). Without it: SKIPPED.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dormouse_proposals::model::{Corpus, Document, Templates};
+use dormouse_proposals::parse::date::{DateValue, Order};
+use dormouse_proposals::parse::fields::Name;
+use dormouse_proposals::parse::name::Kind;
+use dormouse_proposals::parse::status::CategoryValue;
+use dormouse_proposals::parse::value::Class;
+
+const COMMIT: &str = "dfdfb78";
+
+fn git(folder: &Path, arguments: &[&str]) -> Vec<u8> {
+    let out = Command::new("git").arg("-C").arg(folder).args(arguments).output().unwrap();
+    assert!(out.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+    out.stdout
+}
+
+/// The repository, and what keeps it.
+fn repository() -> Option<(PathBuf, Option<tempfile::TempDir>)> {
+    if let Some(clone) = std::env::var_os("DORMOUSE_DEP_CORPUS") {
+        return Some((clone.into(), None));
+    }
+    let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden/proposals/upstream.bundle");
+    if !bundle.exists() {
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let clone = folder.path().join("upstream");
+    let made = Command::new("git").args(["clone", "-q", "--no-checkout"]).arg(&bundle).arg(&clone).status().unwrap();
+    assert!(made.success());
+    Some((clone, Some(folder)))
+}
+
+fn corpus() -> Option<Corpus> {
+    let Some((clone, _keep)) = repository() else {
+        eprintln!("SKIPPED: no clone of the proposals; DORMOUSE_DEP_CORPUS=FOLDER names one");
+        return None;
+    };
+    let paths = String::from_utf8(git(&clone, &["ls-tree", "-r", "--name-only", COMMIT])).unwrap();
+    let mut corpus = Corpus { paths: paths.lines().map(str::to_owned).collect(), ..Corpus::default() };
+    let mut templates = Templates::default();
+    for path in paths.lines().filter(|path| path.ends_with(".md")) {
+        let source = String::from_utf8(git(&clone, &["show", &format!("{COMMIT}:{path}")])).unwrap();
+        let document = Document::read(path, source).unwrap();
+        match document.name.kind {
+            Kind::Template => templates.documents.push(document),
+            _ if path.starts_with("deps/") => corpus.documents.push(document),
+            _ => {}
+        }
+    }
+    corpus.templates = templates;
+    Some(corpus)
+}
+
+/// Table 2.1: kind, status, category and area, date, people, pull request.
+const RECORDS: &str = "\
+0000-dep-process.md|complete|Approved|Process|2025-04-16|2/1/6|#1
+0001-stream-res-err.md|limited|Approved|Architecture|2025-07-09|2/2/2|#15
+0002-dep-trtllm-disagg-workflow.md|limited|Approved|Architecture|2025-07-15|1/3/2|#22
+0003-responses-api.md|limited|Approved|Architecture|ambiguous|1/1/4|#16
+0004-observability-metrics.md|limited|Approved|Architecture|ambiguous|2/1/2|#21
+0005-llm-request-migration.md|limited|Approved|Architecture|2025-07-21|2/2/1|#25
+0006-build-and-dependency-management.md|limited|Approved|unknown|p|1/p/2|-
+0007-velonix-cicd-solution.md|limited|Under Review|Architecture; CI/CD|p|1/p/2|#36
+0008-dynamo-components-restructure.md|complete|Approved|Architecture|ambiguous|1/2/5|p
+0008-testing-strategy.md|limited|Draft|Architecture|2025-09-09|3/1/4|p
+0009-testing-in-ci-strategy.md|limited|Draft|unknown|-|1/-/3|-
+0010-container-strategy.md|complete|Ready for Review=UnderReview|Architecture|2025-07-18|1/2/7|p
+0010-python-frontend.md|complete|Accepted=Approved|Architecture|-|1/-/-|-
+0012-docker-templating.md|limited|choice=Draft|Process|e|1/e/e|N/A
+0013-multimodal-embedding-cache.md|limited|Approved|Architecture|2026-01-23|1/2/5|N/A
+0014-automated-dependency-upgrades.md|complete|Draft|Process; CI/CD|2026-03-31|1/1/2|p
+0014-error-standardization.md|complete|Approved|Architecture|2026-02-11|2/3/1|#70
+0015-buildkit-remote-build-and-caching.md|complete|Published=Approved|Architecture; CI/CD|2026-02-03|1/1/2|-
+";
+
+fn row(corpus: &Corpus, document: &Document) -> String {
+    let class = |name| document.head.field(name).map(|field| corpus.templates.class(field));
+    let absent = |name| match class(name) {
+        None => Some("-".to_owned()),
+        Some(Class::Empty) => Some("e".to_owned()),
+        Some(Class::Pending) => Some("p".to_owned()),
+        Some(Class::None) => Some("N/A".to_owned()),
+        Some(_) => None,
+    };
+    let value = |name| document.head.field(name).unwrap().value.clone();
+    let kind = match document.sections().kind() {
+        dormouse_proposals::parse::sections::Kind::Complete => "complete",
+        dormouse_proposals::parse::sections::Kind::Limited => "limited",
+    };
+    let raw = value(Name::Status);
+    let effective = document.effective().map_or("Unknown", |status| status.name());
+    let raw = if raw.contains('|') { "choice" } else { &raw };
+    let status = if raw.replace(' ', "") == effective { raw.to_owned() } else { format!("{raw}={effective}") };
+    let known = ["Architecture", "Process", "Guidelines"].map(str::to_owned);
+    let category = match CategoryValue::read(&value(Name::Category), &known) {
+        CategoryValue::Known(category) | CategoryValue::Legacy(category) => category,
+        CategoryValue::Compound { category, area } => format!("{category}; {area}"),
+        CategoryValue::Unknown => "unknown".to_owned(),
+    };
+    let date = absent(Name::ReviewDate).unwrap_or_else(|| match DateValue::read(&value(Name::ReviewDate), Order::None) {
+        Some(DateValue::Ambiguous { .. }) => "ambiguous".to_owned(),
+        Some(date) => date.date().unwrap().to_string(),
+        None => "none".to_owned(),
+    });
+    let people = |name| absent(name).unwrap_or_else(|| document.people(name).len().to_string());
+    let people = [Name::Authors, Name::Sponsor, Name::Reviewers].map(people).join("/");
+    let request = absent(Name::PullRequest)
+        .unwrap_or_else(|| format!("#{}", value(Name::PullRequest).trim_end_matches(')').rsplit('/').next().unwrap()));
+    let name = document.path.rsplit('/').next().unwrap();
+    [name, kind, &status, &category, &date, &people, &request].join("|")
+}
+
+#[test]
+fn records_are_those_of_table_2_1() {
+    let Some(corpus) = corpus() else { return };
+    let rows: Vec<String> = corpus.proposals().map(|document| row(&corpus, document)).collect();
+    let wanted: Vec<&str> = RECORDS.lines().collect();
+    let differ: Vec<_> = rows.iter().zip(&wanted).filter(|(row, wanted)| row != *wanted).collect();
+    assert!(rows.len() == wanted.len() && differ.is_empty(), "{} rows; {differ:#?}", rows.len());
+}
