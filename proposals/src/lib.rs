@@ -1,5 +1,8 @@
 //! Enhancement proposals in a repository, as they are: Markdown and git, no database, no server.
 
+pub mod config;
+pub mod finding;
 pub mod model;
 pub mod parse;
+pub mod rules;
 pub mod text;

@@ -1,10 +1,11 @@
 //! What is known of a repository: its documents as they are read, and what is asked of git.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use jiff::civil::Date;
 
+use crate::config::Config;
 use crate::parse::body::Body;
 use crate::parse::fields::{Field, Name as FieldName};
 use crate::parse::head::Head;
@@ -148,6 +149,34 @@ pub struct Corpus {
     pub paths: BTreeSet<String>,
     /// The day that rules with a clock go by.
     pub today: Option<Date>,
+    /// When files came and changed, where history is known: by path.
+    pub history: BTreeMap<String, PathHistory>,
+    /// Refs of the clone, where they were asked for.
+    pub refs: Vec<RefTree>,
+}
+
+/// What the first-parent line of trunk says of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathHistory {
+    /// How many commits of the line came before the one that brought it.
+    pub order: usize,
+    /// When it came, seconds from the epoch.
+    pub added: i64,
+    /// When it was touched last.
+    pub touched: i64,
+}
+
+/// A ref, and the Markdown files of its tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefTree {
+    /// Its whole name.
+    pub name: String,
+    /// When its last commit was made, seconds from the epoch.
+    pub committed: i64,
+    /// It is part of trunk.
+    pub merged: bool,
+    /// Paths of Markdown files.
+    pub paths: Vec<String>,
 }
 
 impl Corpus {
@@ -158,10 +187,60 @@ impl Corpus {
 
     /// Whether a document of number nought is the process itself, and no draft.
     #[must_use]
-    pub fn is_process(&self, document: &Document) -> bool {
+    pub fn is_process(&self, document: &Document, config: &Config) -> bool {
+        if document.name.kind != Kind::Numbered(0) {
+            return false;
+        }
+        if let Some(path) = &config.process_document {
+            return *path == document.path;
+        }
         let category = document.head.field(FieldName::Category).map(|field| field.value.trim());
-        document.name.kind == Kind::Numbered(0)
-            && category.is_some_and(|category| category.eq_ignore_ascii_case("Process"))
+        category.is_some_and(|category| category.eq_ignore_ascii_case("Process"))
             && document.effective().is_some_and(|status| !status.is_undecided())
     }
+
+    /// Of several with one number the one that reached trunk first; without history the first by its path.
+    #[must_use]
+    pub fn keeper<'a>(&self, documents: &[&'a Document]) -> Option<&'a Document> {
+        let order =
+            |document: &&&Document| (self.history.get(&document.path).map_or(usize::MAX, |known| known.order), document.path.clone());
+        if documents.len() < 2 { None } else { documents.iter().min_by_key(order).copied() }
+    }
+
+    /// The day on which a document reached trunk, where that is known.
+    #[must_use]
+    pub fn added(&self, document: &Document) -> Option<Date> {
+        day(self.history.get(&document.path)?.added)
+    }
+
+    /// The day on which a document was touched last, where that is known.
+    #[must_use]
+    pub fn touched(&self, document: &Document) -> Option<Date> {
+        day(self.history.get(&document.path)?.touched)
+    }
+
+    /// Whether a path lies in a folder of attachments of a proposal.
+    #[must_use]
+    pub fn is_attachment(&self, path: &str) -> bool {
+        self.proposals().any(|document| attachments(document).any(|folder| path.starts_with(&folder)))
+    }
+}
+
+/// The day of a moment, in UTC.
+#[must_use]
+pub fn day(seconds: i64) -> Option<Date> {
+    jiff::Timestamp::from_second(seconds).ok().map(|moment| moment.to_zoned(jiff::tz::TimeZone::UTC).date())
+}
+
+/// Folders in which the attachments of a proposal may lie; the first is where they should.
+pub fn attachments(document: &Document) -> impl Iterator<Item = String> {
+    let (folder, file) =
+        document.path.rsplit_once('/').map_or((String::new(), document.path.as_str()), |(f, file)| (format!("{f}/"), file));
+    let stem = file.trim_end_matches(".md").to_owned();
+    let number = stem.split('-').next().unwrap_or_default().to_owned();
+    let title = document.title().map(|title| format!("{title} [Artifacts]"));
+    [Some(stem), Some(number.clone()), Some(format!("{number}-images")), Some(format!("{number}_images")), title]
+        .into_iter()
+        .flatten()
+        .map(move |name| format!("{folder}{name}/"))
 }

@@ -3,7 +3,7 @@
 use super::body::Heading;
 
 /// A section that the format knows.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Schema {
     /// Its heading.
     pub name: &'static str,
