@@ -1,6 +1,7 @@
 //! Enhancement proposals in a repository, as they are: Markdown and git, no database, no server.
 
 pub mod config;
+pub mod edit;
 pub mod finding;
 pub mod model;
 pub mod parse;

@@ -4,7 +4,11 @@
 //! Levels, suppressions, baselines and what was there before are others' business (`lint`).
 
 mod f;
+mod r;
 mod relations;
+#[cfg(test)]
+pub(crate) mod testing;
+mod x;
 
 use std::collections::BTreeMap;
 
@@ -70,7 +74,7 @@ pub struct Rule {
 
 /// All rules, in the order of their numbers.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    [f::RULES].into_iter().flatten()
+    [f::RULES, x::RULES, r::RULES].into_iter().flatten()
 }
 
 /// The rule of a number or a name.
@@ -107,6 +111,11 @@ impl<'a> Context<'a> {
             }
         }
         Self { corpus, config, trunk: false, clock: false, relations: Relations::of(corpus), numbers }
+    }
+
+    /// Proposals, with their places in [`Corpus::documents`].
+    pub fn proposals(&self) -> impl Iterator<Item = (usize, &'a Document)> + use<'a> {
+        self.corpus.documents.iter().enumerate().filter(|(_, document)| document.name.is_proposal())
     }
 }
 
