@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use dormouse_names::program::lacking;
-use dormouse_runtime::exit::Failure;
-use dormouse_runtime::output::Out;
+use dormouse_console::exit::Failure;
+use dormouse_console::output::Out;
 
 use crate::systems;
 

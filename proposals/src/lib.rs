@@ -3,7 +3,10 @@
 pub mod config;
 pub mod edit;
 pub mod finding;
+pub mod lint;
 pub mod model;
 pub mod parse;
+pub mod report;
 pub mod rules;
+mod suppression;
 pub mod text;

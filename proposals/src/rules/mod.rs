@@ -143,23 +143,28 @@ impl Sink<'_> {
     }
 
     fn put(&mut self, path: &str, span: Span, context: String, message: String) -> &mut Finding {
-        self.findings.push(Finding {
-            id: self.rule.id,
-            severity: self.rule.severity,
-            path: path.to_owned(),
-            span,
-            message,
-            label: String::new(),
-            notes: Vec::new(),
-            help: None,
-            related: Vec::new(),
-            fix: Vec::new(),
-            context,
-            fingerprint: String::new(),
-            inherited: false,
-        });
+        self.findings.push(finding(self.rule, path, span, context, message));
         let last = self.findings.len() - 1;
         &mut self.findings[last]
+    }
+}
+
+/// A finding of a rule.
+pub(crate) fn finding(rule: &'static Rule, path: &str, span: Span, context: String, message: String) -> Finding {
+    Finding {
+        id: rule.id,
+        severity: rule.severity,
+        path: path.to_owned(),
+        span,
+        message,
+        label: String::new(),
+        notes: Vec::new(),
+        help: None,
+        related: Vec::new(),
+        fix: Vec::new(),
+        context,
+        fingerprint: String::new(),
+        inherited: false,
     }
 }
 
