@@ -164,6 +164,8 @@ pub struct PathHistory {
     pub added: i64,
     /// When it was touched last.
     pub touched: i64,
+    /// When its status was changed last.
+    pub status: i64,
 }
 
 /// A ref, and the Markdown files of its tree.
@@ -217,6 +219,13 @@ impl Corpus {
     #[must_use]
     pub fn touched(&self, document: &Document) -> Option<Date> {
         day(self.history.get(&document.path)?.touched)
+    }
+
+    /// The day on which a document was decided, as far as it is known: its status was changed last then.
+    #[must_use]
+    pub fn decided(&self, document: &Document) -> Option<Date> {
+        let known = self.history.get(&document.path).filter(|_| document.effective().is_some_and(|status| !status.is_undecided()))?;
+        day(known.status)
     }
 
     /// Whether a path lies in a folder of attachments of a proposal.

@@ -206,10 +206,10 @@ mod tests {
         repository.clock = true;
         repository.corpus.today = Some(date(2026, 6, 1));
         // The first of March.
-        repository
-            .corpus
-            .history
-            .insert("deps/0001-a.md".to_owned(), PathHistory { order: 0, added: 1_772_323_200, touched: 1_772_323_200 });
+        repository.corpus.history.insert(
+            "deps/0001-a.md".to_owned(),
+            PathHistory { order: 0, added: 1_772_323_200, touched: 1_772_323_200, status: 1_772_323_200 },
+        );
         found(&repository, "R").into_iter().map(|found| found[..4].to_owned()).collect()
     }
 
