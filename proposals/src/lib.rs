@@ -6,6 +6,7 @@ pub mod finding;
 pub mod lint;
 pub mod model;
 pub mod parse;
+pub mod query;
 pub mod record;
 pub mod report;
 pub mod rules;

@@ -10,11 +10,11 @@ use crate::config::Config;
 use crate::finding::{Finding, Severity};
 use crate::lint::Counts;
 use crate::model::{Corpus, Document, attachments};
-use crate::parse::date::DateValue;
 use crate::parse::fields::Name;
 use crate::parse::sections::{Kind, SCHEMA};
-use crate::parse::status::{CategoryValue, Status};
+use crate::parse::status::Status;
 use crate::parse::value::Class;
+use crate::query::{self, DateField};
 use crate::rules::{RelationKind, Relations, Target};
 use crate::text::without_comments;
 
@@ -96,14 +96,6 @@ pub fn record(corpus: &Corpus, config: &Config, relations: &Relations, at: usize
     let field = |name: Name| document.head.field(name).filter(|field| corpus.templates.class(field) == Class::Value);
     let text = |name: Name| field(name).map(|field| field.value.clone());
     let people = |name: Name| document.people(name).iter().map(crate::parse::people::Person::shown).collect();
-    let category = document.head.field(Name::Category).map(|field| CategoryValue::read(&field.value, &config.categories));
-    let compound = match &category {
-        Some(CategoryValue::Compound { area, .. }) => Some(area.clone()),
-        _ => None,
-    };
-    let listed = text(Name::Area).unwrap_or_default();
-    let listed = listed.split(',').map(|area| area.trim().to_owned()).filter(|area| !area.is_empty());
-    let day = |name: Name| DateValue::read(&document.head.field(name)?.value, config.date_order.order())?.date();
     let relation = |relation: &crate::rules::Relation| {
         let to = |at: usize| corpus.documents.get(at);
         let (to, number) = match &relation.to {
@@ -131,13 +123,13 @@ pub fn record(corpus: &Corpus, config: &Config, relations: &Relations, at: usize
         status: document.head.field(Name::Status).map(|field| field.value.clone()),
         effective_status: document.effective(),
         authors: people(Name::Authors),
-        category: category.as_ref().and_then(|category| category.category()).map(str::to_owned),
-        areas: compound.into_iter().chain(listed).collect(),
+        category: query::category(document, config),
+        areas: query::areas(document, config),
         replaces: text(Name::Replaces),
         replaced_by: text(Name::ReplacedBy),
         sponsors: people(Name::Sponsor),
         reviewers: people(Name::Reviewers),
-        review_date: day(Name::ReviewDate),
+        review_date: query::day(document, DateField::Review, corpus, config),
         pull_request: text(Name::PullRequest),
         implementation: joined(document, Name::Implementation),
         extra: others.map(|field| (field.name.map_or(field.written.clone(), |name| name.key().to_owned()), field.value.clone())).collect(),
