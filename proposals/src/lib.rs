@@ -3,8 +3,11 @@
 pub mod config;
 pub mod edit;
 pub mod finding;
+pub mod index;
 pub mod lint;
+pub mod mentions;
 pub mod model;
+pub mod new;
 pub mod parse;
 pub mod query;
 pub mod record;

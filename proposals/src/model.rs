@@ -153,6 +153,8 @@ pub struct Corpus {
     pub history: BTreeMap<String, PathHistory>,
     /// Refs of the clone, where they were asked for.
     pub refs: Vec<RefTree>,
+    /// Texts of other files that somebody asks for: those of the index.
+    pub others: BTreeMap<String, Arc<str>>,
 }
 
 /// What the first-parent line of trunk says of a file.

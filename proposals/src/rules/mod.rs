@@ -4,6 +4,7 @@
 //! Levels, suppressions, baselines and what was there before are others' business (`lint`).
 
 mod f;
+mod g;
 mod r;
 mod relations;
 #[cfg(test)]
@@ -17,7 +18,9 @@ use crate::finding::{Finding, Severity};
 use crate::model::{Corpus, Document};
 use crate::text::Span;
 
+pub(crate) use r::days;
 pub use relations::{Relation, RelationKind, Relations, Target, is_outside, mentions, resolve};
+pub(crate) use x::link_between;
 
 /// What a rule needs before it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +77,7 @@ pub struct Rule {
 
 /// All rules, in the order of their numbers.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    [f::RULES, x::RULES, r::RULES].into_iter().flatten()
+    [f::RULES, x::RULES, r::RULES, g::RULES].into_iter().flatten()
 }
 
 /// The rule of a number or a name.

@@ -210,7 +210,7 @@ fn one_way(context: &Context<'_>, sink: &mut Sink<'_>) {
         }
         let name = field(kind);
         let message = format!("{} does not say {} {}", shown(lacking), name.written(), shown(from));
-        let value = format!("[{} {}]({})", shown(from), from.title().unwrap_or_default(), link(lacking, from));
+        let value = format!("[{} {}]({})", shown(from), from.title().unwrap_or_default(), link_between(&lacking.path, &from.path));
         let place = lacking.head.field(name);
         let finding = match place {
             Some(field) => sink.at(lacking, field.name_span, format!("{} {}", name.written(), from.slug()), message),
@@ -231,10 +231,10 @@ fn gap(document: &Document, at: Span) -> &'static str {
     if document.source.get(..at.start).is_some_and(|before| before.ends_with(':') || before.ends_with('*')) { " " } else { "" }
 }
 
-/// The address of one document in another.
-pub(crate) fn link(from: &Document, to: &Document) -> String {
+/// The address of one file in another.
+pub(crate) fn link_between(from: &str, to: &str) -> String {
     let folders = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
-    let (from, to) = (folders(&from.path), folders(&to.path));
+    let (from, to) = (folders(from), folders(to));
     let same = from.iter().zip(&to).take_while(|(a, b)| a == b).count().min(from.len() - 1).min(to.len() - 1);
     let up = vec!["..".to_owned(); from.len() - 1 - same];
     up.into_iter().chain(to[same..].iter().cloned()).collect::<Vec<_>>().join("/")
