@@ -282,6 +282,20 @@ mod tests {
     }
 
     #[test]
+    fn attributes_are_read() {
+        let read = |tag: &str| attribute(tag, "src").map(|value| value.of(tag).to_owned());
+        for (tag, wanted) in [
+            ("<img src=a/b.png>", Some("a/b.png")),
+            ("<img src=a/b.png/>", Some("a/b.png")),
+            ("<img data-src='x' SRC = 'a b'>", Some("a b")),
+            ("<img src=\"a", Some("a")),
+            ("<img src>", None),
+        ] {
+            assert_eq!(read(tag).as_deref(), wanted, "{tag}");
+        }
+    }
+
+    #[test]
     fn comments_are_found() {
         let text = "<!-- a -->\n\ntext <!-- b\nb --> text\n\n```\n<!-- no -->\n```\n";
         let body = read(text);
