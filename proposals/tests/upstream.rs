@@ -151,7 +151,7 @@ const FINDINGS: &str = "\
 ";
 
 /// Letters whose rules are there.
-const LETTERS: &str = "FXR";
+const LETTERS: &str = "FSLXRG";
 
 /// Rule by rule, of each file: `F002`, `M019x4`; with history a keeper of a number is named there, without, all but one have the
 /// finding.

@@ -166,7 +166,7 @@ impl Body {
             let end = rest.find('>').map_or(rest.len(), |end| end + 1);
             let tag = &rest[..end];
             if tag.get(..4).is_some_and(|begin| begin.eq_ignore_ascii_case("<img")) {
-                let attribute = |name: &str| attribute(tag, name);
+                let attribute = |name: &str| attribute(tag, name).map(|value| value.of(tag).to_owned());
                 self.links.push(Link {
                     span: Span::new(at + begin, at + begin + end),
                     url: attribute("src").unwrap_or_default(),
@@ -181,8 +181,8 @@ impl Body {
     }
 }
 
-/// The value of an attribute in a tag.
-fn attribute(tag: &str, name: &str) -> Option<String> {
+/// Where the value of an attribute stands in a tag.
+pub(crate) fn attribute(tag: &str, name: &str) -> Option<Span> {
     let lower = tag.to_ascii_lowercase();
     let mut from = 0;
     loop {
@@ -190,8 +190,15 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
         from = at + name.len();
         let alone = lower[..at].ends_with(|c: char| c.is_ascii_whitespace());
         let Some(value) = tag[from..].trim_start().strip_prefix('=').filter(|_| alone).map(str::trim_start) else { continue };
-        let quoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.split(quote).next());
-        return Some(quoted.unwrap_or_else(|| value.split([' ', '>', '/']).next().unwrap_or_default()).to_owned());
+        let start = tag.len() - value.len();
+        if let Some(quote) = ['"', '\''].into_iter().find(|quote| value.starts_with(*quote)) {
+            let length = value[1..].find(quote).unwrap_or(value.len() - 1);
+            return Some(Span::new(start + 1, start + 1 + length));
+        }
+        // Without quotes a slash belongs to the value, but for the last one of the tag.
+        let bare = value.split(|c: char| c.is_ascii_whitespace() || c == '>').next().unwrap_or_default();
+        let bare = bare.strip_suffix('/').filter(|bare| value[bare.len()..].starts_with("/>")).unwrap_or(bare);
+        return Some(Span::new(start, start + bare.len()));
     }
 }
 
@@ -272,6 +279,20 @@ mod tests {
         );
         assert_eq!(body.definitions[1].url.of(text), "[two.md]");
         assert!(body.is_code(text.find("[no]").unwrap()) && !body.is_code(2));
+    }
+
+    #[test]
+    fn attributes_are_read() {
+        let read = |tag: &str| attribute(tag, "src").map(|value| value.of(tag).to_owned());
+        for (tag, wanted) in [
+            ("<img src=a/b.png>", Some("a/b.png")),
+            ("<img src=a/b.png/>", Some("a/b.png")),
+            ("<img data-src='x' SRC = 'a b'>", Some("a b")),
+            ("<img src=\"a", Some("a")),
+            ("<img src>", None),
+        ] {
+            assert_eq!(read(tag).as_deref(), wanted, "{tag}");
+        }
     }
 
     #[test]

@@ -4,14 +4,20 @@
 //! Levels, suppressions, baselines and what was there before are others' business (`lint`).
 
 mod f;
+#[cfg(test)]
+mod fixture;
 mod g;
+mod l;
+mod place;
 mod r;
 mod relations;
+mod s;
 #[cfg(test)]
 pub(crate) mod testing;
 mod x;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use crate::config::Config;
 use crate::finding::{Finding, Severity};
@@ -77,7 +83,7 @@ pub struct Rule {
 
 /// All rules, in the order of their numbers.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    [f::RULES, x::RULES, r::RULES, g::RULES].into_iter().flatten()
+    [f::RULES, s::RULES, l::RULES, x::RULES, r::RULES, g::RULES].into_iter().flatten()
 }
 
 /// The rule of a number or a name.
@@ -101,6 +107,8 @@ pub struct Context<'a> {
     pub relations: Relations,
     /// Proposals by number, those of nought left out.
     pub numbers: BTreeMap<u32, Vec<&'a Document>>,
+    /// Paths as links ask for them; made when the first one does.
+    tree: OnceLock<l::Tree>,
 }
 
 impl<'a> Context<'a> {
@@ -113,7 +121,7 @@ impl<'a> Context<'a> {
                 numbers.entry(number).or_default().push(document);
             }
         }
-        Self { corpus, config, trunk: false, clock: false, relations: Relations::of(corpus), numbers }
+        Self { corpus, config, trunk: false, clock: false, relations: Relations::of(corpus), numbers, tree: OnceLock::new() }
     }
 
     /// Proposals, with their places in [`Corpus::documents`].
