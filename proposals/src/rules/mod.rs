@@ -4,9 +4,13 @@
 //! Levels, suppressions, baselines and what was there before are others' business (`lint`).
 
 mod f;
+mod m;
+mod p;
 mod relations;
+mod t;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use crate::config::Config;
 use crate::finding::{Finding, Severity};
@@ -70,7 +74,7 @@ pub struct Rule {
 
 /// All rules, in the order of their numbers.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    [f::RULES].into_iter().flatten()
+    [f::RULES, m::RULES, t::RULES, p::RULES].into_iter().flatten()
 }
 
 /// The rule of a number or a name.
@@ -94,6 +98,7 @@ pub struct Context<'a> {
     pub relations: Relations,
     /// Proposals by number, those of nought left out.
     pub numbers: BTreeMap<u32, Vec<&'a Document>>,
+    guidance: OnceLock<t::Guidance>,
 }
 
 impl<'a> Context<'a> {
@@ -106,7 +111,7 @@ impl<'a> Context<'a> {
                 numbers.entry(number).or_default().push(document);
             }
         }
-        Self { corpus, config, trunk: false, clock: false, relations: Relations::of(corpus), numbers }
+        Self { corpus, config, trunk: false, clock: false, relations: Relations::of(corpus), numbers, guidance: OnceLock::new() }
     }
 }
 
