@@ -1,5 +1,6 @@
 //! T: what templates and tools leave behind.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::{Check, Context, Mend, Needs, Rule, Sink};
@@ -74,7 +75,7 @@ impl Guidance {
             for (_, text) in paragraphs(template) {
                 let plain = plain(text);
                 if plain.chars().count() >= 25 && !is_label(&plain) && !is_marker(&plain) {
-                    guidance.0.entry(first(text)).or_default().insert(plain);
+                    guidance.0.entry(first(text).into_owned()).or_default().insert(plain);
                 }
             }
         }
@@ -82,7 +83,7 @@ impl Guidance {
     }
 
     fn has(&self, text: &str) -> Option<String> {
-        let known = self.0.get(&first(text))?;
+        let known = self.0.get(&*first(text))?;
         Some(plain(text)).filter(|plain| known.contains(plain))
     }
 }
@@ -101,8 +102,9 @@ fn plain(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('\\', "")
 }
 
-fn first(text: &str) -> String {
-    text.split_whitespace().next().unwrap_or_default().replace('\\', "")
+fn first(text: &str) -> Cow<'_, str> {
+    let word = text.split_whitespace().next().unwrap_or_default();
+    if word.contains('\\') { word.replace('\\', "").into() } else { word.into() }
 }
 
 /// `**Name:**` and nothing else.
@@ -139,7 +141,7 @@ fn leftover(context: &Context<'_>, document: &Document, sink: &mut Sink<'_>) {
 
 fn marker(_: &Context<'_>, document: &Document, sink: &mut Sink<'_>) {
     for ((span, own), text) in paragraphs(document) {
-        if own && text.len() < 200 && is_marker(&plain(text)) {
+        if own && text.len() < 200 && text.starts_with(['[', '\\', '*', '_']) && is_marker(&plain(text)) {
             let finding =
                 sink.at(document, span, format!("{}: {}", section(document, span.start), plain(text)), "a mark of the template is left");
             finding.help = Some("take it out".to_owned());
