@@ -151,7 +151,7 @@ const FINDINGS: &str = "\
 ";
 
 /// Letters whose rules are there.
-const LETTERS: &str = "FSLXRG";
+const LETTERS: &str = "FMSLXRTPG";
 
 /// Rule by rule, of each file: `F002`, `M019x4`; with history a keeper of a number is named there, without, all but one have the
 /// finding.
@@ -188,4 +188,72 @@ fn findings_are_those_of_table_2_2() {
     }
     let shared = findings.iter().filter(|finding| finding.id == "F002").count();
     assert!(wrong.is_empty() && shared == 3, "F002 {shared} times\n{}", wrong.join("\n"));
+}
+
+/// The older text of the process, alone beside the two templates: two documents in one file.
+const OLDER: &str = "F004 L001x2 M002 M005x2 M007x2 M010 M019x3 R001 R006 S003 S004 S007x3 S008x4 S009 S014 T001x4 T002 L010x4 P005x16";
+
+#[test]
+fn findings_in_the_older_process_text_are_those_of_2_2() {
+    let Some(upstream) = corpus() else { return };
+    let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/seeds/dynamo-enhancement-proposals.md");
+    let Ok(text) = std::fs::read_to_string(seed) else {
+        eprintln!("SKIPPED: the older process text is not here");
+        return;
+    };
+    let mut corpus = Corpus { templates: upstream.templates, ..Corpus::default() };
+    corpus.paths = corpus.templates.documents.iter().map(|template| template.path.clone()).collect();
+    corpus.paths.insert("deps/0000-dep-process.md".to_owned());
+    corpus.documents.push(Document::read("deps/0000-dep-process.md", text).unwrap());
+    let config = Config::default();
+    let mut context = Context::new(&corpus, &config);
+    context.trunk = true;
+    let findings = rules::run(&context, |_| true);
+    let mut wanted: Vec<&str> = OLDER.split(' ').filter(|id| LETTERS.contains(&id[..1])).collect();
+    wanted.sort_unstable();
+    let of = |finding: &Finding| format!("{} at byte {}: {}", finding.id, finding.span.start, finding.message);
+    assert_eq!(counted(&findings, "0000-dep-process.md"), wanted, "{:#?}", findings.iter().map(of).collect::<Vec<_>>());
+}
+
+/// The text with all fixes that do not meet one another.
+fn mended(text: &str, findings: &[Finding]) -> String {
+    let mut taken: Vec<&dormouse_proposals::finding::Edit> = Vec::new();
+    for finding in findings {
+        if !finding.fix.iter().any(|edit| taken.iter().any(|other| edit.start <= other.end && other.start <= edit.end)) {
+            taken.extend(&finding.fix);
+        }
+    }
+    taken.sort_by_key(|edit| std::cmp::Reverse(edit.start));
+    let mut text = text.to_owned();
+    taken.into_iter().for_each(|edit| text.replace_range(edit.start..edit.end, &edit.text));
+    text
+}
+
+#[test]
+fn fixes_of_metadata_and_templates_end_and_bring_nothing_new() {
+    let Some(mut corpus) = corpus() else { return };
+    let config = Config::default();
+    for at in 0..corpus.documents.len() {
+        let find = |corpus: &Corpus| {
+            let path = &corpus.documents[at].path;
+            let mut findings = rules::run(&Context::new(corpus, &config), |rule| rule.id.starts_with(['M', 'T', 'P']));
+            findings.retain(|finding| finding.path == *path);
+            findings
+        };
+        let before = find(&corpus);
+        let mut now = before.clone();
+        for _ in 0..5 {
+            let document = &corpus.documents[at];
+            let text = mended(&document.source, &now);
+            corpus.documents[at] = Document::read(&document.path, text).unwrap();
+            now = find(&corpus);
+        }
+        let path = &corpus.documents[at].path;
+        let left: Vec<_> = now.iter().filter(|finding| !finding.fix.is_empty()).collect();
+        assert!(left.is_empty(), "{path}: {left:#?}");
+        let new = |finding: &&Finding| !before.iter().any(|old| (old.id, &old.context) == (finding.id, &finding.context));
+        let new: Vec<_> = now.iter().filter(new).collect();
+        let mendable = before.iter().filter(|finding| !finding.fix.is_empty()).count();
+        assert!(new.is_empty() && now.len() + mendable == before.len(), "{path}: {new:#?}");
+    }
 }

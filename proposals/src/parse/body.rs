@@ -64,6 +64,8 @@ pub struct Body {
     pub definitions: Vec<Definition>,
     /// Top-level blocks.
     pub blocks: Vec<(Block, Span)>,
+    /// Paragraphs of list items.
+    pub items: Vec<Span>,
     /// Comments of HTML.
     pub comments: Vec<Span>,
     /// Code, in blocks and in lines.
@@ -116,6 +118,7 @@ impl Body {
                 NodeValue::HtmlInline(html) => body.html(html, span.start, source),
                 NodeValue::HtmlBlock(_) => body.html(span.of(source), span.start, source),
                 NodeValue::CodeBlock(_) | NodeValue::Code(_) => body.code.push(span),
+                NodeValue::Paragraph if is_in_item(node) => body.items.push(span),
                 _ => {}
             }
             if is_child(node, root) {
@@ -204,6 +207,10 @@ pub(crate) fn attribute(tag: &str, name: &str) -> Option<Span> {
 
 fn is_child<'a>(node: Node<'a>, root: Node<'a>) -> bool {
     node.parent().is_some_and(|parent| std::ptr::eq(parent, root))
+}
+
+fn is_in_item(node: Node<'_>) -> bool {
+    node.parent().is_some_and(|parent| matches!(parent.data().value, NodeValue::Item(_) | NodeValue::TaskItem(_)))
 }
 
 /// The text of a node, with inline HTML or without.

@@ -116,6 +116,13 @@ impl Name {
         ROWS.iter().map(|row| row.0)
     }
 
+    /// All names under which one is read, with the field.
+    pub fn spellings() -> impl Iterator<Item = (&'static str, Self)> {
+        ROWS.iter().flat_map(|(name, _, written, aliases, _)| {
+            [*written].into_iter().chain(aliases.iter().copied()).map(|spelling| (spelling, *name))
+        })
+    }
+
     /// The field of a name in a block, whatever its case; `true` when it is written as it should be.
     #[must_use]
     pub fn read(text: &str) -> Option<(Self, bool)> {

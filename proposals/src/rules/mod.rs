@@ -8,10 +8,13 @@ mod f;
 mod fixture;
 mod g;
 mod l;
+mod m;
+mod p;
 mod place;
 mod r;
 mod relations;
 mod s;
+mod t;
 #[cfg(test)]
 pub(crate) mod testing;
 mod x;
@@ -83,7 +86,7 @@ pub struct Rule {
 
 /// All rules, in the order of their numbers.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    [f::RULES, s::RULES, l::RULES, x::RULES, r::RULES, g::RULES].into_iter().flatten()
+    [f::RULES, m::RULES, s::RULES, l::RULES, x::RULES, r::RULES, t::RULES, p::RULES, g::RULES].into_iter().flatten()
 }
 
 /// The rule of a number or a name.
@@ -109,6 +112,8 @@ pub struct Context<'a> {
     pub numbers: BTreeMap<u32, Vec<&'a Document>>,
     /// Paths as links ask for them; made when the first one does.
     tree: OnceLock<l::Tree>,
+    /// What templates say, for those who left it; made when the first asks.
+    guidance: OnceLock<t::Guidance>,
 }
 
 impl<'a> Context<'a> {
@@ -121,7 +126,16 @@ impl<'a> Context<'a> {
                 numbers.entry(number).or_default().push(document);
             }
         }
-        Self { corpus, config, trunk: false, clock: false, relations: Relations::of(corpus), numbers, tree: OnceLock::new() }
+        Self {
+            corpus,
+            config,
+            trunk: false,
+            clock: false,
+            relations: Relations::of(corpus),
+            numbers,
+            tree: OnceLock::new(),
+            guidance: OnceLock::new(),
+        }
     }
 
     /// Proposals, with their places in [`Corpus::documents`].
