@@ -4,6 +4,8 @@ pub mod config;
 pub mod edit;
 pub mod finding;
 pub mod model;
+pub mod numbers;
 pub mod parse;
 pub mod rules;
 pub mod text;
+pub mod tree;
