@@ -151,8 +151,10 @@ pub struct Corpus {
     pub today: Option<Date>,
     /// When files came and changed, where history is known: by path.
     pub history: BTreeMap<String, PathHistory>,
-    /// Refs of the clone, where they were asked for.
+    /// Refs of the clone other than trunk, where they were asked for.
     pub refs: Vec<RefTree>,
+    /// Trunk, where it was asked for.
+    pub trunk: Option<RefTree>,
     /// Texts of other files that somebody asks for: those of the index.
     pub others: BTreeMap<String, Arc<str>>,
 }
@@ -160,7 +162,7 @@ pub struct Corpus {
 /// What the first-parent line of trunk says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathHistory {
-    /// How many commits of the line came before the one that brought it.
+    /// How many commits of the line that touch proposals came before the one that brought it.
     pub order: usize,
     /// When it came, seconds from the epoch.
     pub added: i64,
@@ -171,7 +173,7 @@ pub struct PathHistory {
 }
 
 /// A ref, and the Markdown files of its tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RefTree {
     /// Its whole name.
     pub name: String,
@@ -179,7 +181,7 @@ pub struct RefTree {
     pub committed: i64,
     /// It is part of trunk.
     pub merged: bool,
-    /// Paths of Markdown files.
+    /// Paths of Markdown files; none are looked for where it is part of trunk.
     pub paths: Vec<String>,
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::finding::Finding;
 use crate::lint::SCHEMA;
 use crate::model::{Corpus, Document, day};
-use crate::numbers::Claims;
+use crate::numbers::{Claim, Claims};
 use crate::parse::fields::Name;
 use crate::parse::name::{self, Name as FileName};
 use crate::parse::status::Status;
@@ -56,7 +56,7 @@ pub fn triage(context: &Context<'_>, claims: &Claims, today: Date, since: i64) -
     let of_rule = |id: &str| findings.iter().filter(|finding| finding.id == id).map(|finding| found(corpus, finding)).collect();
     let section = |key, title, rows| Section { key, title, rows };
     let sections = vec![
-        section("numbers", "Numbers used or claimed twice", numbers(corpus, claims)),
+        section("numbers", "Numbers used or claimed twice", numbers(claims)),
         section("overdue", "Under review with a past date, or with none", of_rule("R003")),
         section("undecided", "Undecided on trunk", of_rule("R001")),
         section("stale", "Drafts that nobody touches", of_rule("R007")),
@@ -78,15 +78,13 @@ fn found(corpus: &Corpus, finding: &Finding) -> Row {
     Row { number, path: finding.path.clone(), what: finding.message.clone(), days: None }
 }
 
-fn numbers(corpus: &Corpus, claims: &Claims) -> Vec<Row> {
-    let shared = claims.all.iter().filter(|claim| claim.claimants() > 1);
-    let who = |claim: &crate::numbers::Claim| {
-        let here = claim.trunk.iter().cloned();
-        let others = claim.others.iter().map(|other| format!("{} ({})", other.path, other.refs.first().map_or("", String::as_str)));
-        here.chain(others).collect::<Vec<_>>().join(", ")
+fn numbers(claims: &Claims) -> Vec<Row> {
+    let who = |claim: &Claim| {
+        let others = claim.others.iter().map(|other| format!("{} ({})", other.path, other.refs.join(", ")));
+        claim.trunk.iter().cloned().chain(others).collect::<Vec<_>>().join(", ")
     };
-    let _ = corpus;
-    shared.map(|claim| Row { number: Some(claim.number), path: String::new(), what: who(claim), days: None }).collect()
+    let shared = claims.numbers.iter().filter(|(_, claim)| claim.claimants() > 1);
+    shared.map(|(number, claim)| Row { number: Some(*number), path: String::new(), what: who(claim), days: None }).collect()
 }
 
 fn without_sponsor(context: &Context<'_>) -> Vec<Row> {

@@ -31,7 +31,9 @@ impl Repository {
         let documents = self.templates.iter().map(|text| read("NNNN-limited-template.md", text)).collect();
         corpus.templates = Templates { documents };
         if let Some(added) = self.added {
-            corpus.history.insert("deps/0001-a.md".to_owned(), crate::model::PathHistory { order: 0, added, touched: added, status: added });
+            corpus
+                .history
+                .insert("deps/0001-a.md".to_owned(), crate::model::PathHistory { order: 0, added, touched: added, status: added });
         }
         let findings = run(&Context::new(&corpus, &self.config), |rule| wanted(rule.id));
         for finding in &findings {
