@@ -55,7 +55,7 @@ pub struct Counts {
 
 impl Report {
     /// Findings that are not inherited.
-    pub fn new(&self) -> impl Iterator<Item = &Finding> {
+    pub fn fresh(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| !finding.inherited)
     }
 
@@ -63,7 +63,7 @@ impl Report {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        for finding in self.new() {
+        for finding in self.fresh() {
             *match finding.severity {
                 Severity::Error => &mut counts.error,
                 Severity::Warning => &mut counts.warning,
@@ -76,13 +76,13 @@ impl Report {
     /// How many of those can be mended without a doubt.
     #[must_use]
     pub fn fixable(&self) -> usize {
-        self.new().filter(|finding| !finding.fix.is_empty()).count()
+        self.fresh().filter(|finding| !finding.fix.is_empty()).count()
     }
 
     /// Whether the worst of them is as bad as that.
     #[must_use]
     pub fn fails(&self, from: Severity) -> bool {
-        self.new().any(|finding| finding.severity >= from)
+        self.fresh().any(|finding| finding.severity >= from)
     }
 
     /// Edits that mend what can be, by path.
@@ -90,7 +90,7 @@ impl Report {
     pub fn edits(&self) -> BTreeMap<&str, Vec<Edit>> {
         let mut all: BTreeMap<&str, Vec<Edit>> = BTreeMap::new();
         // Edits of one finding belong together: none is done without the others.
-        for finding in self.new().filter(|finding| !finding.fix.is_empty()) {
+        for finding in self.fresh().filter(|finding| !finding.fix.is_empty()) {
             let taken = all.entry(&finding.path).or_default();
             let together: Vec<Edit> = taken.iter().chain(&finding.fix).cloned().collect();
             let free = crate::edit::compatible(together.clone());
@@ -278,7 +278,7 @@ mod tests {
     }
 
     fn ids(report: &Report) -> Vec<(&'static str, Severity)> {
-        report.new().filter(|f| f.id.starts_with(['F', 'X'])).map(|finding| (finding.id, finding.severity)).collect()
+        report.fresh().filter(|f| f.id.starts_with(['F', 'X'])).map(|finding| (finding.id, finding.severity)).collect()
     }
 
     const GAP: &[(&str, &str)] = &[("deps/0002-a.md", "# A\n\n**Replaces**: DEP-0009\n")];
@@ -331,7 +331,7 @@ mod tests {
         let of = |comment: &str| {
             let options = Options { only: vec!["X001".to_owned(), "T005".to_owned()], ..Options::default() };
             let report = report(&[("deps/0001-a.md", &text(comment))], &options, &Before::default());
-            (report.new().map(|finding| finding.id).collect::<Vec<_>>(), report.suppressed)
+            (report.fresh().map(|finding| finding.id).collect::<Vec<_>>(), report.suppressed)
         };
         assert_eq!(of("<!-- dep:allow X001 reason=\"it is coming\" -->"), (vec![], 1));
         assert_eq!(of("<!-- dep:allow-file X001 reason=\"it is coming\" -->"), (vec![], 1));

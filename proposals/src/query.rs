@@ -11,6 +11,7 @@ use crate::finding::Finding;
 use crate::model::{Corpus, Document};
 use crate::parse::date::DateValue;
 use crate::parse::fields::Name;
+use crate::parse::people::Person;
 use crate::parse::sections::Kind;
 use crate::parse::status::{CategoryValue, Status, StatusValue};
 use crate::parse::value::Class;
@@ -111,7 +112,7 @@ impl<'q> Asked<'q> {
             ("--reviewer", &query.reviewers, Name::Reviewers),
         ] {
             if !asked.is_empty() {
-                let there = documents().flat_map(|document| document.people(name)).map(|person| person.shown()).collect();
+                let there = documents().flat_map(|document| document.people(name)).map(Person::shown).collect();
                 known(option, asked, &there)?;
             }
         }
@@ -150,7 +151,7 @@ impl<'q> Asked<'q> {
         let any =
             |asked: &[String], there: &[String]| asked.is_empty() || asked.iter().any(|asked| there.iter().any(|there| same(asked, there)));
         let people = |asked: &[String], name: Name| {
-            asked.is_empty() || any(asked, &document.people(name).iter().map(|person| person.shown()).collect::<Vec<_>>())
+            asked.is_empty() || any(asked, &document.people(name).iter().map(Person::shown).collect::<Vec<_>>())
         };
         let has = |name: &Name| document.head.fields(*name).any(|field| corpus.templates.class(field) == Class::Value);
         let number = document.number().unwrap_or(0);
@@ -299,6 +300,7 @@ mod tests {
         repository
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "made for the call")]
     fn run(query: Query) -> Result<Vec<usize>, String> {
         let repository = repository();
         query.run(&repository.corpus, &repository.config, &[])

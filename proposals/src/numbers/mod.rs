@@ -292,10 +292,13 @@ pub fn find<'a>(corpus: &'a Corpus, asked: &str) -> Result<&'a Document, Unfound
         Some(name) if name.is_proposal() => name.slug,
         _ => file.to_lowercase(),
     };
+    // Words behind a number that somebody has mean that one first.
+    let number = name_of(&format!("{file}.md")).and_then(|name| name.number());
+    let both = || all(&|document| number.is_some() && document.number() == number && document.slug().starts_with(&slug));
     let by_slug = || all(&|document| document.slug() == slug);
     let by_file = || all(&|document| document.path.rsplit('/').next() == Some(file));
     let begin = || all(&|document| !slug.is_empty() && document.slug().starts_with(&slug));
-    by_file().or_else(by_slug).or_else(begin).unwrap_or_else(|| Err(Unfound::None(asked.to_owned())))
+    by_file().or_else(both).or_else(by_slug).or_else(begin).unwrap_or_else(|| Err(Unfound::None(asked.to_owned())))
 }
 
 #[cfg(test)]

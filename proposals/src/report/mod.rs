@@ -44,7 +44,7 @@ pub fn word(severity: Severity) -> &'static str {
 
 /// The findings that are shown: those that are new, and notes if they are wanted.
 pub(crate) fn shown(report: &Report, notes: bool) -> impl Iterator<Item = &Finding> {
-    report.new().filter(move |finding| notes || finding.severity > Severity::Info)
+    report.fresh().filter(move |finding| notes || finding.severity > Severity::Info)
 }
 
 /// `1 error, 2 warnings, 3 notes (shown with --notes); 1 fixable with --fix`.
@@ -62,7 +62,7 @@ pub fn summary(report: &Report, notes: bool) -> String {
     if fixable > 0 {
         text += &format!("; {fixable} fixable with --fix");
     }
-    let inherited = report.findings.len() - report.new().count();
+    let inherited = report.findings.len() - report.fresh().count();
     for (count, what) in [(inherited, "inherited"), (report.suppressed, "suppressed")] {
         if count > 0 {
             text += &format!("; {count} {what}");

@@ -121,17 +121,24 @@ fn file_name(context: &Context<'_>, sink: &mut Sink<'_>) {
 }
 
 fn duplicate_number(context: &Context<'_>, sink: &mut Sink<'_>) {
+    let file = |document: &Document| document.path.rsplit('/').next().unwrap_or_default().to_owned();
     for (taken, documents) in &context.numbers {
         let Some(keeper) = context.corpus.keeper(documents) else { continue };
-        for document in documents.iter().filter(|document| document.path != keeper.path) {
+        let first = context.corpus.added(keeper);
+        for document in documents {
             let shared = if documents.len() == 2 { "two proposals".to_owned() } else { format!("{} proposals", documents.len()) };
             let finding = sink.file(&document.path, "number", format!("number {} is used by {shared}", number(*taken)));
-            let file = keeper.path.rsplit('/').next().unwrap_or_default();
-            finding.notes.push(match context.corpus.added(keeper) {
-                Some(day) => format!("{file} reached trunk first ({day}) and keeps the number"),
-                None => format!("{file} has it too"),
+            let others: Vec<String> = documents.iter().filter(|other| other.path != document.path).map(|other| file(other)).collect();
+            finding.notes.push(match first {
+                Some(day) if document.path == keeper.path => {
+                    format!("this one reached trunk first ({day}) and keeps it; {} has it too", others.join(", "))
+                }
+                Some(day) => format!("{} reached trunk first ({day}) and keeps the number", file(keeper)),
+                None => format!("{} has it too", others.join(", ")),
             });
-            finding.help = Some(format!("dormouse dep number renumber {}", document.path));
+            if first.is_none() || document.path != keeper.path {
+                finding.help = Some(format!("dormouse dep number renumber {}", document.path));
+            }
         }
     }
 }

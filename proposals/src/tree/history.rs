@@ -64,6 +64,14 @@ impl Repository {
         Ok(known)
     }
 
+    /// The name of whoever works here, by git.
+    ///
+    /// # Errors
+    /// There is no git, or it refuses.
+    pub fn identity(&self) -> Result<Option<String>, Error> {
+        self.ask("a name", &["config", "user.name"])
+    }
+
     /// The commit at which two lines parted.
     ///
     /// # Errors

@@ -60,6 +60,14 @@ impl Tree<'_> {
     /// It is wrong, or there is no folder of proposals.
     pub fn settings(&self) -> Result<Settings, Error> {
         let (config, path) = self.config()?;
+        self.settings_of(config, path)
+    }
+
+    /// The folders that a configuration from elsewhere means.
+    ///
+    /// # Errors
+    /// There is no folder of proposals.
+    pub fn settings_of(&self, config: Config, path: Option<String>) -> Result<Settings, Error> {
         let folders = self.folders(&config, path.as_deref())?;
         Ok(Settings { config, path, folders })
     }
