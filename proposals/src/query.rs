@@ -112,7 +112,7 @@ impl<'q> Asked<'q> {
             ("--reviewer", &query.reviewers, Name::Reviewers),
         ] {
             if !asked.is_empty() {
-                let there = documents().flat_map(|document| document.people(name)).map(Person::shown).collect();
+                let there = documents().flat_map(|document| document.people(name)).map(|person| person.shown()).collect();
                 known(option, asked, &there)?;
             }
         }
