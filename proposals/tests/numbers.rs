@@ -233,6 +233,32 @@ fn a_ledger_makes_the_second_conflict() {
     }
 }
 
+/// What a ledger is for is gone where git keeps both lines; that is seen before.
+#[test]
+fn a_union_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let attributes = "* text=auto\ndeps/.numbers merge=union\n";
+    init(root, &[("deps/0001-a.md", TEXT), ("deps/.numbers", "0001 a 2026-01-01 @ada\n"), (".gitattributes", attributes)]);
+    let is_union = |path: &str| {
+        let repository = Repository::open(root).unwrap();
+        let texts = repository.tree(Source::WorkTree).unwrap().attributes(path).unwrap();
+        let texts: Vec<(&str, &str)> = texts.iter().map(|(folder, text)| (folder.as_str(), text.as_str())).collect();
+        numbers::is_union(path, &texts)
+    };
+    assert!(is_union("deps/.numbers") && !is_union("deps/0001-a.md"));
+    for slug in ["one", "other"] {
+        git(root, &["checkout", "-q", "-b", slug, "main"]);
+        let ledger = format!("0001 a 2026-01-01 @ada\n0002 {slug} 2026-01-02 @ada\n");
+        commit(root, "2026-01-02T00:00:00Z", &[("deps/.numbers", &ledger), (&format!("deps/0002-{slug}.md"), TEXT)]);
+    }
+    assert!(attempt(root, &["merge", "-q", "--no-edit", "one"]).status.success());
+    let ledger = Ledger::read(&std::fs::read_to_string(root.join("deps/.numbers")).unwrap());
+    assert_eq!(ledger.problems, ["number 0002 is given to one and other"]);
+    write(root, &[("deps/.gitattributes", ".numbers text eol=lf merge\n")]);
+    assert!(!is_union("deps/.numbers"));
+}
+
 #[test]
 fn a_stopped_writer_goes_on() {
     let files = [

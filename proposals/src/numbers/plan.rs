@@ -530,4 +530,13 @@ mod tests {
         way.insert("deps/0004-d/x".to_owned(), String::new());
         assert!(matches!(plan(&way, "d", false, None), Err(Refused::InTheWay(_))));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_planned(text in "([#\\[\\]()!<>`é\n -]|0000-idle|NNNN-idle|0042-TBD-idle|\\.md|\\./|\\.\\./|0000|DEP-|\\]\\(|<img src=|\\[i\\]: |%30|\\\\){0,40}") {
+            let begin = files(&[("deps/0000-idle.md", &text), ("deps/0000-idle/a.md", &text), ("deps/0007-b.md", &text), ("x.md", &text)]);
+            let (plan, _) = all_the_same(&begin, "deps/0000-idle.md", false);
+            assert_eq!(plan.to, "deps/0008-idle.md");
+        }
+    }
 }

@@ -110,6 +110,23 @@ impl Tree<'_> {
         Ok(folders)
     }
 
+    /// Texts of the files of attributes that speak of a path, each with its folder, outermost first; for
+    /// [`is_union`](crate::numbers::is_union).
+    ///
+    /// # Errors
+    /// Git refuses.
+    pub fn attributes(&self, path: &str) -> Result<Vec<(String, String)>, Error> {
+        let mut found = Vec::new();
+        let folders = std::iter::once("").chain(path.match_indices('/').filter_map(|(at, _)| path.get(..at)));
+        for folder in folders {
+            let file = if folder.is_empty() { ".gitattributes".to_owned() } else { format!("{folder}/.gitattributes") };
+            if let Some(Ok(text)) = self.text(&file)? {
+                found.push((folder.to_owned(), text));
+            }
+        }
+        Ok(found)
+    }
+
     /// Reads proposals, what lies beside them, and templates: those at the root and in the folders.
     ///
     /// # Errors
