@@ -296,7 +296,12 @@ impl<'a> Maker<'a> {
         let place = |at: usize| Mention { path: text.path.clone(), line: line(at) };
         let links = edits.len();
         if let Some(old) = old {
-            let linked = |at: usize| text.body().links.iter().any(|link| link.span.range().contains(&at) && !link.bare);
+            let links: Vec<_> = text.body().links.iter().filter(|link| !link.bare).map(|link| link.span).collect();
+            // Links stand in order, and only an image lies within another.
+            let linked = |at: usize| {
+                let behind = links.partition_point(|span| span.start <= at);
+                links[..behind].iter().rev().take(2).any(|span| at < span.end)
+            };
             let found = mentions(source, text.body()).filter(|(span, number)| *number == old && !linked(span.start));
             plan.mentions.extend(found.map(|(span, _)| place(span.start)));
             if own {

@@ -3,7 +3,7 @@
 use super::error::{Error, Trouble};
 use super::listing::Tree;
 use super::parallel;
-use crate::config::Config;
+use crate::config::{Config, Strategy};
 use crate::model::{Corpus, Document, Templates};
 use crate::parse::name::{Kind, Name};
 
@@ -108,6 +108,20 @@ impl Tree<'_> {
             }
         }
         Ok(folders)
+    }
+
+    /// The ledger of numbers, where one is used: its path, and its text where there is a file. One is used when there is a file, or when
+    /// the configuration says so.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn ledger(&self, settings: &Settings) -> Result<Option<(String, Option<String>)>, Error> {
+        let path = settings.ledger();
+        match self.text(&path)? {
+            Some(Ok(text)) => Ok(Some((path, Some(text)))),
+            Some(Err(trouble)) => Err(Error::Ledger { path, why: trouble.why }),
+            None => Ok((settings.config.numbers.strategy == Some(Strategy::Ledger)).then_some((path, None))),
+        }
     }
 
     /// Texts of the files of attributes that speak of a path, each with its folder, outermost first; for
