@@ -48,7 +48,7 @@ impl Lines {
     /// Of a text. A line ends with LF, or with CR LF.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        Self(std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1)).collect())
+        Self(std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect())
     }
 
     /// The place of a byte.

@@ -81,7 +81,7 @@ struct View {
     settings: Settings,
     loaded: Loaded,
     claims: Claims,
-    ledger: Option<String>,
+    ledger: Option<(String, Option<String>)>,
 }
 
 impl View {
@@ -91,7 +91,7 @@ impl View {
             let tree = repository.tree(Source::WorkTree).unwrap();
             let settings = tree.settings().unwrap();
             let loaded = tree.load(&settings.folders).unwrap();
-            let ledger = tree.text(&settings.ledger()).unwrap().map(Result::unwrap);
+            let ledger = tree.ledger(&settings).unwrap();
             (settings, loaded, ledger)
         };
         (loaded.corpus.trunk, loaded.corpus.refs) = repository.refs().unwrap();
@@ -103,25 +103,35 @@ impl View {
         &self.loaded.corpus
     }
 
+    fn read_ledger(&self) -> Option<Ledger> {
+        self.ledger.as_ref().map(|(_, text)| Ledger::read(text.as_deref().unwrap_or_default()))
+    }
+
     fn next(&self) -> u32 {
-        let ledger = self.ledger.as_deref().map(Ledger::read);
+        let ledger = self.read_ledger();
         numbers::next(&self.claims, ledger.as_ref(), self.corpus().proposals().map(|document| document.path.as_str()))
     }
 
     fn assign(&self, reference: &str) -> Result<Plan, Refused> {
+        self.plan(|asked| numbers::assign(asked, numbers::find(self.corpus(), reference).unwrap(), None))
+    }
+
+    fn renumber(&self, reference: &str) -> Result<Plan, Refused> {
+        self.plan(|asked| numbers::renumber(asked, numbers::find(self.corpus(), reference).unwrap(), reference, None))
+    }
+
+    fn plan(&self, make: impl FnOnce(&Asked<'_>) -> Result<Plan, Refused>) -> Result<Plan, Refused> {
         let tree = self.repository.tree(Source::WorkTree).unwrap();
         let (others, _) = tree.documents(|path| !self.settings.has(path)).unwrap();
-        let path = self.settings.ledger();
-        let asked = Asked {
+        make(&Asked {
             corpus: self.corpus(),
             others: &others,
             config: &self.settings.config,
             claims: &self.claims,
-            ledger: self.ledger.as_deref().map(|text| (path.as_str(), Some(text))),
+            ledger: self.ledger.as_ref().map(|(path, text)| (path.as_str(), text.as_deref())),
             today: jiff::civil::date(2026, 3, 8),
             by: "@ada",
-        };
-        numbers::assign(&asked, numbers::find(self.corpus(), reference).unwrap(), None)
+        })
     }
 
     fn check(&self, base: &str) -> Vec<(bool, String)> {
@@ -131,7 +141,7 @@ impl View {
         };
         let begin = self.repository.merge_base(base, "HEAD").unwrap();
         let (begin, tip, here) = (paths(Source::Commit(begin)), paths(Source::Commit(base.to_owned())), paths(Source::WorkTree));
-        let ledger = self.ledger.as_deref().map(Ledger::read);
+        let ledger = self.read_ledger();
         let change = Change { base: &begin, here: &here, tip: &tip, ledger: ledger.as_ref(), tip_ledger: None };
         numbers::check(&change, &self.claims).into_iter().map(|clash| (clash.is_refused(false), clash.message())).collect()
     }
@@ -227,10 +237,54 @@ fn a_ledger_makes_the_second_conflict() {
         let broken = Ledger::read(&text);
         assert!(broken.conflict && broken.problems.iter().any(|problem| problem == "number 0002 is given to one and other"), "{text}");
         // Trunk's line stays, and another number is given.
-        write(&other, &[("deps/.numbers", "0001 a 2026-01-01 @ada\n0002 one 2026-03-08 @ada\n")]);
+        let side = if how[0] == "rebase" { "--ours" } else { "--theirs" };
+        git(&other, &["checkout", "-q", side, "--", "deps/.numbers"]);
         let view = View::of(&other);
-        assert_eq!(view.next(), 3, "{how:?}");
+        let plan = view.renumber("deps/0002-other.md").unwrap();
+        view.repository.lock().unwrap().execute(&plan.steps).unwrap();
+        let ledger = std::fs::read_to_string(other.join("deps/.numbers")).unwrap();
+        assert_eq!(ledger, "0001 a 2026-01-01 @ada\n0002 one 2026-03-08 @ada\n0003 other 2026-03-08 @ada\n", "{how:?}");
+        assert_eq!(View::of(&other).next(), 4);
     }
+}
+
+/// None is begun unasked; where the configuration wants one, the first number begins it.
+#[test]
+fn a_ledger_is_begun_when_it_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    init(root, &[("deps/0004-a.md", TEXT), ("deps/0000-b.md", TEXT)]);
+    assert_eq!(View::of(root).assign("b").unwrap().line, None);
+    write(root, &[("dep.toml", "numbers = { strategy = \"ledger\" }\n")]);
+    let view = View::of(root);
+    view.repository.lock().unwrap().execute(&view.assign("b").unwrap().steps).unwrap();
+    assert_eq!(std::fs::read_to_string(root.join("deps/.numbers")).unwrap(), "0005 b 2026-03-08 @ada\n");
+}
+
+/// What a ledger is for is gone where git keeps both lines; that is seen before.
+#[test]
+fn a_union_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let attributes = "* text=auto\ndeps/.numbers merge=union\n";
+    init(root, &[("deps/0001-a.md", TEXT), ("deps/.numbers", "0001 a 2026-01-01 @ada\n"), (".gitattributes", attributes)]);
+    let is_union = |path: &str| {
+        let repository = Repository::open(root).unwrap();
+        let texts = repository.tree(Source::WorkTree).unwrap().attributes(path).unwrap();
+        let texts: Vec<(&str, &str)> = texts.iter().map(|(folder, text)| (folder.as_str(), text.as_str())).collect();
+        numbers::is_union(path, &texts)
+    };
+    assert!(is_union("deps/.numbers") && !is_union("deps/0001-a.md"));
+    for slug in ["one", "other"] {
+        git(root, &["checkout", "-q", "-b", slug, "main"]);
+        let ledger = format!("0001 a 2026-01-01 @ada\n0002 {slug} 2026-01-02 @ada\n");
+        commit(root, "2026-01-02T00:00:00Z", &[("deps/.numbers", &ledger), (&format!("deps/0002-{slug}.md"), TEXT)]);
+    }
+    assert!(attempt(root, &["merge", "-q", "--no-edit", "one"]).status.success());
+    let ledger = Ledger::read(&std::fs::read_to_string(root.join("deps/.numbers")).unwrap());
+    assert_eq!(ledger.problems, ["number 0002 is given to one and other"]);
+    write(root, &[("deps/.gitattributes", ".numbers text eol=lf merge\n")]);
+    assert!(!is_union("deps/.numbers"));
 }
 
 #[test]

@@ -273,4 +273,13 @@ mod tests {
         assert!(is_union("deps/.numbers", &[("", "* -merge"), ("deps", "/.numbers merge=union")]));
         assert!(!is_union("deps/.numbers", &[("docs", "* merge=union")]));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read(text in "([0-9]{1,5}|[a-z*?!\\[\\]/. \\\\#<=>-]|\n|merge=union|\\*\\*/|é){0,40}") {
+            let ledger = Ledger::read(&text);
+            assert!(ledger.lines.iter().all(|line| ledger.number(&line.slug).is_some()));
+            let _ = is_union("deps/.numbers", &[("", &text), ("deps", &text)]);
+        }
+    }
 }

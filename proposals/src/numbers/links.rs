@@ -29,8 +29,8 @@ pub(super) fn prefix<'a>(part: &'a str, slug: &str) -> Option<&'a str> {
     if !name.is_proposal() || name.slug != slug {
         return None;
     }
-    let words = part.to_ascii_lowercase().find(&format!("-{slug}"))?;
-    part.get(..words)
+    let stem = part.strip_suffix(".md").or_else(|| part.strip_suffix(".markdown")).unwrap_or(part);
+    part.get(..stem.len().checked_sub(slug.len() + 1)?)
 }
 
 impl Subject<'_> {

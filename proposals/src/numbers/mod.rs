@@ -109,10 +109,13 @@ fn name_of(path: &str) -> Option<Name> {
     Name::read(path.rsplit('/').next().unwrap_or(path))
 }
 
-/// The number that a name claims. A date is none.
+/// The number that a name claims. A date is none, with hyphens or without.
 fn claimed(name: &Name) -> Option<u32> {
-    name.number().filter(|_| !is_dated(name))
+    name.number().filter(|number| *number <= LARGEST && !is_dated(name))
 }
+
+/// Numbers have five digits at most.
+const LARGEST: u32 = 99_999;
 
 /// `2023-01-19 Title` is how an older process named its documents.
 fn is_dated(name: &Name) -> bool {
@@ -127,7 +130,7 @@ fn is_dated(name: &Name) -> bool {
 /// Whether somebody seems to have meant a number: `001-x`, `00XX-x`, `AIP-001-x`.
 fn is_malformed(name: &Name) -> bool {
     if name.kind != Kind::Other {
-        return is_dated(name);
+        return name.number().is_some() && claimed(name).is_none();
     }
     let Some((first, rest)) = name.slug.split_once('-') else { return false };
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
@@ -318,14 +321,17 @@ mod tests {
         let trunk = paths(&["deps/0001-a.md", "notes/0900-x.md", "deps/0000-d.md"]);
         let refs = [
             branch("refs/heads/x", &["0002-b.md", "deps/0001-a.md", "0001-A.md", "deps/0001-c.md", "2023-01-19 Old.md", "deps/NNNN-e.md"]),
-            branch("refs/remotes/origin/x", &["deps/0002-b.md", "0002-b/0002-b.md", "deps/07-x.md", "0042-TBD-x.md"]),
+            branch("refs/remotes/origin/x", &["deps/0002-b.md", "0002-b/0002-b.md", "deps/07-x.md", "0042-TBD-x.md", "20260102-x.md"]),
             RefTree { merged: true, ..branch("refs/heads/old", &["deps/0700-z.md"]) },
         ];
         let claims = Claims::among(&trunk, &refs, |path| path.starts_with("deps/"));
         assert_eq!(claims.numbers.keys().copied().collect::<Vec<_>>(), [1, 2]);
         assert_eq!((claims.numbers[&1].claimants(), claims.numbers[&2].claimants()), (2, 1));
         assert_eq!(claims.numbers[&2].others[0].refs, ["refs/heads/x", "refs/remotes/origin/x"]);
-        assert_eq!(claims.malformed.iter().map(|m| m.path.as_str()).collect::<Vec<_>>(), ["2023-01-19 Old.md", "deps/07-x.md"]);
+        assert_eq!(
+            claims.malformed.iter().map(|m| m.path.as_str()).collect::<Vec<_>>(),
+            ["2023-01-19 Old.md", "deps/07-x.md", "20260102-x.md"]
+        );
         let ledger = Ledger::read("0009 z 2026-01-01 @a\n");
         assert_eq!((next(&claims, None, []), next(&claims, Some(&ledger), []), next(&claims, None, ["deps/0011-h.md"])), (3, 10, 12));
     }

@@ -296,7 +296,12 @@ impl<'a> Maker<'a> {
         let place = |at: usize| Mention { path: text.path.clone(), line: line(at) };
         let links = edits.len();
         if let Some(old) = old {
-            let linked = |at: usize| text.body().links.iter().any(|link| link.span.range().contains(&at) && !link.bare);
+            let links: Vec<_> = text.body().links.iter().filter(|link| !link.bare).map(|link| link.span).collect();
+            // Links stand in order, and only an image lies within another.
+            let linked = |at: usize| {
+                let behind = links.partition_point(|span| span.start <= at);
+                links[..behind].iter().rev().take(2).any(|span| at < span.end)
+            };
             let found = mentions(source, text.body()).filter(|(span, number)| *number == old && !linked(span.start));
             plan.mentions.extend(found.map(|(span, _)| place(span.start)));
             if own {
@@ -529,5 +534,14 @@ mod tests {
         way.insert("deps/0000-d/x".to_owned(), String::new());
         way.insert("deps/0004-d/x".to_owned(), String::new());
         assert!(matches!(plan(&way, "d", false, None), Err(Refused::InTheWay(_))));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_planned(text in "([#\\[\\]()!<>`é\n -]|0000-idle|NNNN-idle|0042-TBD-idle|\\.md|\\./|\\.\\./|0000|DEP-|\\]\\(|<img src=|\\[i\\]: |%30|\\\\){0,40}") {
+            let begin = files(&[("deps/0000-idle.md", &text), ("deps/0000-idle/a.md", &text), ("deps/0007-b.md", &text), ("x.md", &text)]);
+            let (plan, _) = all_the_same(&begin, "deps/0000-idle.md", false);
+            assert_eq!(plan.to, "deps/0008-idle.md");
+        }
     }
 }

@@ -136,12 +136,13 @@ impl Body {
         body.comments.dedup();
         body.code.sort_unstable();
         body.links.sort_by_key(|link| link.span);
-        body.definitions = definitions::scan(source, |at| body.is_code(at) || body.comments.iter().any(|c| c.range().contains(&at)));
+        body.definitions = definitions::scan(source, |at| body.is_code(at) || covers(&body.comments, at));
+        let labels = definitions::index(&body.definitions);
         for link in &mut body.links {
             let written = link.span.of(source);
             link.bare = !written.starts_with(['[', '!', '<']) || (written.starts_with('<') && !link.image);
             if !link.bare && written.ends_with(']') {
-                link.definition = definitions::used(written, &body.definitions);
+                link.definition = definitions::used(written, &labels);
             }
         }
         body
@@ -150,9 +151,7 @@ impl Body {
     /// Whether a byte is code.
     #[must_use]
     pub fn is_code(&self, at: usize) -> bool {
-        let behind = self.code.partition_point(|span| span.start <= at);
-        // Of two stretches of code none lies in the other.
-        behind.checked_sub(1).and_then(|last| self.code.get(last)).is_some_and(|span| at < span.end)
+        covers(&self.code, at)
     }
 
     /// Comments and images of HTML that is at `at` of the text.
@@ -203,6 +202,12 @@ pub(crate) fn attribute(tag: &str, name: &str) -> Option<Span> {
         let bare = bare.strip_suffix('/').filter(|bare| value[bare.len()..].starts_with("/>")).unwrap_or(bare);
         return Some(Span::new(start, start + bare.len()));
     }
+}
+
+/// Whether a byte lies in one of some stretches, which stand in order; none lies in another.
+fn covers(spans: &[Span], at: usize) -> bool {
+    let behind = spans.partition_point(|span| span.start <= at);
+    behind.checked_sub(1).and_then(|last| spans.get(last)).is_some_and(|span| at < span.end)
 }
 
 fn is_child<'a>(node: Node<'a>, root: Node<'a>) -> bool {

@@ -1,6 +1,8 @@
 //! Definitions of addresses, `[label]: address`: the tree of Markdown has none, and what is wrong with an address that is used often
 //! is said once, where it stands.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::text::{Span, lines};
 
 /// One of them.
@@ -17,6 +19,7 @@ pub struct Definition {
 /// All that stand in a text; `skipped` says what is no text of it.
 pub(super) fn scan(source: &str, skipped: impl Fn(usize) -> bool) -> Vec<Definition> {
     let mut found: Vec<Definition> = Vec::new();
+    let mut labels = HashSet::new();
     for (span, line) in lines(source, 0) {
         let indent = line.len() - line.trim_start_matches([' ', '>']).len();
         let Some(rest) = line.get(indent..).and_then(|rest| rest.strip_prefix('[')).filter(|rest| !rest.starts_with('^')) else { continue };
@@ -38,21 +41,25 @@ pub(super) fn scan(source: &str, skipped: impl Fn(usize) -> bool) -> Vec<Definit
         let url = if address.starts_with('<') { Span::new(begin + 1, begin + length - 1) } else { Span::new(begin, begin + length) };
         let label = plain(label);
         // Of two the first one counts.
-        if !found.iter().any(|known| known.label == label) {
+        if labels.insert(label.clone()) {
             found.push(Definition { label, span, url });
         }
     }
     found
 }
 
+/// Where each label is defined.
+pub(super) fn index(definitions: &[Definition]) -> HashMap<&str, usize> {
+    definitions.iter().enumerate().map(|(at, definition)| (definition.label.as_str(), at)).collect()
+}
+
 /// The definition that a link uses, by its text.
-pub(super) fn used(link: &str, definitions: &[Definition]) -> Option<usize> {
+pub(super) fn used(link: &str, definitions: &HashMap<&str, usize>) -> Option<usize> {
     let open = link.rfind('[')?;
     let label = link.get(open + 1..link.len() - 1)?;
     let first = || link.trim_start_matches('!').strip_prefix('[')?.split(']').next();
     let label = if label.is_empty() { first()? } else { label };
-    let label = plain(label);
-    definitions.iter().position(|definition| definition.label == label)
+    definitions.get(plain(label).as_str()).copied()
 }
 
 fn plain(label: &str) -> String {

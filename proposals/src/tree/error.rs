@@ -21,6 +21,14 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// The ledger cannot be read.
+    #[error("{path}: {why}; mend the ledger of numbers, nothing is given without it")]
+    Ledger {
+        /// The file, from the root.
+        path: String,
+        /// Why not.
+        why: String,
+    },
     /// There are no proposals.
     #[error("{}: no folder {looked} here; make one, or name yours in dep.toml: proposals = [\"folder\"]", root.display())]
     NoProposals {

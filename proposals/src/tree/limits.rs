@@ -35,6 +35,10 @@ fn nesting(text: &str) -> usize {
     let mut open: Vec<usize> = Vec::new();
     for line in text.lines() {
         let bytes = line.as_bytes();
+        // Most lines are text, and say nothing.
+        if !matches!(bytes.first(), Some(b' ' | b'\t' | b'>' | b'-' | b'*' | b'+' | b'0'..=b'9')) {
+            continue;
+        }
         let (mut at, mut column, mut marks) = (0, 0, 0);
         let mut begun: Vec<usize> = Vec::new();
         let (mut first, mut quoted) = (None, None);

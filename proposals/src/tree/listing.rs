@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
 
 use super::error::{Error, Trouble};
 use super::git::said;
@@ -205,16 +207,44 @@ impl Tree<'_> {
         if self.source == Source::WorkTree {
             return Ok(parallel(paths, |path| make(path, self.of_work_tree(path))));
         }
-        // One git reads them all; what is made of them is made on all cores, in parts, so that not all lie there unread.
-        let mut made = Vec::with_capacity(paths.len());
-        for part in paths.chunks(512) {
-            let texts = self.of_git(part)?;
-            let both: Vec<(&str, std::sync::Mutex<Option<Read>>)> =
-                part.iter().zip(texts).map(|(path, text)| (*path, std::sync::Mutex::new(Some(text)))).collect();
-            let take = |text: &std::sync::Mutex<Option<Read>>| text.lock().ok().and_then(|mut text| text.take());
-            made.extend(parallel(&both, |(path, text)| take(text).map(|text| make(path, text))).into_iter().flatten());
-        }
-        Ok(made)
+        // One git reads them all, and what it has read is made something of on all cores meanwhile.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8);
+        let (sender, receiver) = sync_channel::<(usize, Read)>(64);
+        // Once no worker has it any more, nothing can be sent, and nobody waits for room.
+        let receiver = Arc::new(Mutex::new(receiver));
+        let (given, mut made) = std::thread::scope(|scope| {
+            let (make, paths) = (&make, &paths);
+            let work = move |receiver: Arc<Mutex<Receiver<(usize, Read)>>>| {
+                let mut made = Vec::new();
+                // Whoever waits holds the others up no longer than until something comes.
+                while let Some((at, read)) = receiver.lock().ok().and_then(|receiver| receiver.recv().ok()) {
+                    made.push((at, make(paths[at], read)));
+                }
+                made
+            };
+            let threads: Vec<_> = (0..cores)
+                .map(|_| {
+                    let receiver = Arc::clone(&receiver);
+                    scope.spawn(move || work(receiver))
+                })
+                .collect();
+            drop(receiver);
+            let given = self.of_git(paths, |at, read| {
+                let _ = sender.send((at, read));
+            });
+            drop(sender);
+            let mut made = Vec::with_capacity(paths.len());
+            for thread in threads {
+                match thread.join() {
+                    Ok(more) => made.extend(more),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            (given, made)
+        });
+        given?;
+        made.sort_unstable_by_key(|(at, _)| *at);
+        Ok(made.into_iter().map(|(_, made)| made).collect())
     }
 
     fn of_work_tree(&self, path: &str) -> Read {
@@ -242,44 +272,45 @@ impl Tree<'_> {
         text_of(path, bytes)
     }
 
-    /// Contents that git has.
-    fn of_git(&self, paths: &[&str]) -> Result<Vec<Read>, Error> {
+    /// Contents that git has, each given on as it comes.
+    fn of_git(&self, paths: &[&str], mut each: impl FnMut(usize, Read)) -> Result<(), Error> {
         let git = self.repository.git("a commit")?;
-        let links: Vec<(usize, &str)> = paths
-            .iter()
-            .enumerate()
-            .filter_map(|(at, path)| match self.entries.get(*path) {
-                Some(Entry::Link(Some(id))) => Some((at, id.as_str())),
-                _ => None,
-            })
-            .collect();
+        let link = |path: &&str| match self.entries.get(*path) {
+            Some(Entry::Link(Some(id))) => Some(id.as_str()),
+            _ => None,
+        };
+        let (places, ids): (Vec<usize>, Vec<&str>) = paths.iter().enumerate().filter_map(|(at, path)| Some((at, link(path)?))).unzip();
         let mut targets: BTreeMap<usize, String> = BTreeMap::new();
-        let ids: Vec<&str> = links.iter().map(|(_, id)| *id).collect();
         git.blobs(&ids, 4096, |at, bytes| {
-            targets.insert(links[at].0, String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned());
+            targets.insert(places[at], String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned());
         })?;
-        let mut out: Vec<Option<Read>> = vec![None; paths.len()];
         let mut wanted: Vec<(usize, &str)> = Vec::new();
         for (at, path) in paths.iter().enumerate() {
-            let leads = |target: &str| {
-                crate::rules::resolve(path, &percent_encoding::utf8_percent_encode(target, percent_encoding::CONTROLS).to_string())
-            };
-            match (self.entries.get(*path), targets.get(&at)) {
-                (Some(Entry::File(Some(id))), _) => wanted.push((at, id)),
-                (Some(Entry::Link(_)), Some(target)) => match leads(target).filter(|_| !target.starts_with('/')) {
-                    None => out[at] = Some(Err(outside(path, target))),
-                    Some(end) => match self.entries.get(&end) {
-                        Some(Entry::File(Some(id))) => wanted.push((at, id)),
-                        _ => out[at] = Some(Err(dangling(path))),
-                    },
-                },
-                (Some(Entry::Odd), _) => out[at] = Some(Err(odd(path))),
-                _ => out[at] = Some(Err(Trouble::new(path, "it is no file of this tree", "see what it is"))),
+            match self.blob(path, targets.get(&at).map(String::as_str)) {
+                Ok(id) => wanted.push((at, id)),
+                Err(trouble) => each(at, Err(trouble)),
             }
         }
         let ids: Vec<&str> = wanted.iter().map(|(_, id)| *id).collect();
-        git.blobs(&ids, LARGEST, |at, bytes| out[wanted[at].0] = Some(text_of(paths[wanted[at].0], bytes)))?;
-        Ok(out.into_iter().zip(paths).map(|(read, path)| read.unwrap_or_else(|| Err(dangling(path)))).collect())
+        git.blobs(&ids, LARGEST, |at, bytes| each(wanted[at].0, text_of(paths[wanted[at].0], bytes)))
+    }
+
+    /// The object that holds the contents of a path; of a link, what it leads to.
+    fn blob(&self, path: &str, target: Option<&str>) -> Result<&str, Trouble> {
+        match (self.entries.get(path), target) {
+            (Some(Entry::File(Some(id))), _) => Ok(id),
+            (Some(Entry::Odd), _) => Err(odd(path)),
+            (Some(Entry::Link(_)), Some(target)) => {
+                // Within an address a `%` means something; within a link it does not.
+                let address = target.replace('%', "%25");
+                let end = crate::rules::resolve(path, &address).filter(|_| !target.starts_with('/'));
+                match self.entries.get(&end.ok_or_else(|| outside(path, target))?) {
+                    Some(Entry::File(Some(id))) => Ok(id),
+                    _ => Err(dangling(path)),
+                }
+            }
+            _ => Err(Trouble::new(path, "it is no file of this tree", "see what it is")),
+        }
     }
 
     /// The entry of a commit or an index is an object; that of a work tree may be a folder without files.

@@ -3,7 +3,7 @@
 use super::error::{Error, Trouble};
 use super::listing::Tree;
 use super::parallel;
-use crate::config::Config;
+use crate::config::{Config, Strategy};
 use crate::model::{Corpus, Document, Templates};
 use crate::parse::name::{Kind, Name};
 
@@ -116,6 +116,37 @@ impl Tree<'_> {
             }
         }
         Ok(folders)
+    }
+
+    /// The ledger of numbers, where one is used: its path, and its text where there is a file. One is used when there is a file, or when
+    /// the configuration says so.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn ledger(&self, settings: &Settings) -> Result<Option<(String, Option<String>)>, Error> {
+        let path = settings.ledger();
+        match self.text(&path)? {
+            Some(Ok(text)) => Ok(Some((path, Some(text)))),
+            Some(Err(trouble)) => Err(Error::Ledger { path, why: trouble.why }),
+            None => Ok((settings.config.numbers.strategy == Some(Strategy::Ledger)).then_some((path, None))),
+        }
+    }
+
+    /// Texts of the files of attributes that speak of a path, each with its folder, outermost first; for
+    /// [`is_union`](crate::numbers::is_union).
+    ///
+    /// # Errors
+    /// Git refuses.
+    pub fn attributes(&self, path: &str) -> Result<Vec<(String, String)>, Error> {
+        let mut found = Vec::new();
+        let folders = std::iter::once("").chain(path.match_indices('/').filter_map(|(at, _)| path.get(..at)));
+        for folder in folders {
+            let file = if folder.is_empty() { ".gitattributes".to_owned() } else { format!("{folder}/.gitattributes") };
+            if let Some(Ok(text)) = self.text(&file)? {
+                found.push((folder.to_owned(), text));
+            }
+        }
+        Ok(found)
     }
 
     /// Reads proposals, what lies beside them, and templates: those at the root and in the folders.
