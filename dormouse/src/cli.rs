@@ -4,9 +4,9 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use dormouse_names::program::lacking;
 use dormouse_console::exit::Failure;
 use dormouse_console::output::Out;
+use dormouse_names::program::lacking;
 
 use crate::systems;
 
