@@ -4,9 +4,9 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use dormouse_console::exit::Failure;
+use dormouse_console::output::Out;
 use dormouse_names::program::lacking;
-use dormouse_runtime::exit::Failure;
-use dormouse_runtime::output::Out;
 
 use crate::systems;
 
@@ -56,6 +56,10 @@ enum Verb {
     #[cfg(feature = "perf")]
     #[command(version)]
     Perf(crate::verbs::perf::PerfArgs),
+    /// Enhancement proposals of a repository: what holds, what waits, what is wrong with a change
+    #[cfg(feature = "dep")]
+    #[command(version)]
+    Dep(Box<dormouse_proposals::verb::DepArgs>),
     /// What `vllm` means in a Pod of the embedded plane
     #[cfg(feature = "engine")]
     #[command(hide = true, subcommand)]
@@ -113,6 +117,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Engine(args) => args.run(),
         #[cfg(feature = "perf")]
         Verb::Perf(args) => args.run(),
+        #[cfg(feature = "dep")]
+        Verb::Dep(args) => args.run(),
         #[cfg(feature = "engine")]
         Verb::Vllm(verb) => verb.run(),
         Verb::Completions { shell } => {

@@ -1,8 +1,8 @@
-//! What the shell is told: one error, and an exit code (see [`dormouse_runtime::exit`]).
+//! What the shell is told: one error, and an exit code (see [`dormouse_console::exit`]).
 
 use std::process::ExitCode;
 
-use dormouse_runtime::exit::Failure;
+use dormouse_console::exit::Failure;
 
 /// Says what went wrong, once, and gives the code.
 pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
@@ -12,7 +12,11 @@ pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
         let _ = error.print();
         return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
     }
-    dormouse_runtime::output::error_line(&format!("error: {}", told(&error)));
+    let told = told(&error);
+    // What was found may have been said already.
+    if !told.is_empty() {
+        dormouse_console::output::error_line(&format!("error: {told}"));
+    }
     ExitCode::from(error.downcast_ref::<Failure>().map_or(1, Failure::code))
 }
 

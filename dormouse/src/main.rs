@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     dormouse_plane::shim_if_called();
     #[cfg(feature = "plane")]
     if let Some(why) = named::host_program() {
-        return exit::code(Err(dormouse_runtime::exit::Failure::usage(why).into()));
+        return exit::code(Err(dormouse_console::exit::Failure::usage(why).into()));
     }
     let args = named::arguments(std::env::args_os());
     exit::code(cli::parse(args).and_then(cli::run))

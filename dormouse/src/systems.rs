@@ -80,6 +80,13 @@ const SYSTEMS: &[System] = &[
         programs: &[Program { verb: "perf", ..Program::new("aiperf") }],
         controllers: &[],
     },
+    System {
+        feature: "dep",
+        built_in: cfg!(feature = "dep"),
+        verbs: &["dep"],
+        programs: &[Program { verb: "dep", ..Program::new("dormouse-dep") }],
+        controllers: &[],
+    },
 ];
 
 /// The command itself.

@@ -6,8 +6,6 @@
 //! Nothing here knows Kubernetes objects or engines. A module that would is in the wrong crate.
 
 pub mod body;
-pub mod clock;
-pub mod exit;
 #[cfg(feature = "flags")]
 pub mod flags;
 pub mod http;
@@ -15,7 +13,6 @@ pub mod log;
 pub mod metrics;
 pub mod monotonic;
 pub mod net;
-pub mod output;
 #[cfg(feature = "tls-server")]
 pub mod pki;
 pub mod program;
@@ -23,5 +20,6 @@ pub mod serve;
 pub mod shutdown;
 pub mod tls;
 
-pub use clock::{Clock, SharedClock};
+pub use dormouse_console::clock::{Clock, SharedClock};
+pub use dormouse_console::{clock, exit, output};
 pub use tokio_util::sync::CancellationToken;

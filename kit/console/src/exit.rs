@@ -16,6 +16,12 @@ impl Failure {
         Self { code, message: message.to_string() }
     }
 
+    /// A failure of which everything is said: the exit code alone is left.
+    #[must_use]
+    pub fn said(code: u8) -> Self {
+        Self { code, message: String::new() }
+    }
+
     /// Bad arguments.
     pub fn usage(message: impl fmt::Display) -> Self {
         Self::with_code(2, message)

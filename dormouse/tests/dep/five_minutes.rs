@@ -1,0 +1,45 @@
+//! The first five minutes of a maintainer with upstream's repository.
+
+use crate::kit::Scratch;
+
+#[test]
+fn the_first_five_minutes() {
+    let Some(scratch) = Scratch::upstream() else { return };
+    let list = scratch.dep("list").with(0);
+    assert_eq!(list.out.lines().count(), 19, "{}", list.out);
+    assert!(list.out.lines().nth(2).unwrap().starts_with("0001  "), "{}", list.out);
+    let claims = scratch.dep("number claims").with(0);
+    assert!(claims.out.ends_with("next: 0016\n") && claims.err.contains("refs/pull"), "{}{}", claims.out, claims.err);
+    let lint = scratch.dep("lint --trunk").with(1);
+    assert!(lint.out.ends_with("37 errors, 79 warnings, 174 notes (shown with --notes); 68 fixable with --fix\n"), "{}", lint.out);
+    scratch.dep("lint --trunk --write-baseline .dep-baseline.json").with(0);
+    let frozen = scratch.dep("lint --trunk --baseline .dep-baseline.json").with(0);
+    assert_eq!(frozen.out, "nothing found; 290 inherited\n");
+    scratch.dep("index --create").with(0);
+    assert!(scratch.read("deps/README.md").contains("| 0015 | [Remote BuildKit"), "{}", scratch.read("deps/README.md"));
+    scratch.dep("index --check").with(0);
+    scratch.dep("init --ci github").with(0);
+    let triage = scratch.dep("triage --today 2026-06-01").with(0);
+    assert!(triage.out.contains("the review was to end on 2025-07-18, 318 days ago"), "{}", triage.out);
+    let mut written: Vec<String> = scratch.git("status --short -uall").lines().map(|line| line[3..].to_owned()).collect();
+    written.sort();
+    assert_eq!(written, [".dep-baseline.json", ".github/workflows/proposals.yml", "deps/README.md", "deps/index.json"]);
+}
+
+#[test]
+fn forms_of_a_list_say_the_same() {
+    let Some(scratch) = Scratch::upstream() else { return };
+    let json = scratch.dep("list --output json").with(0).json();
+    let all = json["proposals"].as_array().unwrap();
+    assert_eq!((all.len(), &json["schema"]), (18, &"dormouse.dep/1".into()));
+    let lines = scratch.dep("list --output jsonl").with(0).out;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(lines.lines().next().unwrap()).unwrap(), all[0]);
+    assert_eq!(scratch.dep("list --output csv").with(0).out.lines().next().unwrap().split(',').count(), 21);
+    for form in ["tsv", "md", "yaml"] {
+        assert!(scratch.dep(&format!("list --output {form}")).with(0).out.contains("Velonix"), "{form}");
+    }
+    let few = scratch.dep("list --status UnderReview --sort -review_date").with(0).out;
+    assert_eq!(few.lines().skip(1).map(|line| &line[..4]).collect::<Vec<_>>(), ["0010", "0007"]);
+    let one = scratch.dep("show DEP-0001 --output json").with(0).json();
+    assert_eq!((&one["slug"], &one["findings"]["warning"]), (&"stream-res-err".into(), &1.into()));
+}
