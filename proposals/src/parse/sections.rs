@@ -75,10 +75,11 @@ impl Schema {
         if text == self.name {
             return Some(true);
         }
-        let plain = text.trim().trim_end_matches(':').trim().to_lowercase();
-        let own = self.name.to_lowercase();
-        let wordy = || self.name == "Proposal" && plain.strip_prefix(&own).is_some_and(|rest| rest.starts_with([',', ' ']));
-        (plain == own || self.variants.contains(&plain.as_str()) || wordy()).then_some(false)
+        let plain = text.trim().trim_end_matches(':').trim();
+        let begin = || plain.get(..self.name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(self.name));
+        let wordy = || self.name == "Proposal" && begin() && plain[self.name.len()..].starts_with([',', ' ']);
+        let variant = || self.variants.iter().any(|variant| plain.eq_ignore_ascii_case(variant));
+        (plain.eq_ignore_ascii_case(self.name) || variant() || wordy()).then_some(false)
     }
 }
 
@@ -133,14 +134,18 @@ impl Sections {
     #[must_use]
     pub fn read(headings: &[Heading], from: usize) -> Self {
         let mut sections = Self { parents: parents(headings, from), ends: ends(headings), ..Self::default() };
-        let names: Vec<Option<usize>> =
-            headings.iter().map(|h| SCHEMA.iter().position(|schema| schema.is_named(&h.text).is_some())).collect();
+        // No heading names two.
+        let named = |h: &Heading| SCHEMA.iter().enumerate().find_map(|(number, schema)| Some((number, schema.is_named(&h.text)?)));
+        let names: Vec<Option<(usize, bool)>> = headings.iter().map(named).collect();
         sections.unknown = (from..headings.len()).filter(|at| headings[*at].level == 1 && names[*at].is_none()).collect();
-        for (number, schema) in SCHEMA.iter().enumerate() {
-            let candidates: Vec<(usize, bool)> = (from..headings.len())
-                .filter(|at| headings[*at].level == 1 || !sections.is_in_unknown(*at))
-                .filter_map(|at| Some((at, schema.is_named(&headings[at].text)?)))
-                .collect();
+        let mut all: [Vec<(usize, bool)>; SCHEMA.len()] = Default::default();
+        let below = sections.below_unknown();
+        for at in (from..headings.len()).filter(|at| headings[*at].level == 1 || !below[*at]) {
+            if let Some((number, exact)) = names[at] {
+                all[number].push((at, exact));
+            }
+        }
+        for ((number, schema), candidates) in SCHEMA.iter().enumerate().zip(all) {
             let at_level = |exact: bool| candidates.iter().find(|(at, is)| headings[*at].level == schema.level && *is == exact);
             let off = |at: usize| schema.required || headings[at].level.abs_diff(schema.level) == 1;
             let elsewhere = |exact: bool| candidates.iter().find(|(at, is)| *is == exact && off(*at));
@@ -169,8 +174,14 @@ impl Sections {
         if self.found.iter().any(more) { Kind::Complete } else { Kind::Limited }
     }
 
-    fn is_in_unknown(&self, heading: usize) -> bool {
-        std::iter::successors(self.parents[heading], |at| self.parents[*at]).any(|at| self.unknown.contains(&at))
+    /// Which headings stand somewhere below one that is no section.
+    fn below_unknown(&self) -> Vec<bool> {
+        let mut below = vec![false; self.parents.len()];
+        for at in 0..below.len() {
+            // Parents come first, and the unknown stand in order.
+            below[at] = self.parents[at].is_some_and(|parent| below[parent] || self.unknown.binary_search(&parent).is_ok());
+        }
+        below
     }
 
     fn is_in_parent(&self, headings: &[Heading], schema: &Schema, number: usize, heading: usize) -> bool {

@@ -13,7 +13,7 @@ use super::error::Error;
 const LIMIT: Duration = Duration::from_mins(2);
 
 /// Variables that name another repository, or another state of this one, than that of the folder.
-const FOREIGN: [&str; 9] = [
+const FOREIGN: [&str; 10] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_COMMON_DIR",
@@ -21,9 +21,14 @@ const FOREIGN: [&str; 9] = [
     "GIT_NAMESPACE",
     "GIT_LITERAL_PATHSPECS",
     "GIT_GLOB_PATHSPECS",
+    "GIT_NOGLOB_PATHSPECS",
     "GIT_ICASE_PATHSPECS",
     "GIT_EXTERNAL_DIFF",
 ];
+
+/// Settings that would change what is read.
+const PLAIN: [&str; 5] =
+    ["core.quotePath=false", "color.ui=false", "log.diffMerges=separate", "log.follow=false", "log.showSignature=false"];
 
 /// Git in a folder.
 #[derive(Clone, Debug)]
@@ -65,7 +70,10 @@ impl Git {
 
     fn command(&self, arguments: &[&OsStr]) -> Command {
         let mut command = Command::new("git");
-        command.arg("--no-pager").arg("--literal-pathspecs").args(["-c", "core.quotePath=false", "-c", "log.showSignature=false"]);
+        command.arg("--no-pager").arg("--literal-pathspecs");
+        for setting in PLAIN {
+            command.args(["-c", setting]);
+        }
         command.arg("-C").arg(&self.folder).args(arguments);
         for name in FOREIGN {
             command.env_remove(name);
