@@ -142,15 +142,8 @@ fn claims(session: &Session<'_>, form: Form) -> anyhow::Result<()> {
 
 /// The ledger, where one is used: its path, and its text where there is one.
 fn ledger(session: &Session<'_>, state: &State, source: Source) -> anyhow::Result<Option<(String, Option<String>)>> {
-    let path = state.settings.ledger();
     let tree = session.repository.tree(source).map_err(failed)?;
-    let text = match tree.text(&path).map_err(failed)? {
-        Some(Ok(text)) => Some(text),
-        Some(Err(trouble)) => return Err(Failure::with_code(3, trouble).into()),
-        None => None,
-    };
-    let used = text.is_some() || state.settings.config.numbers.strategy == Some(Strategy::Ledger);
-    Ok(used.then_some((path, text)))
+    Ok(tree.ledger(&state.settings).map_err(failed)?)
 }
 
 fn free(session: &Session<'_>, state: &State, claims: &Claims) -> anyhow::Result<u32> {
@@ -235,17 +228,7 @@ fn change(
 /// A ledger whose conflicts git settles by itself protects nobody.
 fn refuse_union(session: &Session<'_>, path: &str) -> anyhow::Result<()> {
     let tree = session.repository.tree(Source::WorkTree).map_err(failed)?;
-    let mut attributes = Vec::new();
-    let mut folder = String::new();
-    for part in std::iter::once("").chain(path.split('/')) {
-        if !part.is_empty() {
-            folder = if folder.is_empty() { part.to_owned() } else { format!("{folder}/{part}") };
-        }
-        let file = if folder.is_empty() { ".gitattributes".to_owned() } else { format!("{folder}/.gitattributes") };
-        if let Some(Ok(text)) = tree.text(&file).map_err(failed)? {
-            attributes.push((folder.clone(), text));
-        }
-    }
+    let attributes = tree.attributes(path).map_err(failed)?;
     let attributes: Vec<(&str, &str)> = attributes.iter().map(|(folder, text)| (folder.as_str(), text.as_str())).collect();
     if numbers::is_union(path, &attributes) {
         let said = format!(
@@ -254,6 +237,14 @@ fn refuse_union(session: &Session<'_>, path: &str) -> anyhow::Result<()> {
         return Err(Failure::with_code(5, said).into());
     }
     Ok(())
+}
+
+/// A ledger that is not in order says nothing that can be gone by.
+fn refuse_disorder(path: &str, ledger: &Ledger) -> Result<(), Failure> {
+    match ledger.problems.first() {
+        Some(problem) => Err(Failure::with_code(5, format!("{path}: {problem}; {}", numbers::resolving(path)))),
+        None => Ok(()),
+    }
 }
 
 fn check(session: &Session<'_>, base: &str, strict: bool, form: Form) -> anyhow::Result<()> {
@@ -272,6 +263,11 @@ fn check(session: &Session<'_>, base: &str, strict: bool, form: Form) -> anyhow:
         Ok(text.map(|text| Ledger::read(&text)))
     };
     let (own, theirs) = (read(Source::WorkTree)?, read(Source::Commit(base.to_owned()))?);
+    if let Some(own) = &own {
+        let path = state.settings.ledger();
+        refuse_disorder(&path, own)?;
+        refuse_union(session, &path)?;
+    }
     let change = Change { base: &began, here: &here, tip: &tip, ledger: own.as_ref(), tip_ledger: theirs.as_ref() };
     let clashes = numbers::check(&change, &claims);
     if form == Form::Json {
