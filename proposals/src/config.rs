@@ -1,4 +1,4 @@
-//! `dep.toml` (contract 3.3). Every key is optional; one that is not known is an error that names the nearest.
+//! `dep.toml` (proposals contract 3.3). Every key is optional; one that is not known is an error that names the nearest.
 
 use std::collections::BTreeMap;
 

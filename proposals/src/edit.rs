@@ -1,4 +1,4 @@
-//! Edits of bytes (contract, second principle): nothing is written that was not asked for.
+//! Edits of bytes (proposals contract, second principle): nothing is written that was not asked for.
 
 use crate::finding::Edit;
 

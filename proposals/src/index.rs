@@ -1,4 +1,4 @@
-//! The index: a table in a README, and a file of records (contract 3.9). Both say only what the proposals' own texts say, so that they
+//! The index: a table in a README, and a file of records (proposals contract 3.9). Both say only what the proposals' own texts say, so that they
 //! are the same before and after a merge.
 
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! From what rules find to what is said of it: levels, suppressions, what was there before (contract 3.3).
+//! From what rules find to what is said of it: levels, suppressions, what was there before (proposals contract 3.3).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! `DEP-NNNN` in code and in other texts (contract 3.14, `refs`): what is unknown, what was replaced, what may mean two.
+//! `DEP-NNNN` in code and in other texts (proposals contract 3.14, `refs`): what is unknown, what was replaced, what may mean two.
 
 use std::collections::BTreeSet;
 

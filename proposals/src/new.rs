@@ -1,4 +1,4 @@
-//! The text of a new proposal: the repository's own template where it has one, filled with what is known; else ours (contract 1.12).
+//! The text of a new proposal: the repository's own template where it has one, filled with what is known; else ours (proposals contract 1.12).
 
 use crate::edit;
 use crate::finding::Edit;

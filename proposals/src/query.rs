@@ -1,4 +1,4 @@
-//! Which proposals are wanted, and in what order (contract 3.4). Values of one option are alternatives, options come together; a
+//! Which proposals are wanted, and in what order (proposals contract 3.4). Values of one option are alternatives, options come together; a
 //! value that nothing has is an error that says what there is, since a filter that matches nothing by mistake tells a lie.
 
 use std::cmp::Ordering;

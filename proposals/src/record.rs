@@ -1,4 +1,4 @@
-//! What is known of a proposal, as a record (contract 3.4).
+//! What is known of a proposal, as a record (proposals contract 3.4).
 
 use std::collections::BTreeMap;
 
@@ -171,7 +171,7 @@ fn counts(findings: &[Finding], path: &str) -> Counts {
 const NORMATIVE: [&str; 4] = ["Summary", "Motivation", "Proposal", "Implementation Details"];
 
 /// A hash of what a proposal says: of the source of its normative sections, so that no reader of Markdown has a part in it, without
-/// comments, blanks at line ends, and empty lines beyond one (contract 1.7).
+/// comments, blanks at line ends, and empty lines beyond one (proposals contract 1.7).
 #[must_use]
 pub fn text_hash(document: &Document) -> String {
     let (body, sections) = (document.body(), document.sections());

@@ -1,4 +1,4 @@
-//! What a maintainer should look at, on one page (issue of the first delivery; contract 2.3).
+//! What a maintainer should look at, on one page (proposals contract 2.3).
 
 use jiff::civil::Date;
 use serde::Serialize;

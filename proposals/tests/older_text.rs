@@ -1,4 +1,4 @@
-//! The older text of the process: two documents in one file, with the templates of today beside it (contract 2.2). Sections and links;
+//! The older text of the process: two documents in one file, with the templates of today beside it (proposals contract 2.2). Sections and links;
 //! the facts about the eighteen of upstream that these rules go by, too. Without the files: SKIPPED.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 

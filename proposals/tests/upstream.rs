@@ -1,4 +1,4 @@
-//! The repository that the format comes from, at the commit at which it was measured (contract 2). Without it: SKIPPED.
+//! The repository that the format comes from, at the commit at which it was measured (proposals contract 2). Without it: SKIPPED.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::path::{Path, PathBuf};

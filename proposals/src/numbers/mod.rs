@@ -1,4 +1,4 @@
-//! Numbers: who claims which, which is free, and how a proposal gets one (contract 2.4, 3.6).
+//! Numbers: who claims which, which is free, and how a proposal gets one (proposals contract 2.4, 3.6).
 //!
 //! Git merges two files with one number without a word, and a branch does not see another. So a number is claimed by every ref of the
 //! clone, a ledger makes two branches conflict that take one, and a check stops the second.

@@ -1,4 +1,4 @@
-//! Dates as people write them (contract 1.3).
+//! Dates as people write them (proposals contract 1.3).
 
 use jiff::civil::Date;
 use jiff::fmt::strtime;

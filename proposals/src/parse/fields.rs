@@ -1,4 +1,4 @@
-//! The fields of a metadata block, and their names (contract 1.3).
+//! The fields of a metadata block, and their names (proposals contract 1.3).
 
 use crate::text::Span;
 

@@ -1,4 +1,4 @@
-//! Title and metadata, from the lines as they are (contract 1.2, 1.3).
+//! Title and metadata, from the lines as they are (proposals contract 1.2, 1.3).
 //!
 //! No tree of Markdown is asked: an indented list below a field is a paragraph to it, and lists of proposals want nothing but this
 //! part of each. Comments are blanks of the same length here, so that a field inside one is absent and every place stays.

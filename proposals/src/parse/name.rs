@@ -1,4 +1,4 @@
-//! What the name of a file says (contract 1.1).
+//! What the name of a file says (proposals contract 1.1).
 
 /// What a Markdown file is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! People and teams (contract 1.3).
+//! People and teams (proposals contract 1.3).
 
 use crate::text::{Span, trimmed};
 

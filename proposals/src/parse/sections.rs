@@ -1,4 +1,4 @@
-//! The sections of a proposal, and which heading is which (contract 1.9).
+//! The sections of a proposal, and which heading is which (proposals contract 1.9).
 
 use super::body::Heading;
 

@@ -1,4 +1,4 @@
-//! Statuses and categories (contract 1.5, 1.8).
+//! Statuses and categories (proposals contract 1.5, 1.8).
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! What the value of a field is, before it is anything (contract 1.3).
+//! What the value of a field is, before it is anything (proposals contract 1.3).
 
 /// A value's class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

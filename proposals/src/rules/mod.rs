@@ -1,4 +1,4 @@
-//! The rules (contract 3.2): one file for each letter, one entry for each rule, whose number never means anything else.
+//! The rules (proposals contract 3.2): one file for each letter, one entry for each rule, whose number never means anything else.
 //!
 //! A rule says what it looks at, how bad that is, and what it is for; its check is given the repository and says what it finds.
 //! Levels, suppressions, baselines and what was there before are others' business (`lint`).

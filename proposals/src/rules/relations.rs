@@ -1,4 +1,4 @@
-//! What proposals say of one another (contract 1.10).
+//! What proposals say of one another (proposals contract 1.10).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! X: what proposals say of one another (contract 1.10).
+//! X: what proposals say of one another (proposals contract 1.10).
 //!
 //! Who is replaced changes only once its successor is decided: until then X002 is silent, and X005 speaks when somebody was early.
 
