@@ -1,4 +1,4 @@
-//! What no input may do to the benchmark's parsers, whoever wrote it: a server, a proxy, a person, another benchmark.
+//! What no input may do to the parsers of the benchmark and of proposals, whoever wrote it: a server, a proxy, a person.
 //!
 //! Each of [`TARGETS`] takes any bytes and panics where something does not hold: not only that the parser ends without a panic,
 //! but that however the bytes are cut into reads the same is read, that a plain reading of the standard gives the same, that what
@@ -13,18 +13,19 @@ mod targets {
     pub(super) mod exchange;
     pub(super) mod http;
     pub(super) mod prometheus;
+    pub(super) mod proposal;
     pub(super) mod records;
     pub(super) mod sse;
     pub(super) mod yaml;
 }
 
-use targets::{dataset, exchange, http, prometheus, records, sse, yaml};
+use targets::{dataset, exchange, http, prometheus, proposal, records, sse, yaml};
 
 /// A check of any bytes.
 pub type Check = fn(&[u8]);
 
 /// Names and checks.
-pub const TARGETS: [(&str, Check); 7] = [
+pub const TARGETS: [(&str, Check); 8] = [
     ("sse", sse::check),
     ("http", http::check),
     ("exchange", exchange::check),
@@ -32,6 +33,7 @@ pub const TARGETS: [(&str, Check); 7] = [
     ("yaml", yaml::check),
     ("prometheus", prometheus::check),
     ("records", records::check),
+    ("proposal", proposal::check),
 ];
 
 /// The check of this name.

@@ -125,7 +125,7 @@ pub fn stale(corpus: &Corpus, config: &Config) -> Vec<(String, String)> {
 
 /// The first line that would be another.
 fn first(old: &str, new: &str) -> String {
-    let line = new.lines().find(|line| line.starts_with("| ") && !old.lines().any(|old| old == *line));
+    let line = new.lines().find(|line| line.starts_with("| ") && !line.starts_with("| DEP |") && !old.lines().any(|old| old == *line));
     let cell = line.and_then(|line| line.split('|').nth(1)).map(str::trim);
     cell.map(|number| format!(" ({number})")).unwrap_or_default()
 }
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(with_table(&fresh, &table).as_deref(), Some(fresh.as_str()));
         assert_eq!(stale(&corpus, &config).len(), 2);
         corpus.others.insert("docs/README.md".to_owned(), Arc::from(readme));
-        assert!(stale(&corpus, &config)[0].1.contains("is stale (DEP)"), "{:?}", stale(&corpus, &config));
+        assert!(stale(&corpus, &config)[0].1.contains("is stale (0002)"), "{:?}", stale(&corpus, &config));
         corpus.others.insert("docs/README.md".to_owned(), Arc::from(fresh));
         corpus.others.insert("deps/index.json".to_owned(), Arc::from(json(&corpus, &config)));
         assert_eq!(stale(&corpus, &config), []);

@@ -40,6 +40,7 @@ fn options_and_files_of_options() {
     said("number assign a", 4, &["number 0001 already", "renumber"]);
     said("new A", 4, &["deps/0001-a.md", "--slug"]);
     said("new --category Proces B", 2, &["Process"]);
+    said("new --retroactive B", 4, &["--implementation"]);
     said("index --check", 1, &[]);
     said("refs --output short nowhere", 2, &["nowhere"]);
     scratch.write("broken.json", "{");

@@ -43,3 +43,28 @@ fn forms_of_a_list_say_the_same() {
     let one = scratch.dep("show DEP-0001 --output json").with(0).json();
     assert_eq!((&one["slug"], &one["findings"]["warning"]), (&"stream-res-err".into(), &1.into()));
 }
+
+#[test]
+fn an_author_begins_without_a_fault() {
+    let scratch = Scratch::of(&[("deps/0001-old.md", crate::kit::proposal("Old", "Approved").as_str())]);
+    let words =
+        ["new", "Expire idle cache blocks", "--category", "process", "--replaces", "1", "--sponsor", "@brin", "--reviewer", "@chen,@dov"];
+    let ended = scratch.dep_of(&words, &[]).with(0);
+    assert!(ended.out.starts_with("created deps/0000-expire-idle-cache-blocks.md (limited, 4 required sections)"), "{}", ended.out);
+    assert!(ended.err.contains("DEP-0001 stays Approved"), "{}", ended.err);
+    let text = scratch.read("deps/0000-expire-idle-cache-blocks.md");
+    for line in [
+        "# Expire idle cache blocks",
+        "**Status**: Draft",
+        "**Replaces**: [DEP-0001 Old](0001-old.md)",
+        "**Required Reviewers**: @chen, @dov",
+    ] {
+        assert!(text.lines().any(|known| known == line), "{line} in {text}");
+    }
+    // A draft of our own template has nothing to mend but what is to be written.
+    scratch.dep("lint").with(0);
+    assert_eq!(scratch.dep("lint --only X002 --only X005").with(0).out, "nothing found\n");
+    let done = ["new", "Old habit", "--retroactive", "--implementation", "#7"];
+    scratch.dep_of(&done, &[]).with(0);
+    assert!(scratch.read("deps/0000-old-habit.md").contains("**Status**: Approved"));
+}

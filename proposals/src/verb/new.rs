@@ -54,9 +54,12 @@ pub(super) struct NewArgs {
     /// What it builds on; may be given often
     #[arg(long, value_name = "REF", value_delimiter = ',')]
     extends: Vec<String>,
-    /// Record what was decided already: Approved, with this link to where it was built
-    #[arg(long, value_name = "LINK")]
-    retroactive: Option<String>,
+    /// Record what was decided already: Approved, with a link to where it was built
+    #[arg(long)]
+    retroactive: bool,
+    /// Where it was built, or is; may be given often
+    #[arg(long, value_name = "LINK", value_delimiter = ',')]
+    implementation: Vec<String>,
     /// Without words of advice
     #[arg(long)]
     bare: bool,
@@ -83,6 +86,10 @@ impl NewArgs {
             let said =
                 format!("{slug:?} cannot be in a file's name: give --slug, lower-case words and digits with single hyphens between them");
             return Err(Failure::usage(said).into());
+        }
+        if self.retroactive && self.implementation.is_empty() {
+            let said = "--retroactive records what was decided and built: say where, with --implementation LINK";
+            return Err(Failure::with_code(4, said).into());
         }
         let state = session.load(Source::WorkTree, Wants::default())?;
         if let Some(taken) = state.corpus.proposals().find(|document| document.slug() == slug) {
@@ -111,7 +118,7 @@ impl NewArgs {
 
     fn fields(&self, session: &Session<'_>, state: &State, path: &str) -> anyhow::Result<Vec<(Name, String)>> {
         let mut fields = Vec::new();
-        let status = if self.retroactive.is_some() { Status::Approved } else { Status::Draft };
+        let status = if self.retroactive { Status::Approved } else { Status::Draft };
         fields.push((Name::Status, status.written().to_owned()));
         let authors = if self.author.is_empty() { session.identity().into_iter().collect() } else { self.author.clone() };
         if !authors.is_empty() {
@@ -144,7 +151,8 @@ impl NewArgs {
         }
         fields.push((Name::ReviewDate, self.review_date.map_or_else(|| "TBD".to_owned(), |date| date.to_string())));
         fields.push((Name::PullRequest, "TBD".to_owned()));
-        fields.push((Name::Implementation, self.retroactive.clone().unwrap_or_else(|| "TBD".to_owned())));
+        let implementation = if self.implementation.is_empty() { "TBD".to_owned() } else { self.implementation.join(", ") };
+        fields.push((Name::Implementation, implementation));
         if !self.area.is_empty() {
             fields.push((Name::Area, self.area.join(", ")));
         }
