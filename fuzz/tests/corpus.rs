@@ -42,7 +42,7 @@ macro_rules! targets {
     };
 }
 
-targets!(sse http exchange dataset yaml prometheus records);
+targets!(sse http exchange dataset yaml prometheus records proposal);
 
 #[test]
 fn memory_is_counted() {

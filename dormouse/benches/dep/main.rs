@@ -113,7 +113,7 @@ fn main() {
     say("list of 5,000", timed(&large, &["list"]), floor(&large), "300 promised");
     say("lint of 5,000", timed(&large, &["lint", "--trunk"]), floor(&large), "1,000 and 300 MiB promised");
     let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden/proposals/upstream.bundle");
-    let from = std::env::var_os("DORMOUSE_DEP_CORPUS").map_or(bundle, Into::into);
+    let from = std::env::var_os(dormouse_names::env::DEP_CORPUS).map_or(bundle, Into::into);
     if !from.exists() {
         println!("SKIPPED the 18 of upstream: DORMOUSE_DEP_CORPUS=FOLDER names a clone");
         return;

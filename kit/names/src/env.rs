@@ -29,3 +29,5 @@ pub const LAUNCHER_LOG_DIR: &str = "DORMOUSE_LAUNCHER_LOG_DIR";
 pub const NVIDIA_VISIBLE_DEVICES: &str = "NVIDIA_VISIBLE_DEVICES";
 /// NVIDIA's: the GPUs that a program uses, of those that its container sees.
 pub const CUDA_VISIBLE_DEVICES: &str = "CUDA_VISIBLE_DEVICES";
+/// A clone of ai-dynamo/enhancements, for tests and benches of proposals.
+pub const DEP_CORPUS: &str = "DORMOUSE_DEP_CORPUS";

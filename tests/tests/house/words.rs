@@ -24,7 +24,7 @@ fn the_control_plane_knows_no_actuation() {
 /// Names on objects and in environments are written once, so that no two systems spell one differently.
 #[test]
 fn names_of_ours_stand_in_one_crate() {
-    let rooms = ["actuation", "apis", "control-plane", "deploy", "dormouse", "engine", "kit", "perf"];
+    let rooms = ["actuation", "apis", "control-plane", "deploy", "dormouse", "engine", "kit", "perf", "proposals"];
     let mut said = Vec::new();
     for (path, text) in rooms.iter().flat_map(|room| product_files(room)) {
         if path.starts_with("kit/names") || path.extension() != Some("rs".as_ref()) || path.starts_with("kit/testing") {
