@@ -9,6 +9,7 @@ pub mod mentions;
 pub mod model;
 pub mod new;
 pub mod numbers;
+mod parallel;
 pub mod parse;
 pub mod query;
 pub mod record;

@@ -25,6 +25,7 @@ use std::sync::OnceLock;
 use crate::config::Config;
 use crate::finding::{Finding, Severity};
 use crate::model::{Corpus, Document};
+use crate::parallel::parallel;
 use crate::text::Span;
 
 pub(crate) use r::days;
@@ -193,24 +194,29 @@ pub(crate) fn finding(rule: &'static Rule, path: &str, span: Span, context: Stri
     }
 }
 
-/// Runs the rules that are wanted, one after the other.
+/// Runs the rules that are wanted: those of one document for many documents at once, then those of all together.
 #[must_use]
 pub fn run(context: &Context<'_>, wanted: impl Fn(&Rule) -> bool) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for rule in all().filter(|rule| wanted(rule)) {
-        let runs = match rule.needs {
-            Needs::Nothing | Needs::Configured => true,
-            Needs::Trunk => context.trunk,
-            Needs::Clock => context.clock,
-        };
-        if !runs {
-            continue;
+    let runs = |rule: &&'static Rule| match rule.needs {
+        Needs::Nothing | Needs::Configured => true,
+        Needs::Trunk => context.trunk,
+        Needs::Clock => context.clock,
+    };
+    let rules: Vec<&'static Rule> = all().filter(|rule| wanted(rule)).filter(runs).collect();
+    let proposals: Vec<&Document> = context.corpus.proposals().collect();
+    let of_one = parallel(&proposals, |document| {
+        let mut findings = Vec::new();
+        for rule in &rules {
+            if let Check::Proposal(check) = rule.check {
+                check(context, document, &mut Sink { rule, findings: &mut findings });
+            }
         }
-        let mut sink = Sink { rule, findings: &mut findings };
-        match rule.check {
-            Check::Proposal(check) => context.corpus.proposals().for_each(|document| check(context, document, &mut sink)),
-            Check::Repository(check) => check(context, &mut sink),
-            Check::Later => {}
+        findings
+    });
+    let mut findings: Vec<Finding> = of_one.into_iter().flatten().collect();
+    for rule in &rules {
+        if let Check::Repository(check) = rule.check {
+            check(context, &mut Sink { rule, findings: &mut findings });
         }
     }
     findings

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Repository;
 use super::error::Error;
 use super::listing::Entry;
-use super::{Repository, parallel};
 use crate::model::{PathHistory, RefTree};
+use crate::parallel::parallel;
 use crate::parse::name::Name;
 
 /// The branch that proposals come to.

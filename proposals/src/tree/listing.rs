@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use super::error::{Error, Trouble};
 use super::git::said;
 use super::limits::{LARGEST, text_of};
-use super::{Repository, parallel, path_of, slashed};
+use super::{Repository, path_of, slashed};
+use crate::parallel::parallel;
 
 /// Which state of a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]

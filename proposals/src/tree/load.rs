@@ -2,9 +2,9 @@
 
 use super::error::{Error, Trouble};
 use super::listing::Tree;
-use super::parallel;
 use crate::config::{Config, Strategy};
 use crate::model::{Corpus, Document, Templates};
+use crate::parallel::parallel;
 use crate::parse::name::{Kind, Name};
 
 /// Where proposals are, unless somebody says otherwise; the first that there is.
