@@ -2,6 +2,20 @@
 
 use crate::finding::Edit;
 
+/// Fixes that meet no earlier one, as edits in order. The edits of a fix belong together: none is done without the others.
+#[must_use]
+pub fn chosen<'f>(fixes: impl IntoIterator<Item = &'f [Edit]>) -> Vec<Edit> {
+    let mut taken: Vec<Edit> = Vec::new();
+    for fix in fixes {
+        let meets = |edit: &Edit| taken.iter().any(|other| edit.start <= other.end && other.start <= edit.end);
+        if !fix.iter().any(meets) {
+            taken.extend_from_slice(fix);
+        }
+    }
+    taken.sort_by_key(|edit| (edit.start, edit.end));
+    taken
+}
+
 /// Those of some edits that do not touch one another, the first of two that do; in order.
 #[must_use]
 pub fn compatible(mut edits: Vec<Edit>) -> Vec<Edit> {

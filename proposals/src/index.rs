@@ -1,11 +1,13 @@
 //! The index: a table in a README, and a file of records (proposals contract 3.9). Both say only what the proposals' own texts say, so that they
 //! are the same before and after a merge.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::config::Config;
 use crate::lint::SCHEMA;
-use crate::model::{Corpus, Document};
+use crate::model::Corpus;
 use crate::parse::fields::Name;
 use crate::parse::name::number;
 use crate::parse::people::Person;
@@ -85,7 +87,7 @@ pub fn with_region(readme: &str) -> String {
 pub fn json(corpus: &Corpus, config: &Config) -> String {
     let relations = Relations::of(corpus);
     let one = |at: usize| {
-        let mut value = serde_json::to_value(record(corpus, config, &relations, at, &[])?).ok()?;
+        let mut value = serde_json::to_value(record(corpus, config, &relations, at, &BTreeMap::new())?).ok()?;
         if let Value::Object(members) = &mut value {
             // What history, the clock and lint say is not in the text.
             for key in ["added", "decided", "touched", "findings", "ref"] {
@@ -128,12 +130,6 @@ fn first(old: &str, new: &str) -> String {
     let line = new.lines().find(|line| line.starts_with("| ") && !line.starts_with("| DEP |") && !old.lines().any(|old| old == *line));
     let cell = line.and_then(|line| line.split('|').nth(1)).map(str::trim);
     cell.map(|number| format!(" ({number})")).unwrap_or_default()
-}
-
-/// The file in which the index is, where nothing says so.
-#[must_use]
-pub fn usual_readme(corpus: &Corpus) -> Option<&Document> {
-    corpus.documents.iter().find(|document| document.source.contains(BEGIN))
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::{Config, Level};
+use crate::edit;
 use crate::finding::{Edit, Finding, Severity};
 use crate::model::{Corpus, Document};
+use crate::parse::status::Status;
 use crate::rules::{self, Context, Rule};
 use crate::suppression::Suppressions;
 
@@ -53,6 +55,17 @@ pub struct Counts {
     pub info: usize,
 }
 
+impl Counts {
+    /// One more.
+    pub fn add(&mut self, severity: Severity) {
+        *match severity {
+            Severity::Error => &mut self.error,
+            Severity::Warning => &mut self.warning,
+            Severity::Info => &mut self.info,
+        } += 1;
+    }
+}
+
 impl Report {
     /// Findings that are not inherited.
     pub fn fresh(&self) -> impl Iterator<Item = &Finding> {
@@ -63,13 +76,7 @@ impl Report {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        for finding in self.fresh() {
-            *match finding.severity {
-                Severity::Error => &mut counts.error,
-                Severity::Warning => &mut counts.warning,
-                Severity::Info => &mut counts.info,
-            } += 1;
-        }
+        self.fresh().for_each(|finding| counts.add(finding.severity));
         counts
     }
 
@@ -88,17 +95,11 @@ impl Report {
     /// Edits that mend what can be, by path.
     #[must_use]
     pub fn edits(&self) -> BTreeMap<&str, Vec<Edit>> {
-        let mut all: BTreeMap<&str, Vec<Edit>> = BTreeMap::new();
-        // Edits of one finding belong together: none is done without the others.
+        let mut fixes: BTreeMap<&str, Vec<&[Edit]>> = BTreeMap::new();
         for finding in self.fresh().filter(|finding| !finding.fix.is_empty()) {
-            let taken = all.entry(&finding.path).or_default();
-            let together: Vec<Edit> = taken.iter().chain(&finding.fix).cloned().collect();
-            let free = crate::edit::compatible(together.clone());
-            if free.len() == together.len() {
-                *taken = free;
-            }
+            fixes.entry(&finding.path).or_default().push(&finding.fix);
         }
-        all
+        fixes.into_iter().map(|(path, fixes)| (path, edit::chosen(fixes))).collect()
     }
 }
 
@@ -134,10 +135,7 @@ fn found(corpus: &Corpus, config: &Config, options: &Options) -> Report {
     let wanted = |rule: &Rule| levels.is_wanted(rule);
     let mut findings = rules::run(&context, wanted);
     let documents: BTreeMap<&str, &Document> = corpus.documents.iter().map(|document| (document.path.as_str(), document)).collect();
-    for finding in &mut findings {
-        levels.set(finding, documents.get(finding.path.as_str()).copied(), corpus);
-    }
-    findings.retain(|finding| levels.of(finding.id) != Some(Level::Off));
+    findings.retain_mut(|finding| levels.set(finding, documents.get(finding.path.as_str()).copied(), corpus));
     let mut suppressed = 0;
     let is_unused = rules::find("T005").filter(|rule| wanted(rule));
     for (path, document) in &documents {
@@ -150,8 +148,9 @@ fn found(corpus: &Corpus, config: &Config, options: &Options) -> Report {
         suppressed += count - findings.len();
         if let Some(rule) = is_unused {
             for mut finding in suppressions.unused(rule) {
-                levels.set(&mut finding, Some(document), corpus);
-                findings.push(finding);
+                if levels.set(&mut finding, Some(document), corpus) {
+                    findings.push(finding);
+                }
             }
         }
     }
@@ -167,37 +166,38 @@ struct Levels<'a> {
 }
 
 impl Levels<'_> {
-    /// What somebody said of a rule, for all documents.
-    fn of(&self, id: &str) -> Option<Level> {
-        let asked = self.options.levels.iter().rev().find(|(rule, _)| rule == id).map(|(_, level)| *level);
-        asked.or_else(|| self.config.rules.get(id).filter(|level| level.since.is_none()).map(|level| level.level))
+    /// What the command line says of a rule.
+    fn asked(&self, id: &str) -> Option<Level> {
+        self.options.levels.iter().rev().find(|(rule, _)| rule == id).map(|(_, level)| *level)
     }
 
+    /// Whether a rule is to run: not, when it is off for all documents.
     fn is_wanted(&self, rule: &Rule) -> bool {
         let only = &self.options.only;
-        (only.is_empty() || only.iter().any(|id| id == rule.id)) && self.of(rule.id) != Some(Level::Off)
+        let of_all = || self.config.rules.get(rule.id).filter(|level| level.since.is_none()).map(|level| level.level);
+        (only.is_empty() || only.iter().any(|id| id == rule.id)) && self.asked(rule.id).or_else(of_all) != Some(Level::Off)
     }
 
-    fn set(&self, finding: &mut Finding, document: Option<&Document>, corpus: &Corpus) {
-        let draft = document.is_some_and(|document| document.effective() == Some(crate::parse::status::Status::Draft));
-        if !self.options.trunk && draft && ["S001", "S002", "M006"].contains(&finding.id) {
+    /// Gives a finding its severity; `false` when nobody wants to know of it.
+    fn set(&self, finding: &mut Finding, document: Option<&Document>, corpus: &Corpus) -> bool {
+        let draft = document.is_some_and(|document| document.effective() == Some(Status::Draft));
+        if draft && (finding.id == "S002" || (!self.options.trunk && ["S001", "M006"].contains(&finding.id))) {
             finding.severity = Severity::Warning;
         }
-        if finding.id == "S002" && draft {
-            finding.severity = Severity::Warning;
-        }
-        let dated = self.config.rules.get(finding.id).filter(|level| {
-            let since = level.since.zip(document.and_then(|document| corpus.added(document)));
+        let configured = || {
+            let rule = self.config.rules.get(finding.id)?;
             // What nobody knows the day of is new.
-            since.is_none_or(|(since, added)| added >= since)
-        });
-        let asked = self.options.levels.iter().rev().find(|(rule, _)| rule == finding.id).map(|(_, level)| *level);
-        match asked.or_else(|| dated.map(|level| level.level)) {
+            let added = rule.since.and(document).and_then(|document| corpus.added(document));
+            rule.since.zip(added).is_none_or(|(since, added)| added >= since).then_some(rule.level)
+        };
+        match self.asked(finding.id).or_else(configured) {
+            Some(Level::Off) => return false,
             Some(Level::Info) => finding.severity = Severity::Info,
             Some(Level::Warning) => finding.severity = Severity::Warning,
             Some(Level::Error) => finding.severity = Severity::Error,
-            Some(Level::Off) | None => {}
+            None => {}
         }
+        true
     }
 }
 
@@ -210,7 +210,7 @@ fn fingerprints(findings: &mut [Finding], documents: &BTreeMap<&str, &Document>)
         let ordinal = seen.entry((finding.id, slug.clone(), context.clone())).or_default();
         let text = format!("{}\0{slug}\0{context}\0{ordinal}", finding.id);
         *ordinal += 1;
-        finding.fingerprint = Sha256::digest(text).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        finding.fingerprint = format!("{:x}", Sha256::digest(text));
     }
 }
 
@@ -298,6 +298,24 @@ mod tests {
         repository.config = Config::read("rules = { X001 = \"warning\", F003 = \"off\" }").unwrap();
         let configured = lint(&repository.corpus, &repository.config, &Options::default(), &none);
         assert_eq!(ids(&configured), [("X001", Severity::Warning)]);
+    }
+
+    #[test]
+    fn a_level_may_hold_from_a_day_on() {
+        let of = |added: Option<i64>, level: &str| {
+            let mut repository = Repository::of(GAP);
+            if let Some(added) = added {
+                let known = crate::model::PathHistory { order: 0, added, touched: added, status: added };
+                repository.corpus.history.insert("deps/0002-a.md".to_owned(), known);
+            }
+            let rule = format!("rules = {{ F003 = \"off\", X001 = {{ level = \"{level}\", since = \"2026-01-01\" }} }}");
+            ids(&lint(&repository.corpus, &Config::read(&rule).unwrap(), &Options::default(), &Before::default()))
+        };
+        let new_year = 1_767_225_600;
+        assert_eq!(of(Some(new_year - 1), "warning"), [("X001", Severity::Error)]);
+        assert_eq!(of(Some(new_year), "warning"), [("X001", Severity::Warning)]);
+        assert_eq!(of(None, "warning"), [("X001", Severity::Warning)]);
+        assert_eq!((of(Some(new_year), "off").len(), of(Some(new_year - 1), "off").len()), (0, 1));
     }
 
     #[test]

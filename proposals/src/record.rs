@@ -7,7 +7,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Config;
-use crate::finding::{Finding, Severity};
+use crate::finding::Finding;
 use crate::lint::Counts;
 use crate::model::{Corpus, Document, attachments};
 use crate::parse::fields::Name;
@@ -89,9 +89,9 @@ pub struct RelationRecord {
     pub partial: bool,
 }
 
-/// The record of a document; `findings` are those of the whole repository. `relations` are those of fields; mentions are read here.
+/// The record of a document. `findings` are counted by path; `relations` are those of fields, mentions are read here.
 #[must_use]
-pub fn record(corpus: &Corpus, config: &Config, relations: &Relations, at: usize, findings: &[Finding]) -> Option<Record> {
+pub fn record(corpus: &Corpus, config: &Config, relations: &Relations<'_>, at: usize, findings: &BTreeMap<&str, Counts>) -> Option<Record> {
     let document = corpus.documents.get(at)?;
     let field = |name: Name| document.head.field(name).filter(|field| corpus.templates.class(field) == Class::Value);
     let text = |name: Name| field(name).map(|field| field.value.clone());
@@ -106,7 +106,7 @@ pub fn record(corpus: &Corpus, config: &Config, relations: &Relations, at: usize
         Some(RelationRecord { kind: relation.kind, to, number, partial: relation.partial })
     };
     let mut related: Vec<RelationRecord> = Vec::new();
-    let all = relations.all.iter().filter(|relation| relation.from == at).cloned().chain(Relations::of_body(corpus, at));
+    let all = relations.of_document(at).iter().cloned().chain(relations.of_body(corpus, at));
     for relation in all.filter_map(|found| relation(&found)) {
         if !related.contains(&relation) {
             related.push(relation);
@@ -139,7 +139,7 @@ pub fn record(corpus: &Corpus, config: &Config, relations: &Relations, at: usize
         decided: corpus.decided(document),
         touched: corpus.touched(document),
         text_hash: text_hash(document),
-        findings: counts(findings, &document.path),
+        findings: findings.get(document.path.as_str()).copied().unwrap_or_default(),
         reference: None,
     })
 }
@@ -162,9 +162,14 @@ fn attached(corpus: &Corpus, document: &Document) -> Vec<String> {
     all
 }
 
-fn counts(findings: &[Finding], path: &str) -> Counts {
-    let of = |severity| findings.iter().filter(|finding| finding.path == path && finding.severity == severity).count();
-    Counts { error: of(Severity::Error), warning: of(Severity::Warning), info: of(Severity::Info) }
+/// How many findings each path has.
+#[must_use]
+pub fn counted(findings: &[Finding]) -> BTreeMap<&str, Counts> {
+    let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();
+    for finding in findings {
+        counts.entry(&finding.path).or_default().add(finding.severity);
+    }
+    counts
 }
 
 /// Sections whose text is what was agreed to.
@@ -197,7 +202,7 @@ pub fn text_hash(document: &Document) -> String {
         hash.update(line);
         hash.update("\n");
     }
-    hash.finalize().iter().fold("t1:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+    format!("t1:{:x}", hash.finalize())
 }
 
 #[cfg(test)]
@@ -213,7 +218,7 @@ mod tests {
         let mut repository = Repository::of(&[("deps/0001-a.md", TEXT), ("deps/0002-b.md", "# B\n")]);
         repository.corpus.paths.insert("deps/0001-a/one.png".to_owned());
         let relations = Relations::of(&repository.corpus);
-        let record = record(&repository.corpus, &repository.config, &relations, 0, &[]).unwrap();
+        let record = record(&repository.corpus, &repository.config, &relations, 0, &BTreeMap::new()).unwrap();
         assert_eq!((record.number, record.slug.as_str(), record.title.as_str()), (Some(1), "a", "Caches"));
         assert_eq!((record.status.as_deref(), record.effective_status), (Some("Accepted"), Some(Status::Approved)));
         assert_eq!(

@@ -54,9 +54,17 @@ fn its_lines_run() {
     assert!(std::fs::read_to_string(&summary).unwrap().contains("| error | L001 | deps/0000-b.md:"));
     // What a push to trunk runs.
     scratch.git("checkout -q main");
+    let before = scratch.git("rev-parse HEAD");
+    let before = [("BEFORE", before.trim())];
     for name in ["Lint trunk", "Check the numbers of trunk", "Check the index"] {
-        shell(&scratch, &step(name), &[]).with(0);
+        shell(&scratch, &step(name), &before).with(0);
     }
+    // Two merges that took one number.
+    scratch.write("deps/0002-c.md", &proposal("C", "Approved"));
+    scratch.write("deps/0002-d.md", &proposal("D", "Approved"));
+    scratch.commit("merged");
+    assert!(shell(&scratch, &step("Check the numbers of trunk"), &before).with(5).out.contains("number 0002 is taken"));
+    shell(&scratch, &step("Check the index"), &before).with(1);
     // A workflow that somebody changed is not replaced.
     scratch.change(".github/workflows/proposals.yml", "name: proposals", "name: ours");
     scratch.dep("init --ci github").with(4);

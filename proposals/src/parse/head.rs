@@ -116,17 +116,12 @@ impl Head {
     fn block(&mut self, source: &str, blanked: &str, begin: usize) {
         self.block = Span::new(begin, blanked.len());
         let mut state = Block { source, blanked, open: None, before: Before::Blank };
-        let mut first = true;
         for (span, line) in lines(blanked, begin) {
             if line.trim().is_empty() {
                 state.blank();
                 continue;
             }
             let is_heading = heading(span, line);
-            if first && self.title.is_none() && is_heading.is_none() {
-                // Without a title the metadata may begin at once.
-            }
-            first = false;
             if let Some((_, text)) = is_heading {
                 let Some((name, exact)) = Name::read(text.of(blanked).trim_end_matches(':')) else {
                     self.block.end = span.start;

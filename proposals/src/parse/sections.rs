@@ -48,14 +48,10 @@ pub const SCHEMA: [Schema; 15] = [
 
 /// Positions in [`SCHEMA`] that rules ask for.
 pub mod index {
-    /// Goals.
-    pub const GOALS: usize = 2;
     /// Non Goals.
     pub const NON_GOALS: usize = 3;
     /// Requirements.
     pub const REQUIREMENTS: usize = 4;
-    /// Proposal.
-    pub const PROPOSAL: usize = 5;
     /// Implementation Phases.
     pub const PHASES: usize = 8;
     /// Related Proposals.
@@ -97,6 +93,17 @@ pub enum Kind {
     Limited,
     /// Others, too.
     Complete,
+}
+
+impl Kind {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Limited => "limited",
+            Self::Complete => "complete",
+        }
+    }
 }
 
 /// A section that was found.

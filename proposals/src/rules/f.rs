@@ -226,3 +226,62 @@ fn duplicate_slug(context: &Context<'_>, sink: &mut Sink<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::PathHistory;
+    use crate::rules::testing::{Repository, found};
+
+    const TEXT: &str = "# A title\n\n**Status**: Draft\n\n**Category**: Process\n";
+
+    fn of(files: &[(&str, &str)]) -> Vec<String> {
+        let repository = Repository { trunk: true, ..Repository::of(files) };
+        found(&repository, "F").into_iter().map(|found| found.replace("deps/", "")).collect()
+    }
+
+    fn one(path: &str, text: &str) -> Vec<String> {
+        of(&[(path, text)])
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(one("deps/0001-a-b.md", TEXT), Vec::<String>::new());
+        for odd in ["0001-A.md", "0001-a_b.md", "01-a.md", "a.md"] {
+            assert_eq!(one(&format!("deps/{odd}"), TEXT), [format!("F001 {odd}")]);
+        }
+        assert_eq!(one("deps/notes.md", "Some notes.\n"), ["F009 notes.md"]);
+        assert_eq!(of(&[("deps/0001-a.md", TEXT), ("deps/0001-a/notes.md", "Some notes.\n")]), Vec::<String>::new());
+        assert_eq!(one("deps/README.md", "# Read me\n"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn numbers() {
+        let two = [("deps/0001-a.md", TEXT), ("deps/0001-b.md", TEXT)];
+        assert_eq!(of(&two), ["F002 0001-a.md", "F002 0001-b.md"]);
+        // Who came first keeps it, and is not told to go.
+        let mut repository = Repository::of(&two);
+        for (order, path) in ["deps/0001-b.md", "deps/0001-a.md"].into_iter().enumerate() {
+            repository.corpus.history.insert(path.to_owned(), PathHistory { order, added: 0, touched: 0, status: 0 });
+        }
+        let context = crate::rules::Context::new(&repository.corpus, &repository.config);
+        let told: Vec<bool> = crate::rules::run(&context, |rule| rule.id == "F002").iter().map(|finding| finding.help.is_some()).collect();
+        assert_eq!(told, [true, false]);
+        assert_eq!(of(&[("deps/0001-a.md", TEXT), ("deps/0003-b.md", TEXT)]), ["F003 "]);
+        assert_eq!(one("deps/0000-a.md", TEXT), ["F004 0000-a.md"]);
+        assert_eq!(one("deps/0000-a.md", &TEXT.replace("Draft", "Approved")), Vec::<String>::new(), "the document of the process");
+        assert_eq!(of(&[("deps/0001-a.md", TEXT), ("deps/0002-a.md", TEXT)]), ["F010 0002-a.md"]);
+    }
+
+    #[test]
+    fn titles() {
+        let titled = |title: &str| one("deps/0001-a.md", &TEXT.replace("A title", title));
+        assert_eq!(titled("DEP-0002: A title"), ["F005 0001-a.md", "F007 0001-a.md"]);
+        for odd in ["DEP-0001: A title", "A title.", &"long ".repeat(20)] {
+            assert_eq!(titled(odd), ["F007 0001-a.md"], "{odd}");
+        }
+        for good in ["A title", "2024 in review", "Depth of trees", "Version 2"] {
+            assert_eq!(titled(good), Vec::<String>::new(), "{good}");
+        }
+        assert_eq!(titled("Summary"), ["F006 0001-a.md"]);
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::{Context, run};
 use crate::config::Config;
+use crate::edit;
 use crate::finding::Finding;
 use crate::model::{Corpus, Document};
 use crate::parse::name::Kind;
@@ -34,13 +35,7 @@ pub(super) fn alone(id: &str, text: &str) -> Vec<(String, String)> {
 
 /// A text after its edits.
 pub(super) fn apply(text: &str, findings: &[Finding]) -> String {
-    let mut edits: Vec<_> = findings.iter().flat_map(|finding| &finding.fix).collect();
-    edits.sort_by_key(|edit| std::cmp::Reverse(edit.start));
-    let mut out = text.to_owned();
-    for edit in edits {
-        out.replace_range(edit.start..edit.end, &edit.text);
-    }
-    out
+    edit::apply(text, &edit::chosen(findings.iter().map(|finding| finding.fix.as_slice())))
 }
 
 /// Mends the first file by one rule, and sees that nothing is left to mend, whatever the ends of lines are.

@@ -108,7 +108,7 @@ pub struct Context<'a> {
     /// Rules with a clock run.
     pub clock: bool,
     /// What replaces, extends and mentions what.
-    pub relations: Relations,
+    pub relations: Relations<'a>,
     /// Proposals by number, those of nought left out.
     pub numbers: BTreeMap<u32, Vec<&'a Document>>,
     /// Paths as links ask for them; made when the first one does.

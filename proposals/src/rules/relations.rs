@@ -25,6 +25,20 @@ pub enum RelationKind {
     Mentions,
 }
 
+impl RelationKind {
+    /// In words.
+    #[must_use]
+    pub fn shown(self) -> &'static str {
+        match self {
+            Self::Replaces => "replaces",
+            Self::ReplacedBy => "replaced by",
+            Self::Extends => "extends",
+            Self::Related => "related to",
+            Self::Mentions => "mentions",
+        }
+    }
+}
+
 /// Where a relation leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -54,16 +68,17 @@ pub struct Relation {
 }
 
 /// All relations of a repository.
-#[derive(Debug, Default)]
-pub struct Relations {
-    /// Document by document, in the order in which they are said.
+#[derive(Debug)]
+pub struct Relations<'a> {
+    /// Those of fields, document by document, in the order in which they are said.
     pub all: Vec<Relation>,
+    index: Index<'a>,
 }
 
-impl Relations {
+impl<'a> Relations<'a> {
     /// Reads those of fields; the bodies are not asked.
     #[must_use]
-    pub fn of(corpus: &Corpus) -> Self {
+    pub fn of(corpus: &'a Corpus) -> Self {
         let index = Index::of(corpus);
         let mut all = Vec::new();
         for (from, document) in corpus.documents.iter().enumerate().filter(|(_, document)| document.name.is_proposal()) {
@@ -80,24 +95,27 @@ impl Relations {
                 }
             }
         }
-        Self { all }
+        Self { all, index }
+    }
+
+    /// Those of fields, of a document.
+    #[must_use]
+    pub fn of_document(&self, document: usize) -> &[Relation] {
+        let begin = self.all.partition_point(|relation| relation.from < document);
+        let end = self.all.partition_point(|relation| relation.from <= document);
+        self.all.get(begin..end).unwrap_or_default()
     }
 
     /// Those of a kind, of a document.
     pub fn from(&self, document: usize, kind: RelationKind) -> impl Iterator<Item = &Relation> {
-        self.all.iter().filter(move |relation| relation.from == document && relation.kind == kind)
-    }
-
-    /// Those of a kind, to a document.
-    pub fn to(&self, document: usize, kind: RelationKind) -> impl Iterator<Item = &Relation> {
-        self.all.iter().filter(move |relation| relation.to == Target::Document(document) && relation.kind == kind)
+        self.of_document(document).iter().filter(move |relation| relation.kind == kind)
     }
 
     /// What the body of a document names: relatives, and mentions elsewhere, by links and by `DEP-NNNN`.
     #[must_use]
-    pub fn of_body(corpus: &Corpus, from: usize) -> Vec<Relation> {
+    pub fn of_body(&self, corpus: &Corpus, from: usize) -> Vec<Relation> {
         let Some(document) = corpus.documents.get(from) else { return Vec::new() };
-        let index = Index::of(corpus);
+        let index = &self.index;
         let body = document.body();
         let related = document.sections().get(index::RELATED).and_then(|found| {
             let begin = body.headings.get(found.heading)?.span.end;
@@ -126,6 +144,7 @@ impl Relations {
 }
 
 /// Documents by path and by number.
+#[derive(Debug)]
 struct Index<'a> {
     paths: BTreeMap<&'a str, usize>,
     numbers: BTreeMap<u32, Vec<usize>>,
@@ -266,7 +285,7 @@ mod tests {
                 (1, RelationKind::Extends, Target::Document(0), false),
             ]
         );
-        let body: Vec<_> = Relations::of_body(&corpus, 0).into_iter().map(|r| (r.kind, r.to)).collect();
+        let body: Vec<_> = relations.of_body(&corpus, 0).into_iter().map(|r| (r.kind, r.to)).collect();
         assert_eq!(
             body,
             [

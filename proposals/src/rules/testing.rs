@@ -40,8 +40,8 @@ impl Repository {
             let context = now.context();
             let findings = run(&context, |rule| rule.id.starts_with(rules));
             let mend = |document: &Document| {
-                let edits = findings.iter().filter(|finding| finding.path == document.path).flat_map(|finding| finding.fix.clone());
-                edit::apply(&document.source, &edit::compatible(edits.collect()))
+                let fixes = findings.iter().filter(|finding| finding.path == document.path).map(|finding| finding.fix.as_slice());
+                edit::apply(&document.source, &edit::chosen(fixes))
             };
             let after: Vec<String> = now.corpus.documents.iter().map(mend).collect();
             if after == texts {

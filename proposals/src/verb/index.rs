@@ -60,7 +60,7 @@ impl IndexArgs {
         session.ended(&state.troubles, 0)
     }
 
-    /// Where nothing is configured: the README of the repository, and `index.json` beside the proposals where there is one.
+    /// Where nothing is configured: the README that has a region, else the one beside the proposals; and `index.json` there.
     fn usual(&self, session: &Session<'_>, state: &mut State) -> Result<(), Failure> {
         let config = &mut state.settings.config;
         if config.index.readme.is_some() || config.index.json.is_some() {
@@ -68,23 +68,17 @@ impl IndexArgs {
         }
         let folder = state.settings.folders.first().map_or("", String::as_str);
         let beside = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
-        let with_region = [beside("README.md"), "README.md".to_owned()].into_iter().find(|path| {
-            session
-                .repository
-                .tree(Source::WorkTree)
-                .ok()
-                .and_then(|tree| tree.text(path).ok().flatten())
-                .is_some_and(|text| text.is_ok_and(|text| text.contains(index::BEGIN)))
-        });
-        config.index.readme = Some(with_region.unwrap_or_else(|| beside("README.md")));
-        config.index.json = Some(beside("index.json"));
-        // What is there is read, and a table is made where there is none: nothing says that somebody wants it otherwise.
         let tree = session.repository.tree(Source::WorkTree).map_err(failed)?;
-        for path in [&config.index.readme, &config.index.json].into_iter().flatten() {
-            if let Some(Ok(text)) = tree.text(path).map_err(failed)? {
-                state.corpus.others.insert(path.clone(), text.into());
-            }
-        }
+        let mut read = |path: String| -> Result<(String, bool), Failure> {
+            let Some(Ok(text)) = tree.text(&path).map_err(failed)? else { return Ok((path, false)) };
+            let has_region = text.contains(index::BEGIN);
+            state.corpus.others.insert(path.clone(), text.into());
+            Ok((path, has_region))
+        };
+        let (own, has_region) = read(beside("README.md"))?;
+        let (root, root_has_region) = read("README.md".to_owned())?;
+        config.index.readme = Some(if root_has_region && !has_region { root } else { own });
+        config.index.json = Some(read(beside("index.json"))?.0);
         Ok(())
     }
 }

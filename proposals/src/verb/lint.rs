@@ -159,7 +159,7 @@ impl LintArgs {
     fn look(&self, session: &Session<'_>, options: &Options) -> anyhow::Result<(State, Report)> {
         let source = if self.staged { Source::Index } else { Source::WorkTree };
         let mut state = session.load(source, Wants { history: self.history, bodies: true, ..Wants::default() })?;
-        self.keepers(session, &mut state);
+        self.past(session, &mut state);
         let base = match &self.since {
             Some(revision) => {
                 let base = session.repository.merge_base(revision, "HEAD").map_err(failed)?;
@@ -185,12 +185,14 @@ impl LintArgs {
         Ok((state, report))
     }
 
-    /// Who of several with one number was first is told where history says so; without it the other file is named.
-    fn keepers(&self, session: &Session<'_>, state: &mut State) {
+    /// History where something asks for it though nobody named it: who of several with one number was first, and levels that hold from
+    /// a day on. Without it the other file is named, and each document is new.
+    fn past(&self, session: &Session<'_>, state: &mut State) {
         let mut numbers: Vec<u32> = state.corpus.proposals().filter_map(crate::model::Document::number).collect();
         numbers.sort_unstable();
         let shared = numbers.windows(2).any(|pair| pair[0] == pair[1]);
-        if shared && !self.history && !self.no_history && session.has_git() {
+        let dated = state.settings.config.rules.values().any(|rule| rule.since.is_some());
+        if (shared || dated) && !self.history && !self.no_history && session.has_git() {
             let trunk = session.repository.trunk().ok().flatten();
             let known = trunk.and_then(|trunk| session.repository.history(&trunk.commit, &state.settings.folders).ok());
             state.corpus.history = known.unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::parse::name::number;
 use crate::parse::people::Person;
 use crate::parse::status::Status;
 use crate::query::{self, DateField, Query};
-use crate::record::{Record, record};
+use crate::record::{Record, counted, record};
 use crate::rules::Relations;
 use crate::tree::Source;
 
@@ -247,9 +247,9 @@ fn markdown(rows: &[Vec<String>]) -> String {
 
 fn records(groups: &[Group]) -> Vec<Record> {
     let of = |group: &Group| {
-        let relations = Relations::of(&group.state.corpus);
+        let (relations, counts) = (Relations::of(&group.state.corpus), counted(&group.findings));
         let one = |at: &usize| {
-            let record = record(&group.state.corpus, &group.state.settings.config, &relations, *at, &group.findings)?;
+            let record = record(&group.state.corpus, &group.state.settings.config, &relations, *at, &counts)?;
             Some(Record { reference: group.reference.clone(), ..record })
         };
         group.wanted.iter().filter_map(one).collect::<Vec<_>>()
@@ -300,7 +300,7 @@ fn separated(delimiter: u8, records: &[Record]) -> anyhow::Result<String> {
             record.slug.clone(),
             record.path.clone(),
             record.title.clone(),
-            format!("{:?}", record.kind).to_lowercase(),
+            record.kind.name().to_owned(),
             text(&record.status),
             record.effective_status.map(|status| status.name().to_owned()).unwrap_or_default(),
             text(&record.category),
@@ -355,7 +355,8 @@ impl ShowArgs {
         }
         let at = state.corpus.documents.iter().position(|other| other.path == document.path).unwrap_or_default();
         let relations = Relations::of(&state.corpus);
-        let Some(record) = record(&state.corpus, &state.settings.config, &relations, at, &found(&state)) else { return Ok(()) };
+        let findings = found(&state);
+        let Some(record) = record(&state.corpus, &state.settings.config, &relations, at, &counted(&findings)) else { return Ok(()) };
         let text = match self.output {
             _ if self.json => serde_json::to_string_pretty(&record)? + "\n",
             ShowForm::Json => serde_json::to_string_pretty(&record)? + "\n",
@@ -381,7 +382,7 @@ fn shown(record: &Record) -> String {
     };
     line("Status", status);
     line("File", record.path.clone());
-    line("Kind", format!("{:?}", record.kind).to_lowercase());
+    line("Kind", record.kind.name().to_owned());
     line("Category", record.category.clone().unwrap_or_default());
     line("Areas", record.areas.join(", "));
     line("Authors", record.authors.join(", "));
@@ -397,8 +398,7 @@ fn shown(record: &Record) -> String {
     line("Decided", day(record.decided));
     line("Touched", day(record.touched));
     for relation in &record.relations {
-        let kind = format!("{:?}", relation.kind).to_lowercase().replace("replacedby", "replaced by");
-        line("Relation", format!("{kind}{} {}", if relation.partial { " (in part)" } else { "" }, relation.to));
+        line("Relation", format!("{}{} {}", relation.kind.shown(), if relation.partial { " (in part)" } else { "" }, relation.to));
     }
     line("Attachments", record.attachments.join("\n"));
     line("Text", record.text_hash.clone());

@@ -104,8 +104,7 @@ impl NewArgs {
         if common.dry_run {
             return Ok(());
         }
-        let name = if kind == Kind::Complete { "complete" } else { "limited" };
-        Out.line(&format!("created {path} ({name}, {} required sections)", required()))?;
+        Out.line(&format!("created {path} ({}, {} required sections)", kind.name(), required()))?;
         for asked in &self.replaces {
             let old = state.find(&session.repository, asked)?;
             let status = old.effective().map_or("as it is", Status::written);

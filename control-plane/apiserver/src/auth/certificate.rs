@@ -21,7 +21,7 @@ pub fn subject(der: &[u8]) -> Option<Subject> {
     let (_, certificate) = parse_x509_certificate(der).ok()?;
     let name = certificate.subject();
     let text = |attribute: &AttributeTypeAndValue<'_>| attribute.as_str().ok().map(str::to_owned);
-    // Of several common names the last one counts, as in the peer.
+    // Of several common names the last one counts, as for Go, and so for Kubernetes.
     let common_name = name.iter_common_name().filter_map(text).last();
     Some(Subject { common_name, organizations: name.iter_organization().filter_map(text).collect() })
 }

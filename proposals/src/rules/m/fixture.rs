@@ -1,7 +1,8 @@
 //! Small repositories for the tests of rules.
 
 use crate::config::Config;
-use crate::finding::{Edit, Finding};
+use crate::edit;
+use crate::finding::Finding;
 use crate::model::{Corpus, Document, Templates};
 use crate::rules::{Context, run};
 
@@ -47,7 +48,7 @@ impl Repository {
         let mut text = text.to_owned();
         for _ in 0..8 {
             let findings = self.find(&text, &wanted);
-            let mended = apply(&text, findings.into_iter().map(|finding| finding.fix));
+            let mended = edit::apply(&text, &edit::chosen(findings.iter().map(|finding| finding.fix.as_slice())));
             if mended == text {
                 return text;
             }
@@ -61,23 +62,6 @@ impl Repository {
 pub(in crate::rules) fn fields(text: &str) -> Vec<(String, String)> {
     let document = Document::read("deps/0001-a.md", text).unwrap();
     document.head.fields.iter().map(|field| (super::called(field).to_owned(), field.value.clone())).collect()
-}
-
-/// The text with the fixes that meet no earlier one.
-fn apply(text: &str, fixes: impl Iterator<Item = Vec<Edit>>) -> String {
-    let mut taken: Vec<Edit> = Vec::new();
-    for fix in fixes {
-        let meets = |edit: &Edit| taken.iter().any(|other| edit.start <= other.end && other.start <= edit.end);
-        if !fix.iter().any(meets) {
-            taken.extend(fix);
-        }
-    }
-    taken.sort_by_key(|edit| std::cmp::Reverse((edit.start, edit.end)));
-    let mut out = text.to_owned();
-    for edit in taken {
-        out.replace_range(edit.start..edit.end, &edit.text);
-    }
-    out
 }
 
 /// Messages of a rule over a document of a repository without anything else.
